@@ -1,0 +1,94 @@
+"""Files are read with one-line errors and written whole or not at all."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from converter.errors import PytsnError
+
+
+def explain_os_error(error: OSError, path: str | os.PathLike) -> PytsnError:
+    """The one-line form of an operating-system error about ``path``."""
+    reasons = {
+        FileNotFoundError: "no such file or folder",
+        IsADirectoryError: "is a folder, a file was expected",
+        NotADirectoryError: "part of the path is a file, not a folder",
+        PermissionError: "permission denied",
+    }
+    return PytsnError(f"{path}: {reasons.get(type(error), error.strerror or str(error))}")
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The file's bytes. Raises PytsnError that names the path when it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """The file's text, UTF-8. Raises PytsnError for unreadable files and for binary ones (a caffemodel, say)."""
+    data = read_bytes(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PytsnError(f"{path}: not a text file (byte {error.start} is not UTF-8); a prototxt was expected?") from None
+    if "\0" in text:
+        raise PytsnError(f"{path}: not a text file (it holds NUL bytes)")
+    return text
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` (same suffix); fsyncs and renames it there on success, removes it on error.
+
+    Raises PytsnError when the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent or ".")
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _publish(temporary, path)
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    with open(temporary, "rb+") as file:
+        os.fchmod(file.fileno(), 0o666 & ~mask)  # mkstemp makes 0600; users expect what open() would give
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Writes ``data`` to ``path``, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """Hex SHA-256 of the file."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+
+
+def _digest(file) -> str:  # Python 3.10 has no hashlib.file_digest
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""The ``pytsn`` command: one table of subcommands, one place where errors become a line and an exit status."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+from pytsn import __version__
+
+#: subcommand -> module in pytsn.commands; the same module stands behind tools/<module>.py
+COMMANDS = {
+    "convert": "convert",
+    "verify-parity": "verify_parity",
+    "eval-net": "eval_net",
+    "eval-scores": "eval_scores",
+    "build-file-list": "build_file_list",
+    "make-prototxt": "make_prototxt",
+    "demo": "demo",
+}
+
+
+def load_command(name: str):
+    """The command's module: HELP (str), add_arguments(parser), run(args) -> exit status."""
+    return importlib.import_module(f"pytsn.commands.{COMMANDS[name]}")
+
+
+def make_parser(name: str, prog: str) -> argparse.ArgumentParser:
+    """The argument parser of one command."""
+    module = load_command(name)
+    parser = argparse.ArgumentParser(
+        prog=prog, description=module.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
+    return parser
+
+
+def run_command(name: str, argv: list[str] | None = None, prog: str | None = None) -> int:
+    """Parses ``argv`` and runs one command. Returns its exit status: 0 fine, 1 a check failed, 2 bad input, 130 stopped."""
+    args = make_parser(name, prog or f"pytsn {name}").parse_args(argv)
+    try:
+        return load_command(name).run(args) or 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (head, less) has gone
+        return 0
+    except (PytsnError, OSError) as error:
+        if args.debug:
+            raise
+        if isinstance(error, OSError):
+            error = explain_os_error(error, error.filename or "input/output")
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _usage() -> str:
+    rows = [f"  {name:<16} {load_command(name).HELP.strip().splitlines()[0]}" for name in COMMANDS]
+    return "\n".join(["usage: pytsn SUBCOMMAND ...   (pytsn SUBCOMMAND --help tells more)", "", *rows])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the console command ``pytsn``."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"pytsn {__version__}")
+        return 0
+    name = argv[0].replace("_", "-")
+    if name not in COMMANDS:
+        print(f"error: no subcommand '{argv[0]}'; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    return run_command(name, argv[1:])

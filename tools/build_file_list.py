@@ -1,0 +1,11 @@
+"""The command `build_file_list`, run from a checkout: see `python tools/build_file_list.py --help` (the same as `pytsn build-file-list`)."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pytsn.cli import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("build-file-list", prog="build_file_list.py"))

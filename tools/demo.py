@@ -1,0 +1,11 @@
+"""The command `demo`, run from a checkout: see `python tools/demo.py --help` (the same as `pytsn demo`)."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pytsn.cli import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("demo", prog="demo.py"))

@@ -1,0 +1,11 @@
+"""The command `eval_net`, run from a checkout: see `python tools/eval_net.py --help` (the same as `pytsn eval-net`)."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pytsn.cli import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("eval-net", prog="eval_net.py"))

@@ -1,0 +1,11 @@
+"""The command `verify_parity`, run from a checkout: see `python tools/verify_parity.py --help` (the same as `pytsn verify-parity`)."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pytsn.cli import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("verify-parity", prog="verify_parity.py"))
