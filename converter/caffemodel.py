@@ -135,9 +135,7 @@ def write_caffemodel(path: str | os.PathLike, net: pb.NetParameter, blobs: Mappi
     unknown = set(blobs) - {layer.name for layer in net.layer}
     if unknown:
         raise PytsnError(f"{path}: no layer named {', '.join(sorted(unknown))} in the net to be written")
-    head = pb.NetParameter()
-    head.CopyFrom(net)
-    del head.layer[:]
+    head = pb.NetParameter(name=net.name, input=net.input)  # all that Net::ToProto keeps beside the layers
     with atomic_path(path) as temporary:
         try:
             with open(temporary, "wb") as file:

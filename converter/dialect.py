@@ -109,7 +109,9 @@ def upgrade_v1_layer(old: pb.V1LayerParameter) -> pb.LayerParameter:
 def v1_type_name(old: pb.V1LayerParameter) -> str:
     """Today's type name of a V1 layer: INNER_PRODUCT -> InnerProduct. Raises PytsnError when the layer has no type."""
     if not old.type:
-        raise PytsnError(f"layer '{old.name}': no type (the nested form of 2013 is not supported: upgrade it with Caffe)")
+        raise PytsnError(
+            f"layer '{old.name}': no type (the nested form of 2013 is not supported: upgrade it with Caffe)"
+        )
     name = pb.V1LayerParameter.LayerType.Name(old.type)
     return _V1_TYPES.get(name) or "".join(word.capitalize() for word in name.split("_"))
 

@@ -35,7 +35,9 @@ def read_text(path: str | os.PathLike) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PytsnError(f"{path}: not a text file (byte {error.start} is not UTF-8); a prototxt was expected?") from None
+        raise PytsnError(
+            f"{path}: not a text file (byte {error.start} is not UTF-8); a prototxt was expected?"
+        ) from None
     if "\0" in text:
         raise PytsnError(f"{path}: not a text file (it holds NUL bytes)")
     return text
@@ -43,7 +45,7 @@ def read_text(path: str | os.PathLike) -> str:
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` (same suffix); fsyncs and renames it there on success, removes it on error.
+    """Yields a temporary path beside ``path``; fsyncs and renames it there on success, removes it on error.
 
     Raises PytsnError when the folder does not exist or cannot be written.
     """

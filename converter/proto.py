@@ -45,7 +45,9 @@ def _explain(reason: str, message: Message) -> str:
         return f"{kind} has no field '{wrong}'" + _near_miss(wrong, descriptor.fields_by_name if descriptor else ())
     if found := _NO_VALUE.search(reason):
         kind, wrong = found.groups()
-        return f"'{wrong}' is not one of {kind.rpartition('.')[2]}'s values" + _near_miss(wrong, _enum_values(message, kind))
+        return f"'{wrong}' is not one of {kind.rpartition('.')[2]}'s values" + _near_miss(
+            wrong, _enum_values(message, kind)
+        )
     return reason
 
 
@@ -88,7 +90,9 @@ def read_solver(path: str | os.PathLike) -> pb.SolverParameter:
     return parse_solver(read_text(path), str(path))
 
 
-def filter_net(net: pb.NetParameter, phase: str = "TEST", level: int = 0, stages: tuple[str, ...] = ()) -> pb.NetParameter:
+def filter_net(
+    net: pb.NetParameter, phase: str = "TEST", level: int = 0, stages: tuple[str, ...] = ()
+) -> pb.NetParameter:
     """A copy of the net with the layers that its include/exclude rules keep in this state.
 
     Source: Net::FilterNet. The phase given wins over the net's own `state`; its level and stages count as well.

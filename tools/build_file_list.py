@@ -1,4 +1,4 @@
-"""The command `build_file_list`, run from a checkout: see `python tools/build_file_list.py --help` (the same as `pytsn build-file-list`)."""
+"""`pytsn build-file-list` from a checkout: `python tools/build_file_list.py --help` tells what it does."""
 
 import sys
 from pathlib import Path

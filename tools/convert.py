@@ -1,4 +1,4 @@
-"""The command `convert`, run from a checkout: see `python tools/convert.py --help` (the same as `pytsn convert`)."""
+"""`pytsn convert` from a checkout: `python tools/convert.py --help` tells what it does."""
 
 import sys
 from pathlib import Path

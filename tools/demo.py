@@ -1,4 +1,4 @@
-"""The command `demo`, run from a checkout: see `python tools/demo.py --help` (the same as `pytsn demo`)."""
+"""`pytsn demo` from a checkout: `python tools/demo.py --help` tells what it does."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `eval_net`, run from a checkout: see `python tools/eval_net.py --help` (the same as `pytsn eval-net`)."""
+"""`pytsn eval-net` from a checkout: `python tools/eval_net.py --help` tells what it does."""
 
 import sys
 from pathlib import Path

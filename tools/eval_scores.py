@@ -1,4 +1,4 @@
-"""The command `eval_scores`, run from a checkout: see `python tools/eval_scores.py --help` (the same as `pytsn eval-scores`)."""
+"""`pytsn eval-scores` from a checkout: `python tools/eval_scores.py --help` tells what it does."""
 
 import sys
 from pathlib import Path

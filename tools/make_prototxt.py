@@ -1,4 +1,4 @@
-"""The command `make_prototxt`, run from a checkout: see `python tools/make_prototxt.py --help` (the same as `pytsn make-prototxt`)."""
+"""`pytsn make-prototxt` from a checkout: `python tools/make_prototxt.py --help` tells what it does."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `verify_parity`, run from a checkout: see `python tools/verify_parity.py --help` (the same as `pytsn verify-parity`)."""
+"""`pytsn verify-parity` from a checkout: `python tools/verify_parity.py --help` tells what it does."""
 
 import sys
 from pathlib import Path

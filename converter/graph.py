@@ -1,0 +1,173 @@
+"""A net's wiring, without any arithmetic: who makes which blob, who reads it, when it can be freed. No torch here.
+
+Caffe runs layers in file order and lets a layer work in place (top named as its bottom). Here every write makes a new
+*value* of the blob, so that nothing is ever overwritten: value ids are ``name@k``, the k-th value of the blob; the blob
+that a user asks for by name is its last value, which is what Caffe leaves in the blob.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+
+#: layers that read files: their tops are inputs of the net here
+DATA_TYPES = frozenset(
+    [
+        "Data",
+        "DummyData",
+        "HDF5Data",
+        "ImageData",
+        "Input",
+        "MemoryData",
+        "Python",
+        "SegData",
+        "VideoData",
+        "WindowData",
+    ]
+)
+#: layers whose result nobody needs
+SINK_TYPES = frozenset({"Silence", "HDF5Output"})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer at work: value ids in, value ids out."""
+
+    param: pb.LayerParameter
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The layer as errors name it."""
+        return f"layer '{self.param.name}' ({self.param.type})"
+
+
+@dataclass
+class Graph:
+    """The wiring of a filtered net. ``inputs``: blob -> shape or None where the prototxt does not say; ``final``: blob ->
+    id of its last value; ``outputs``: blobs nobody consumes, in the order they are made."""
+
+    inputs: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    final: dict[str, str] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+
+    def value_of(self, blob: str) -> str:
+        """The id of the blob's last value. Raises PytsnError with a suggestion for an unknown blob."""
+        if blob not in self.final:
+            raise PytsnError(f"no blob named '{blob}'{suggest(blob, self.final)}")
+        return self.final[blob]
+
+    def plan(self, blobs: Iterable[str]) -> tuple[list[tuple[int, Step, tuple[str, ...]]], list[str]]:
+        """What must run for ``blobs``: (step index, step, ids to free after it) in file order, and the inputs needed."""
+        wanted = {self.value_of(blob) for blob in blobs}
+        needed, chosen = set(wanted), []
+        for index in range(len(self.steps) - 1, -1, -1):
+            step = self.steps[index]
+            if needed.intersection(step.tops):
+                chosen.append((index, step))
+                needed.update(step.bottoms)
+        inputs = [blob for blob in self.inputs if f"{blob}@0" in needed]
+        seen, plan = set(wanted), []
+        for index, step in chosen:  # from the last step back: the first sight of an id is its last use
+            last_used = tuple(dict.fromkeys(v for v in (*step.bottoms, *step.tops) if v not in seen))
+            seen.update(last_used)
+            plan.append((index, step, last_used))
+        return plan[::-1], inputs
+
+
+def suggest(wrong: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for a near miss, else an empty string."""
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def build_graph(net: pb.NetParameter) -> Graph:
+    """The wiring of a net that is upgraded and filtered already (converter/proto.py).
+
+    Raises PytsnError for duplicate layer names, a bottom that no layer before it makes, a top made twice, no layers.
+    """
+    if not net.layer:
+        raise PytsnError("the net has no layers in this phase")
+    graph, seen = Graph(), set()
+    for blob, shape in zip(net.input, [*net.input_shape] or [None] * len(net.input), strict=True):
+        _add_input(graph, blob, tuple(shape.dim) if shape is not None else None)
+    for layer in net.layer:
+        if layer.name in seen:
+            raise PytsnError(f"two layers are named '{layer.name}' in this phase: weights go by layer name, rename one")
+        seen.add(layer.name)
+        if layer.type in DATA_TYPES and not layer.bottom:
+            for blob, shape in zip(layer.top, data_shapes(layer), strict=True):
+                _add_input(graph, blob, shape)
+        else:
+            _add_step(graph, layer)
+    consumed = {value for step in graph.steps for value in step.bottoms}
+    graph.outputs = [blob for blob, value in graph.final.items() if value not in consumed]
+    return graph
+
+
+def _add_input(graph: Graph, blob: str, shape: tuple[int, ...] | None) -> None:
+    if blob in graph.final:
+        raise PytsnError(f"input blob '{blob}' is given twice")
+    if shape is not None and (not all(0 < dim < 1 << 31 for dim in shape) or len(shape) > 32):
+        raise PytsnError(f"input blob '{blob}': impossible shape {shape[:8]}")
+    graph.inputs[blob] = shape
+    graph.final[blob] = f"{blob}@0"
+
+
+def _add_step(graph: Graph, layer: pb.LayerParameter) -> None:
+    step_label = f"layer '{layer.name}' ({layer.type})"
+    for blob in layer.bottom:
+        if blob not in graph.final:
+            raise PytsnError(f"{step_label}: bottom '{blob}' is made by no layer before it{suggest(blob, graph.final)}")
+    bottoms = tuple(graph.final[blob] for blob in layer.bottom)
+    tops = []
+    for blob in layer.top:
+        if blob in graph.final and blob not in layer.bottom:
+            raise PytsnError(f"{step_label}: top '{blob}' is made by another layer already")
+        version = int(graph.final[blob].rpartition("@")[2]) + 1 if blob in graph.final else 0
+        tops.append(f"{blob}@{version}")
+        graph.final.pop(blob, None)  # a blob written again moves to the end: outputs come in the order they are made
+        graph.final[blob] = tops[-1]
+    graph.steps.append(Step(layer, bottoms, tuple(tops)))
+
+
+def data_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
+    """The shapes of a data layer's tops, None where only the data itself could tell."""
+    if layer.type == "Input":
+        shapes = [tuple(shape.dim) for shape in layer.input_param.shape]
+        if len(shapes) not in (0, 1, len(layer.top)):
+            raise PytsnError(f"layer '{layer.name}' (Input): {len(shapes)} shapes for {len(layer.top)} tops")
+        return shapes * len(layer.top) if len(shapes) == 1 else shapes or [None] * len(layer.top)
+    if layer.type == "DummyData" and len(layer.dummy_data_param.shape) == len(layer.top):
+        return [tuple(shape.dim) for shape in layer.dummy_data_param.shape]
+    if layer.type == "VideoData":
+        return _video_shapes(layer)[: len(layer.top)] + [None] * (len(layer.top) - 2)
+    return [None] * len(layer.top)
+
+
+def _video_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
+    """(N, segments * length * channels, crop, crop) and (N,): video_data_layer.cpp, DataLayerSetUp."""
+    video, crop = layer.video_data_param, layer.transform_param.crop_size
+    planes = (1 if video.grayscale else 3) if video.modality == video.RGB else 2
+    height, width = (crop, crop) if crop else (video.new_height, video.new_width)
+    channels = video.num_segments * video.new_length * planes
+    data = (video.batch_size, channels, height, width)
+    return [data if all(data) else None, (video.batch_size,) if video.batch_size else None]
+
+
+def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None) -> None:
+    """Sets or overrides input shapes. Raises PytsnError for a blob that is no input, and for inputs left without one."""
+    for blob, shape in (shapes or {}).items():
+        if blob not in graph.inputs:
+            raise PytsnError(f"'{blob}' is not an input of the net; its inputs are: {', '.join(graph.inputs)}")
+        graph.inputs[blob] = tuple(shape)
+    used = {value for step in graph.steps for value in step.bottoms}
+    for blob, shape in graph.inputs.items():
+        if shape is None and f"{blob}@0" in used:
+            raise PytsnError(
+                f"the prototxt does not give the shape of input '{blob}': pass input_shapes={{'{blob}': ...}}"
+            )

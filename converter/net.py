@@ -1,0 +1,223 @@
+"""``CaffeNet``: a prototxt as a torch module. Layers are built in file order and run as a loop over named blobs."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import nn
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.graph import Graph, Step, build_graph, suggest, with_shapes
+from converter.layers import LAYERS, Context
+from converter.names import state_name, state_names
+from converter.proto import filter_net, read_net
+
+Shape = tuple[int, ...]
+#: more numbers than this in one layer (4 GiB of float32) is taken for a typing error, not for a layer
+LARGEST_LAYER = 1 << 30
+_LOSS_TYPES = frozenset(["SoftmaxWithLoss", "EuclideanLoss", "HingeLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss"])
+
+
+class CaffeNet(nn.Module):
+    """A net of Caffe's, with Caffe's semantics.
+
+    ``net(x)`` returns a dict blob name -> tensor. State-dict keys are layer names with ``/`` as ``_`` (converter/names.py)
+    and ``weight``, ``bias``, ``running_mean``, ``running_var`` ...; ``inputs``, ``outputs``, ``blob_names`` and
+    ``blob_shapes`` describe it; ``param`` is the filtered NetParameter it was built from.
+
+    Phase TRAIN starts in ``train()`` mode, TEST in ``eval()`` mode; the mode decides what Dropout and BN do.
+    """
+
+    def __init__(
+        self,
+        param: pb.NetParameter,
+        phase: str = "TEST",
+        input_shapes: Mapping[str, Shape] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Builds the net from an upgraded, filtered NetParameter. Raises PytsnError naming layer and type."""
+        super().__init__()
+        self.param, self.phase = param, phase
+        self.graph: Graph = build_graph(param)
+        with_shapes(self.graph, input_shapes)
+        self.module_names: list[str] = []  # of each step
+        self.loss_weights: dict[str, float] = {}
+        self._shapes: dict[str, Shape] = {f"{blob}@0": shape for blob, shape in self.graph.inputs.items() if shape}
+        self._plans: dict[tuple[str, ...], tuple] = {}
+        self._build(Context(phase=phase, generator=generator))
+        self.train(phase == "TRAIN")
+
+    def _build(self, context: Context) -> None:
+        modules = []
+        for step in self.graph.steps:
+            try:
+                modules.append(self._build_layer(step, context))
+            except PytsnError as error:
+                raise PytsnError(f"{step.label}: {error}") from None
+            except (
+                RuntimeError,
+                ValueError,
+                TypeError,
+                OverflowError,
+                IndexError,
+                MemoryError,
+                ArithmeticError,
+            ) as error:
+                raise PytsnError(f"{step.label}: does not fit its bottoms: {str(error).splitlines()[0]}") from None
+            self._note_loss(step)
+        self._register(modules)
+        self._share(modules)
+
+    def _build_layer(self, step: Step, context: Context) -> nn.Module:
+        builder = LAYERS.get(step.param.type)
+        if builder is None:
+            raise PytsnError(f"unknown layer type '{step.param.type}'{suggest(step.param.type, LAYERS)}")
+        shapes = [self._shapes[value] for value in step.bottoms]
+        module = builder(step.param, shapes, context)
+        tops = top_shapes(module, shapes)
+        if len(tops) < len(step.tops):
+            raise PytsnError(f"makes {len(tops)} tops, the prototxt names {len(step.tops)}")
+        self._shapes.update(zip(step.tops, tops, strict=False))
+        return module
+
+    def _note_loss(self, step: Step) -> None:
+        default = [1.0 if step.param.type in _LOSS_TYPES and not index else 0.0 for index in range(len(step.tops))]
+        weights = list(step.param.loss_weight) or default
+        for blob, weight in zip(step.param.top, weights, strict=False):
+            if weight:
+                self.loss_weights[blob] = weight
+
+    def _register(self, modules: list[nn.Module]) -> None:
+        """Modules become attributes; names that torch needs for itself, or weightless twins, get a `_` appended."""
+        weighted = [bool(module.blob_names) for module in modules]
+        layers = [step.param.name for step in self.graph.steps]
+        keys = state_names(name for name, has in zip(layers, weighted, strict=True) if has)
+        taken = set(keys.values())
+        for layer, has_weights, module in zip(layers, weighted, modules, strict=True):
+            key = keys[layer] if has_weights else state_name(layer)
+            while hasattr(self, key) or not key or (not has_weights and key in taken):
+                key += "_"
+            self.add_module(key, module)
+            self.module_names.append(key)
+
+    def _share(self, modules: list[nn.Module]) -> None:
+        """Blobs whose ParamSpecs carry one name are one tensor (Net::AppendParam)."""
+        owners: dict[str, tuple[str, nn.Parameter]] = {}
+        for step, module in zip(self.graph.steps, modules, strict=True):
+            for blob, spec in zip(module.blob_names, step.param.param, strict=False):
+                own = getattr(module, blob)
+                if not spec.name or not isinstance(own, nn.Parameter):
+                    continue
+                layer, shared = owners.setdefault(spec.name, (step.param.name, own))
+                if shared.shape != own.shape:
+                    shapes = f"{tuple(own.shape)} and {tuple(shared.shape)} of '{layer}'"
+                    raise PytsnError(f"{step.label}: cannot share parameter '{spec.name}': shapes {shapes}")
+                setattr(module, blob, shared)
+
+    @property
+    def inputs(self) -> dict[str, Shape | None]:
+        """Input blob -> shape as the prototxt gives it (the batch may differ at run time)."""
+        return dict(self.graph.inputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The blobs nobody consumes."""
+        return tuple(self.graph.outputs)
+
+    @property
+    def blob_names(self) -> tuple[str, ...]:
+        """Every named blob, in the order of last writing."""
+        return tuple(self.graph.final)
+
+    @property
+    def blob_shapes(self) -> dict[str, Shape]:
+        """Blob -> shape for the prototxt's input shapes."""
+        return {blob: self._shapes[value] for blob, value in self.graph.final.items() if value in self._shapes}
+
+    def layers(self) -> list[tuple[Step, nn.Module]]:
+        """The layers in running order with their modules."""
+        return [(step, getattr(self, name)) for step, name in zip(self.graph.steps, self.module_names, strict=True)]
+
+    def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
+        """Runs what ``blobs`` need (default: the net's outputs) and returns blob name -> tensor.
+
+        ``x``: the input tensor, (N, C, H, W) float32, or for several inputs a dict by blob name. Gradients flow to inputs
+        and parameters; a blob is freed after its last use. Raises PytsnError for unknown blobs and missing inputs.
+        """
+        wanted = tuple(self.outputs if blobs is None else [blobs] if isinstance(blobs, str) else blobs)
+        if wanted not in self._plans:
+            self._plans[wanted] = self.graph.plan(wanted)
+        plan, inputs = self._plans[wanted]
+        values = self._input_values(x, inputs)
+        for index, step, free in plan:
+            tops = getattr(self, self.module_names[index])(*[values[value] for value in step.bottoms])
+            values.update(zip(step.tops, tops if isinstance(tops, tuple) else (tops,), strict=False))
+            for value in free:
+                del values[value]
+        return {blob: values[self.graph.final[blob]] for blob in wanted}
+
+    def _input_values(self, x, inputs: list[str]) -> dict[str, torch.Tensor]:
+        if not isinstance(x, Mapping):
+            if len(inputs) > 1:
+                raise PytsnError(f"these blobs need {len(inputs)} inputs: pass a dict with {', '.join(inputs)}")
+            x = {(inputs or list(self.graph.inputs))[0]: x}
+        for blob in x:
+            if blob not in self.graph.inputs:
+                raise PytsnError(f"'{blob}' is not an input of the net; its inputs are: {', '.join(self.graph.inputs)}")
+        for blob in inputs:
+            if blob not in x:
+                raise PytsnError(f"input '{blob}' is missing")
+            shape = self.graph.inputs[blob]
+            if shape and (x[blob].ndim != len(shape) or x[blob].shape[1:2] != torch.Size(shape[1:2])):
+                raise PytsnError(f"input '{blob}' has shape {tuple(x[blob].shape)}, the net was built for {shape}")
+        return {f"{blob}@0": tensor for blob, tensor in x.items()}
+
+    def total_loss(self, blobs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The objective: the sum of loss_weight * blob over the loss blobs (Net::ForwardFromTo)."""
+        return sum(blobs[blob].sum() * weight for blob, weight in self.loss_weights.items())
+
+
+def top_shapes(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    """What shapes the module makes of ``bottoms``, found by running it on tensors without storage."""
+    sizes = [tensor.numel() for tensor in (*module.parameters(), *module.buffers())]
+    if sum(sizes) > LARGEST_LAYER:
+        raise PytsnError(f"{sum(sizes):,} weights in one layer: is num_output right?")
+    state = {key: value.to("meta") for key, value in (*module.named_parameters(), *module.named_buffers())}
+    with torch.no_grad():
+        inputs = tuple(torch.empty(shape, device="meta") for shape in bottoms)
+        tops = torch.func.functional_call(module, state, inputs) if state else module(*inputs)
+    shapes = [tuple(top.shape) for top in (tops if isinstance(tops, tuple) else (tops,))]
+    for shape in shapes:
+        if 0 in shape:
+            raise PytsnError(f"makes an empty blob of shape {shape} from {', '.join(map(str, bottoms))}")
+    return shapes
+
+
+def load_net(
+    prototxt: str | os.PathLike,
+    caffemodel: str | os.PathLike | None = None,
+    phase: str = "TEST",
+    bn_style: str = "var",
+    *,
+    input_shapes: Mapping[str, Shape] | None = None,
+    generator: torch.Generator | None = None,
+) -> CaffeNet:
+    """A prototxt file, and the weights of a caffemodel where one is given, as a CaffeNet.
+
+    ``bn_style``: what the fourth blob of the fork's BN layers holds: "var", the running variance, or "invstd", the running
+    inverse standard deviation of files saved before 27 April 2016. As in Caffe, layers without weights in the file keep
+    their fill and unused weights are skipped; ``net.report`` says which (converter/weights.py).
+
+    Raises PytsnError naming file, line, layer or blob.
+    """
+    from converter.weights import load_weights
+
+    if phase not in ("TRAIN", "TEST"):
+        raise PytsnError(f"phase '{phase}': TRAIN or TEST was expected")
+    try:
+        net = CaffeNet(filter_net(read_net(prototxt), phase), phase, input_shapes, generator)
+    except PytsnError as error:
+        raise PytsnError(error if str(error).startswith(str(prototxt)) else f"{prototxt}: {error}") from None
+    net.report = load_weights(net, caffemodel, bn_style) if caffemodel is not None else None
+    return net

@@ -1,0 +1,247 @@
+"""Weights of a caffemodel into a CaffeNet or a state dict, and back. Every layer that does not match is reported.
+
+Source of the matching rules: Net::CopyTrainedLayersFrom and Blob::FromProto of the fork.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from converter.caffemodel import Caffemodel, LayerBlobs, read_caffemodel, write_caffemodel
+from converter.errors import PytsnError
+from converter.names import state_names
+from converter.wire import Blob
+
+#: what BN's fourth blob holds; "invstd" files were saved before 27 April 2016
+BN_STYLES = ("var", "invstd")
+#: pixel-scale input makes the first convolution's variance hundreds to thousands; its inverse root is far below this
+_FIRST_VARIANCE_AT_LEAST = 0.5
+
+
+@dataclass
+class LoadReport:
+    """What became of the weights: layer names ``matched``, ``missing`` (in the net, not in the file: they keep their
+    fill), ``unused`` (in the file, not in the net); ``warnings`` are lines for the user."""
+
+    source: str
+    bn_style: str
+    matched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def require_complete(self) -> None:
+        """Raises PytsnError unless every layer of the net got its weights."""
+        if self.missing:
+            names = ", ".join(f"'{name}'" for name in self.missing[:5]) + (" ..." if len(self.missing) > 5 else "")
+            total = len(self.matched) + len(self.missing)
+            raise PytsnError(
+                f"{self.source}: weights of another net? {len(self.missing)} of the net's {total} layers with weights"
+                f" are not in it: {names}"
+            )
+
+    def lines(self) -> list[str]:
+        """The report as lines to print."""
+        rows = [f"weights: {len(self.matched)} layers matched, {len(self.missing)} missing, {len(self.unused)} unused"]
+        rows += [f"  missing: {name}" for name in self.missing]
+        rows += [f"  unused: {name}" for name in self.unused]
+        rows += [f"BN style: {self.bn_style}"]
+        return rows + [f"warning: {text}" for text in self.warnings]
+
+
+def load_weights(net, source: str | os.PathLike | Caffemodel, bn_style: str = "var") -> LoadReport:
+    """Copies a caffemodel's weights into ``net`` (CaffeNet) by layer name. Returns the report.
+
+    Raises PytsnError when a shape or number of blobs differs, or no layer matches at all.
+    """
+    check_bn_style(bn_style)
+    model = source if isinstance(source, Caffemodel) else read_caffemodel(source)
+    report = LoadReport(model.source, bn_style)
+    by_name = {layer.name: layer for layer in model.layers}
+    for step, module in net.layers():
+        if not module.blob_names:
+            continue
+        layer = by_name.pop(step.param.name, None)
+        if layer is None:
+            report.missing.append(step.param.name)
+            continue
+        _copy_layer(model.source, layer, step, module, bn_style)
+        report.matched.append(step.param.name)
+    report.unused = list(by_name)
+    if not report.matched:
+        have = ", ".join(f"'{name}'" for name in report.unused[:3])
+        raise PytsnError(f"{model.source}: weights of another net: no layer name matches (the file holds {have} ...)")
+    report.warnings = _warnings(model, net, bn_style)
+    return report
+
+
+def check_bn_style(bn_style: str) -> None:
+    """Raises PytsnError for an unknown style."""
+    if bn_style not in BN_STYLES:
+        raise PytsnError(f"BN style '{bn_style}': one of {', '.join(BN_STYLES)} was expected")
+
+
+def _copy_layer(source: str, layer: LayerBlobs, step, module, bn_style: str) -> None:
+    if len(layer.blobs) != len(module.blob_names):
+        raise PytsnError(
+            f"{source}: {step.label} needs {len(module.blob_names)} blobs, the file holds {len(layer.blobs)}:"
+            " weights of another net?"
+        )
+    for index, (name, blob) in enumerate(zip(module.blob_names, layer.blobs, strict=True)):
+        want = module.caffe_shape(name)
+        if not same_shape(blob.shape, want):
+            raise PytsnError(
+                f"{source}: {step.label}, blob {index} ({name}): shape {blob.shape} in the file, {tuple(want)} in the net:"
+                " weights of another net?"
+            )
+        tensor = getattr(module, name).detach()
+        values = blob.data
+        if is_fork_bn(step.param.type, index) and bn_style == "invstd":
+            values = variance_from_invstd(values, module.eps, f"{source}: {step.label}")
+        np.copyto(tensor.numpy(), values.reshape(tuple(tensor.shape)))
+
+
+def same_shape(found: tuple[int, ...], want: tuple[int, ...]) -> bool:
+    """Whether two blob shapes are one layout: equal but for axes of length 1.
+
+    That is how old 4-D files fit: an InnerProduct weight (1, 1, out, in) is (out, in), a bias (1, 1, 1, n) is (n,), BN's
+    (1, C, 1, 1) or (1, 1, 1, C) is (1, C). No number changes its place.
+    """
+    return tuple(dim for dim in found if dim != 1) == tuple(dim for dim in want if dim != 1)
+
+
+def is_fork_bn(layer_type: str, blob_index: int) -> bool:
+    """Whether this blob is the fourth of the fork's BN layer."""
+    return layer_type == "BN" and blob_index == 3
+
+
+def variance_from_invstd(values: np.ndarray, eps: float, label: str) -> np.ndarray:
+    """Running variance float32 from the running inverse standard deviation: var = invstd^-2 - eps, at least 0."""
+    if not (values > 0).all():
+        raise PytsnError(f"{label}: holds values <= 0, so it is no inverse standard deviation: use BN style 'var'")
+    return np.maximum(values.astype(np.float64) ** -2 - eps, 0).astype(np.float32)
+
+
+def _warnings(model: Caffemodel, net, bn_style: str) -> list[str]:
+    texts = []
+    if model.unknown_fields:
+        texts.append(f"{model.source}: {model.unknown_fields} unknown fields skipped (written by another Caffe?)")
+    bad = [layer.name for layer in model.layers if not all(np.isfinite(blob.data).all() for blob in layer.blobs)]
+    if bad:
+        texts.append(f"{model.source}: infinite or NaN weights in layer '{bad[0]}' and {len(bad) - 1} more")
+    fourth = [layer for layer in model.layers if layer.type == "BN" and len(layer.blobs) == 4]
+    negative = [layer.name for layer in fourth if (layer.blobs[3].data < 0).any()]
+    if negative and bn_style == "var":
+        texts.append(f"{model.source}: negative variance in layer '{negative[0]}' and {len(negative) - 1} more")
+    if bn_style == "var" and _looks_like_invstd(fourth, net):
+        texts.append(
+            f"{model.source}: the fourth blob of '{fourth[0].name}' looks like an inverse standard deviation (a file from"
+            " before 27 April 2016?): try --bn_style invstd"
+        )
+    return texts
+
+
+def _looks_like_invstd(fourth: list[LayerBlobs], net) -> bool:
+    """Whether the first BN layer's values are too small for the variance of a response to pixels (0 to 255)."""
+    if not fourth or not any(shape and len(shape) == 4 for shape in net.inputs.values()):
+        return False
+    values = fourth[0].blobs[3].data
+    return bool(values.size) and 0 < float(np.median(values)) < _FIRST_VARIANCE_AT_LEAST
+
+
+def caffemodel_state_dict(
+    model: Caffemodel, bn_style: str = "var", eps: float = 1e-5
+) -> OrderedDict[str, torch.Tensor]:
+    """A caffemodel as a state dict without any prototxt, for BNInception and for earlier PyTorch ports.
+
+    Keys: layer names as converter.names.state_name makes them; BN tensors are (C,), old 4-D shapes lose their leading
+    ones. Raises PytsnError for layer types whose blobs have no names here.
+    """
+    check_bn_style(bn_style)
+    keys = state_names(layer.name for layer in model.layers)
+    state: OrderedDict[str, torch.Tensor] = OrderedDict()
+    for layer in model.layers:
+        names = _BLOB_NAMES.get(layer.type)
+        if names is None or len(layer.blobs) > len(names):
+            raise PytsnError(
+                f"{model.source}: layer '{layer.name}' ({layer.type}): cannot tell its blobs without a prototxt"
+            )
+        for index, (name, blob) in enumerate(zip(names, layer.blobs, strict=False)):
+            values = blob.data
+            if is_fork_bn(layer.type, index) and bn_style == "invstd":
+                values = variance_from_invstd(values, eps, f"{model.source}: layer '{layer.name}'")
+            shape = _modern_shape(layer.type, index, blob)
+            state[f"{keys[layer.name]}.{name}"] = torch.from_numpy(values.reshape(shape).copy())
+    return state
+
+
+_BLOB_NAMES = {
+    "Convolution": ("weight", "bias"),
+    "Deconvolution": ("weight", "bias"),
+    "InnerProduct": ("weight", "bias"),
+    "BN": ("weight", "bias", "running_mean", "running_var"),
+    "BatchNorm": ("running_mean", "running_var", "scale_factor"),
+    "Scale": ("weight", "bias"),
+    "Bias": ("bias",),
+    "PReLU": ("weight",),
+}
+
+
+def _modern_shape(layer_type: str, index: int, blob: Blob) -> tuple[int, ...]:
+    if index or layer_type in ("BN", "BatchNorm"):
+        return (blob.data.size,)
+    if layer_type == "InnerProduct":
+        return blob.shape[-2:]
+    return blob.shape
+
+
+def load_state(net, state: Mapping[str, torch.Tensor], source: str) -> LoadReport:
+    """Copies a converted state dict into ``net`` (CaffeNet). BatchNorm's num_batches_tracked counters are ignored.
+
+    Raises PytsnError for missing keys' shapes that differ, or when no key matches.
+    """
+    report, rest = LoadReport(source, "var"), dict(state)
+    for (step, module), key in zip(net.layers(), net.module_names, strict=True):
+        names = [f"{key}.{name}" for name in module.blob_names]
+        if not names:
+            continue
+        if not all(name in rest for name in names):
+            report.missing.append(step.param.name)
+            continue
+        for name, full in zip(module.blob_names, names, strict=True):
+            _copy_tensor(getattr(module, name), rest.pop(full), f"{source}: '{full}'")
+        report.matched.append(step.param.name)
+    report.unused = [name for name in rest if not name.endswith("num_batches_tracked")]
+    if not report.matched:
+        raise PytsnError(f"{source}: weights of another net: no key matches (it holds '{next(iter(state), '')}' ...)")
+    return report
+
+
+def _copy_tensor(target: torch.Tensor, value: torch.Tensor, label: str) -> None:
+    if not same_shape(tuple(value.shape), tuple(target.shape)):
+        raise PytsnError(
+            f"{label}: shape {tuple(value.shape)}, the net has {tuple(target.shape)}: weights of another net?"
+        )
+    with torch.no_grad():
+        target.copy_(value.reshape(target.shape))
+
+
+def net_blobs(net) -> dict[str, list[np.ndarray]]:
+    """The weights of a CaffeNet as Caffe would save them: layer name -> float32 arrays in Caffe's order and shapes."""
+    return {
+        step.param.name: [
+            getattr(module, name).detach().cpu().float().numpy().reshape(module.caffe_shape(name))
+            for name in module.blob_names
+        ]
+        for step, module in net.layers()
+        if module.blob_names
+    }
+
+
+def save_caffemodel(path: str | os.PathLike, net) -> None:
+    """Writes a CaffeNet as a caffemodel: names and order of its prototxt, BN blobs (1, C), fourth one a variance."""
+    write_caffemodel(path, net.param, net_blobs(net))
