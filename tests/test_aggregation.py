@@ -1,0 +1,128 @@
+"""Aggregation against what the original's functions returned, and against loops written out in full."""
+
+import math
+
+import numpy as np
+import pytest
+
+from converter.errors import PytsnError
+from pytsn.aggregation import (
+    default_aggregation,
+    fusion,
+    parse_aggregation,
+    sliding_window_aggregation,
+    softmax,
+    top_k_aggregation,
+)
+
+TOLERANCE = 1e-6  # absolute; the issue's figure. Scores are of order 1 to 10, float32
+
+
+@pytest.fixture(scope="module")
+def recorded(data):
+    return np.load(data / "eval/aggregation.npz")
+
+
+@pytest.fixture(scope="module")
+def scores(recorded):
+    return recorded["scores"]  # (37, 10, 13)
+
+
+#: key of the recording -> what gives it
+RECORDED_CALLS = {
+    "default": lambda s: default_aggregation(s),
+    "default_raw_max": lambda s: default_aggregation(s, normalization=False, crop_agg="max"),
+    "topk_1": lambda s: top_k_aggregation(s, 1),
+    "topk_3": lambda s: top_k_aggregation(s, 3),
+    "topk_50": lambda s: top_k_aggregation(s, 50),
+    "topk_3_raw_max": lambda s: top_k_aggregation(s, 3, normalization=False, crop_agg="max"),
+    "window": lambda s: sliding_window_aggregation(s),
+    "window_fps2": lambda s: sliding_window_aggregation(s, fps=2),
+    "window_raw": lambda s: sliding_window_aggregation(s, spans=(1, 3), overlap=0.5, norm=False),
+}
+
+
+@pytest.mark.parametrize("key", RECORDED_CALLS)
+def test_recorded_results(recorded, scores, key):
+    result = RECORDED_CALLS[key](scores)
+    assert result.shape == (13,)
+    np.testing.assert_allclose(result, recorded[key], rtol=0, atol=TOLERANCE)
+
+
+def test_every_recorded_entry_is_checked(recorded):
+    assert set(recorded.files) == {*RECORDED_CALLS, "scores", "fusion", "fusion_a", "fusion_b"}
+
+
+def test_recorded_fusion_and_its_inputs_stay_as_they_are(recorded):
+    a, b = recorded["fusion_a"], recorded["fusion_b"]
+    kept = a.copy()
+    np.testing.assert_allclose(fusion(a, [b], [1.5]), recorded["fusion"], rtol=0, atol=TOLERANCE)
+    np.testing.assert_array_equal(a, kept)
+    np.testing.assert_allclose(fusion(a, [b, a], [1.5, -2], norm=False), 1.5 * b - a, rtol=0, atol=1e-12)
+
+
+def test_softmax_by_hand_and_without_overflow():
+    np.testing.assert_allclose(softmax(np.log([1.0, 2.0, 5.0])), [0.125, 0.25, 0.625], rtol=1e-12)
+    np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0], [-1000.0, 0.0]])), [[0.5, 0.5], [0, 1]], atol=1e-12)
+    np.testing.assert_allclose(softmax(np.log([1.0, 3.0]), temperature=2), [0.1, 0.9], rtol=1e-12)
+
+
+def loop_window(scores, spans, overlap, fps):
+    """Plain loops: per class, per span, per window."""
+    frames, _, classes = scores.shape
+    result = np.zeros(classes)
+    for c in range(classes):
+        frame_best = [max(float(v) for v in scores[t, :, c]) for t in range(frames)]
+        for seconds in spans:
+            length, windows, start = seconds * fps, [], 0
+            while start < frames:
+                windows.append(max(frame_best[start : start + length]))
+                start += math.ceil(length * (1 - overlap))
+            best = sorted(windows, reverse=True)[: max(15, len(windows) // 4)]
+            result[c] += sum(best) / len(best) / len(spans)
+    return result
+
+
+@pytest.mark.parametrize("frames", [1, 14, 90])
+def test_windows_against_loops(frames):
+    scores = np.random.default_rng(frames).normal(size=(frames, 3, 5))
+    result = sliding_window_aggregation(scores, (1, 3, 8), 0.2, norm=False, fps=2)
+    np.testing.assert_allclose(result, loop_window(scores, (1, 3, 8), 0.2, 2), rtol=1e-12)
+
+
+def test_top_k_against_loops():
+    scores = np.random.default_rng(2).normal(size=(6, 4, 3))
+    expected = [np.mean(sorted(np.mean(scores[t, :, c]) for t in range(6))[-2:]) for c in range(3)]
+    np.testing.assert_allclose(top_k_aggregation(scores, 2, normalization=False), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("text", "key"), [("mean", "default"), ("topk:3", "topk_3"), ("window", "window")])
+def test_aggregations_by_name(recorded, scores, text, key):
+    np.testing.assert_allclose(parse_aggregation(text)(scores), recorded[key], rtol=0, atol=TOLERANCE)
+    raw = parse_aggregation(text)(scores, normalization=False)
+    np.testing.assert_allclose(softmax(raw), recorded[key], rtol=0, atol=TOLERANCE)
+    assert abs(raw.sum() - 1) > 0.1
+
+
+def test_names_pass_the_crop_rule_on(recorded, scores):
+    result = parse_aggregation("topk:3")(scores, normalization=False, crop_agg="max")
+    np.testing.assert_allclose(result, recorded["topk_3_raw_max"], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("text", ["", "max", "topk", "topk:", "topk:0", "topk:-1", "topk:two", "mean:3", "window:2"])
+def test_other_names_are_refused(text):
+    with pytest.raises(PytsnError, match="mean, topk:K"):
+        parse_aggregation(text)
+
+
+def test_bad_arguments_are_refused(scores):
+    with pytest.raises(PytsnError, match="2 fusion weights for 1"):
+        fusion(scores[0, 0], [scores[0, 1]], [1, 2])
+    with pytest.raises(PytsnError, match="shape"):
+        fusion(scores[0, 0], [scores[0, 1, :5]], [1])
+    with pytest.raises(PytsnError, match="median"):
+        default_aggregation(scores, crop_agg="median")
+    with pytest.raises(PytsnError, match="at least 1"):
+        top_k_aggregation(scores, 0)
+    with pytest.raises(PytsnError, match="do not advance"):
+        sliding_window_aggregation(scores, overlap=1.0)
