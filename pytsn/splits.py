@@ -1,0 +1,98 @@
+"""The split files of UCF101 and HMDB51 (facts of the original ``pyActionRecog/benchmark_db.py``)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.errors import PytsnError
+from converter.files import read_text
+
+NUM_SPLITS = 3
+#: (video name, label from 0)
+Entry = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training and the test videos of one split, in the order of the split files."""
+
+    train: tuple[Entry, ...]
+    test: tuple[Entry, ...]
+
+
+def parse_split_file(dataset: str, split_path: str | os.PathLike = "data") -> list[Split]:
+    """The three splits of ``ucf101`` or ``hmdb51``, read below SPLIT_PATH/<dataset>_splits.
+
+    HMDB51 has one file per class; the original takes them in the arbitrary order of a directory listing, here they are
+    taken by file name, so videos are grouped by class in alphabetical order. Labels come from class_list.txt
+    (HMDB51) and classInd.txt less one (UCF101).
+
+    Raises PytsnError for another dataset, for files that are missing, and for lines that do not parse.
+    """
+    if dataset not in _SPLIT_PARSERS:
+        raise PytsnError(
+            f"dataset '{dataset}' has no split files here; supported are {', '.join(_SPLIT_PARSERS)}, and any other "
+            "dataset by a list file (custom)"
+        )
+    return _SPLIT_PARSERS[dataset](Path(split_path) / f"{dataset}_splits")
+
+
+def _parse_ucf101(folder: Path) -> list[Split]:
+    classes = {}
+    for number, line in enumerate(_lines(folder / "classInd.txt"), start=1):
+        fields = line.split()
+        if len(fields) != 2 or not fields[0].isdecimal():
+            raise PytsnError(f"{folder / 'classInd.txt'}, line {number}: '{line}' is not 'number class'")
+        classes[fields[1]] = int(fields[0]) - 1
+    return [
+        Split(
+            _parse_ucf101_list(folder / f"trainlist{number:02d}.txt", classes),
+            _parse_ucf101_list(folder / f"testlist{number:02d}.txt", classes),
+        )
+        for number in range(1, NUM_SPLITS + 1)
+    ]
+
+
+def _parse_ucf101_list(path: Path, classes: dict[str, int]) -> tuple[Entry, ...]:
+    entries = []
+    for number, line in enumerate(_lines(path), start=1):
+        class_name, _, file_name = line.partition("/")
+        if class_name not in classes or not file_name:
+            raise PytsnError(f"{path}, line {number}: '{line}' is not CLASS/VIDEO.avi with a class of classInd.txt")
+        entries.append((file_name.split(".")[0], classes[class_name]))
+    return tuple(entries)
+
+
+def _parse_hmdb51(folder: Path) -> list[Split]:
+    classes = {name: label for label, name in enumerate(_lines(folder / "class_list.txt"))}
+    splits = []
+    for number in range(1, NUM_SPLITS + 1):
+        suffix = f"_test_split{number}.txt"
+        train, test = [], []
+        for path in sorted(folder.glob(f"*{suffix}")):
+            class_name = path.name[: -len(suffix)]
+            if class_name not in classes:
+                raise PytsnError(f"{path}: class '{class_name}' is not in class_list.txt")
+            for name, flag in _parse_hmdb51_list(path):
+                {"1": train, "2": test}.get(flag, []).append((name, classes[class_name]))
+        if not test:
+            raise PytsnError(f"{folder}: no test videos in *{suffix}; is this the folder of the HMDB51 split files?")
+        splits.append(Split(tuple(train), tuple(test)))
+    return splits
+
+
+def _parse_hmdb51_list(path: Path) -> list[tuple[str, str]]:
+    rows = []
+    for number, line in enumerate(_lines(path), start=1):
+        fields = line.split()
+        if len(fields) != 2 or fields[1] not in ("0", "1", "2"):
+            raise PytsnError(f"{path}, line {number}: '{line}' is not 'VIDEO.avi 0|1|2'")
+        rows.append((fields[0][: -len(".avi")], fields[1]))
+    return rows
+
+
+_SPLIT_PARSERS = {"ucf101": _parse_ucf101, "hmdb51": _parse_hmdb51}
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
