@@ -23,8 +23,8 @@ class Split:
 def parse_split_file(dataset: str, split_path: str | os.PathLike = "data") -> list[Split]:
     """The three splits of ``ucf101`` or ``hmdb51``, read below SPLIT_PATH/<dataset>_splits.
 
-    HMDB51 has one file per class; the original takes them in the arbitrary order of a directory listing, here they are
-    taken by file name, so videos are grouped by class in alphabetical order. Labels come from class_list.txt
+    HMDB51 has one file per class; the original takes them in the arbitrary order of a directory listing, here they
+    are taken in alphabetical order of the class names. Labels come from class_list.txt
     (HMDB51) and classInd.txt less one (UCF101).
 
     Raises PytsnError for another dataset, for files that are missing, and for lines that do not parse.
@@ -69,8 +69,8 @@ def _parse_hmdb51(folder: Path) -> list[Split]:
     for number in range(1, NUM_SPLITS + 1):
         suffix = f"_test_split{number}.txt"
         train, test = [], []
-        for path in sorted(folder.glob(f"*{suffix}")):
-            class_name = path.name[: -len(suffix)]
+        for class_name in sorted(path.name[: -len(suffix)] for path in folder.glob(f"*{suffix}")):
+            path = folder / f"{class_name}{suffix}"
             if class_name not in classes:
                 raise PytsnError(f"{path}: class '{class_name}' is not in class_list.txt")
             for name, flag in _parse_hmdb51_list(path):
