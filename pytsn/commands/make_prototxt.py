@@ -1,0 +1,98 @@
+"""``pytsn make-prototxt``: the prototxts of TSN's BN-Inception, for any class count and number of segments."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error, read_text, write_bytes
+
+HELP = """\
+write the deploy, train_val and solver prototxts of BN-Inception
+
+The files are those of the original (models/ucf101, models/hmdb51) where it has them: same layers, same settings. Any
+other class count, number of segments, split or dataset goes too.
+
+  pytsn make-prototxt ucf101 rgb                      three files in models/ucf101
+  pytsn make-prototxt hmdb51 flow --kind deploy -o .  the net that eval-net needs, here
+  pytsn make-prototxt ucf101 rgb --num_segments 7 --split 2 -o models/seven
+  pytsn make-prototxt diving rgb --num_classes 48 --train_list diving_train.txt --val_list diving_val.txt
+
+A dataset of your own is trained by UCF101's schedule; lists hold a line `folder count label` for each video. Without
+--test_iter its test pass covers the videos of --val_list once, shared by four processes.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of make-prototxt."""
+    parser.add_argument("dataset", metavar="DATASET", help="ucf101, hmdb51 or a name of your own (needs --num_classes)")
+    parser.add_argument("modality", metavar="MODALITY", choices=("rgb", "flow"), help="rgb or flow")
+    parser.add_argument("--kind", choices=("deploy", "train_val", "solver", "all"), default="all", help="default: all")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="where to write (default: models/DATASET)")
+    parser.add_argument("--num_classes", type=int, metavar="K", help="default: the dataset's own, 101 or 51")
+    parser.add_argument(
+        "--num_segments", type=int, default=3, metavar="S", help="snippets per training video (default: 3)"
+    )
+    parser.add_argument("--split", type=int, default=1, metavar="N", help="split of the dataset (default: 1)")
+    parser.add_argument(
+        "--batch_size", type=int, default=32, metavar="N", help="training videos per batch (default: 32)"
+    )
+    parser.add_argument("--train_list", metavar="FILE", help="default: data/DATASET_MODALITY_train_split_N.txt")
+    parser.add_argument("--val_list", metavar="FILE", help="default: data/DATASET_MODALITY_val_split_N.txt")
+    parser.add_argument("--test_iter", type=int, metavar="N", help="batches (videos) per test pass and process")
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the files and names each. Raises PytsnError for bad options and existing files, before writing any."""
+    from pytsn.models.net_spec import KINDS
+    from pytsn.models.prototxt import WRITERS
+
+    spec = _spec(args)
+    kinds = KINDS if args.kind == "all" else (args.kind,)
+    folder = Path(spec.folder)
+    texts = {folder / spec.file_name(kind): WRITERS[kind](spec) for kind in kinds}
+    existing = [str(path) for path in texts if path.exists()]
+    if existing and not args.force:
+        raise PytsnError(f"{', '.join(existing)}: there already; --force overwrites")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, folder) from None
+    for path, text in texts.items():
+        write_bytes(path, text.encode())
+        print(f"wrote {path}")
+    return 0
+
+
+def _spec(args: argparse.Namespace):
+    from pytsn.models.net_spec import NetSpec
+
+    spec = NetSpec(
+        dataset=args.dataset,
+        modality=args.modality,
+        num_classes=args.num_classes,
+        num_segments=args.num_segments,
+        split=args.split,
+        batch_size=args.batch_size,
+        train_list=args.train_list,
+        val_list=args.val_list,
+        test_iter=args.test_iter,
+        folder=args.output and str(Path(args.output)),
+    )
+    if spec.test_iter is None and args.kind in ("solver", "all"):
+        return replace(spec, test_iter=_test_iter(spec.val_list))
+    return spec
+
+
+def _test_iter(val_list: str) -> int:
+    """Batches of one video, on each of the schedule's processes, that cover the list once."""
+    from pytsn.models.training_settings import PROCESSES
+
+    try:
+        videos = sum(1 for line in read_text(val_list).splitlines() if line.strip())
+    except PytsnError as error:
+        raise PytsnError(f"{error}; give --test_iter, or --val_list with a file that is there") from None
+    if not videos:
+        raise PytsnError(f"{val_list}: no videos in it; give --test_iter, or another --val_list")
+    return -(-videos // PROCESSES)

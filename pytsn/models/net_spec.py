@@ -1,0 +1,88 @@
+"""What a set of prototxts is to be written for."""
+
+import re
+from dataclasses import dataclass, fields
+
+from converter.errors import PytsnError
+from pytsn.models.training_settings import CUSTOM, DATASETS, MODALITIES, Dataset, Modality, Schedule
+
+KINDS = ("deploy", "train_val", "solver")
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """What to write prototxts for; None takes the released setting, and every field is filled in once made.
+
+    dataset: ucf101, hmdb51 or a name of your own (num_classes is needed then, and test_iter for a solver).
+    modality: rgb or flow. num_segments: snippets a video is trained on. split: of the dataset, from 1.
+    batch_size: videos per TRAIN batch and process. train_list, val_list: files of ``folder count label`` lines.
+    test_iter: batches of one video in a test pass, per process. folder: where the files will lie.
+    Raises PytsnError for a value that makes no sense.
+    """
+
+    dataset: str
+    modality: str
+    num_classes: int | None = None
+    num_segments: int = 3
+    split: int = 1
+    batch_size: int = 32
+    train_list: str | None = None
+    val_list: str | None = None
+    test_iter: int | None = None
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.dataset):
+            raise PytsnError(f"dataset '{self.dataset}': a name of letters, digits, '_', '-' and '.' is needed")
+        if self.modality not in MODALITIES:
+            raise PytsnError(f"modality '{self.modality}': must be one of {', '.join(MODALITIES)}")
+        defaults = {
+            "num_classes": self._known.num_classes,
+            "test_iter": self._known.test_iter,
+            "train_list": f"data/{self.dataset}_{self.modality}_train_split_{self.split}.txt",
+            "val_list": f"data/{self.dataset}_{self.modality}_val_split_{self.split}.txt",
+            "folder": f"models/{self.dataset}",
+        }
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        if self.num_classes is None:
+            raise PytsnError(f"dataset '{self.dataset}' is not one of {', '.join(DATASETS)}: give --num_classes")
+        least = {"num_classes": 2, "num_segments": 1, "split": 1, "batch_size": 1, "test_iter": 1}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and not lowest <= value < 2**31:
+                raise PytsnError(f"--{name} {value}: must be between {lowest} and {2**31 - 1}")
+        if self._known.splits and self.split > self._known.splits:
+            raise PytsnError(f"--split {self.split}: {self.dataset} has splits 1 to {self._known.splits}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str) and (not value or not value.isprintable()):
+                raise PytsnError(f"{field.name} {value!r}: empty, or holds characters that cannot be printed")
+
+    @property
+    def _known(self) -> Dataset:
+        return DATASETS.get(self.dataset, CUSTOM)
+
+    @property
+    def stream(self) -> Modality:
+        """The settings of this modality."""
+        return MODALITIES[self.modality]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The released schedule; a dataset of one's own gets UCF101's."""
+        return self._known.schedules[self.modality]
+
+    @property
+    def snapshot_prefix(self) -> str:
+        """Beside the folder when that is the default one, as in the original, else inside it."""
+        name = self._known.snapshot.format(dataset=self.dataset, split=self.split, modality=self.modality)
+        return f"{'models' if self.folder == f'models/{self.dataset}' else self.folder}/{name}"
+
+    def file_name(self, kind: str) -> str:
+        """``tsn_bn_inception_rgb_deploy.prototxt`` and the like; kind is one of KINDS."""
+        return f"tsn_bn_inception_{self.modality}_{kind}.prototxt"

@@ -1,0 +1,56 @@
+"""Prototxt text from Python values: ``field("kernel_size", 3)`` -> ``kernel_size: 3``."""
+
+import json
+
+
+class Word(str):
+    """A value written without quotes: an enum's name."""
+
+    __slots__ = ()
+
+
+def value_text(value: object) -> str:
+    """One scalar: text quoted, truth values in lower case."""
+    if isinstance(value, Word):
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, (int, float)) else json.dumps(value, ensure_ascii=False)
+
+
+def field(name: str, value: object) -> str:
+    """One field on one line; a dict is a nested message, a tuple a repeated scalar, a list a repeated field."""
+    if isinstance(value, dict):
+        return f"{name} {{ {fields(**value)} }}"
+    if isinstance(value, list):
+        return " ".join(field(name, item) for item in value)
+    if isinstance(value, tuple) and len(value) != 1:
+        return f"{name}: [{', '.join(value_text(item) for item in value)}]"
+    return f"{name}: {value_text(value[0] if isinstance(value, tuple) else value)}"
+
+
+def fields(**values: object) -> str:
+    """Several fields on one line; an empty list leaves its field out."""
+    return " ".join(field(name, value) for name, value in values.items() if value != [])
+
+
+def layer(name: str, kind: str, bottoms: list[str], tops: list[str], *messages: dict[str, object]) -> str:
+    """A layer: a line for what it is and joins, then ``messages`` (field name -> value), a line each if they fit."""
+    head = fields(name=name, type=kind, bottom=bottoms, top=tops)
+    if not messages:
+        return f"layer {{ {head} }}\n"
+    lines = "".join(_message_lines(name, value) for message in messages for name, value in message.items())
+    return f"layer {{\n  {head}\n{lines}}}\n"
+
+
+def _message_lines(name: str, value: object) -> str:
+    line = f"  {field(name, value)}\n"
+    if len(line) <= 100 or not isinstance(value, dict):
+        return line
+    inner = "".join(f"    {field(*item)}\n" for item in value.items())
+    return f"  {name} {{\n{inner}  }}\n"
+
+
+def heading(title: str) -> str:
+    """A comment line that parts the file."""
+    return f"\n# ---- {title} ----\n"
