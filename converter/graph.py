@@ -6,6 +6,7 @@ that a user asks for by name is its last value, which is what Caffe leaves in th
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -27,8 +28,7 @@ DATA_TYPES = frozenset(
         "WindowData",
     ]
 )
-#: layers whose result nobody needs
-SINK_TYPES = frozenset({"Silence", "HDF5Output"})
+_SPLIT_BLOB = re.compile(r"(.+_split_)\d+")
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,33 @@ class Step:
 
 @dataclass
 class Graph:
-    """The wiring of a filtered net. ``inputs``: blob -> shape or None where the prototxt does not say; ``final``: blob ->
-    id of its last value; ``outputs``: blobs nobody consumes, in the order they are made."""
+    """The wiring of a filtered net.
+
+    ``inputs``: blob -> shape, None where the prototxt does not say; ``final``: blob -> id of its last value;
+    ``outputs``: blobs nobody consumes, in the order they are made; ``splits``: the names, less their last number, that
+    Caffe gives the copies it makes of a blob with several readers (util/insert_splits.cpp), -> id.
+    """
 
     inputs: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     final: dict[str, str] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
+    splits: dict[str, str] = field(default_factory=dict)
 
     def value_of(self, blob: str) -> str:
-        """The id of the blob's last value. Raises PytsnError with a suggestion for an unknown blob."""
+        """The id of the blob's last value, or of the value that Caffe's copy ``BLOB_LAYER_0_split_1`` holds.
+
+        Raises PytsnError with a suggestion for an unknown blob.
+        """
+        copy = _SPLIT_BLOB.fullmatch(blob)
+        if blob not in self.final and copy and copy[1] in self.splits:
+            return self.splits[copy[1]]
         if blob not in self.final:
             raise PytsnError(f"no blob named '{blob}'{suggest(blob, self.final)}")
         return self.final[blob]
 
     def plan(self, blobs: Iterable[str]) -> tuple[list[tuple[int, Step, tuple[str, ...]]], list[str]]:
-        """What must run for ``blobs``: (step index, step, ids to free after it) in file order, and the inputs needed."""
+        """What must run for ``blobs``: (step index, step, ids to free after it) in file order; and its inputs."""
         wanted = {self.value_of(blob) for blob in blobs}
         needed, chosen = set(wanted), []
         for index in range(len(self.steps) - 1, -1, -1):
@@ -116,6 +127,7 @@ def _add_input(graph: Graph, blob: str, shape: tuple[int, ...] | None) -> None:
         raise PytsnError(f"input blob '{blob}': impossible shape {shape[:8]}")
     graph.inputs[blob] = shape
     graph.final[blob] = f"{blob}@0"
+    graph.splits[f"{blob}_input_{len(graph.inputs) - 1}_split_"] = f"{blob}@0"
 
 
 def _add_step(graph: Graph, layer: pb.LayerParameter) -> None:
@@ -125,13 +137,15 @@ def _add_step(graph: Graph, layer: pb.LayerParameter) -> None:
             raise PytsnError(f"{step_label}: bottom '{blob}' is made by no layer before it{suggest(blob, graph.final)}")
     bottoms = tuple(graph.final[blob] for blob in layer.bottom)
     tops = []
-    for blob in layer.top:
+    # A loss layer may leave its top out; the net then names it (Net::AppendTop), here after the layer.
+    names = list(layer.top) or ([layer.name] if layer.type.endswith("Loss") else [])
+    for index, blob in enumerate(names):
         if blob in graph.final and blob not in layer.bottom:
             raise PytsnError(f"{step_label}: top '{blob}' is made by another layer already")
         version = int(graph.final[blob].rpartition("@")[2]) + 1 if blob in graph.final else 0
         tops.append(f"{blob}@{version}")
         graph.final.pop(blob, None)  # a blob written again moves to the end: outputs come in the order they are made
-        graph.final[blob] = tops[-1]
+        graph.final[blob] = graph.splits[f"{blob}_{layer.name}_{index}_split_"] = tops[-1]
     graph.steps.append(Step(layer, bottoms, tuple(tops)))
 
 
@@ -160,7 +174,7 @@ def _video_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
 
 
 def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None) -> None:
-    """Sets or overrides input shapes. Raises PytsnError for a blob that is no input, and for inputs left without one."""
+    """Sets or overrides input shapes. Raises PytsnError for a blob that is no input, and for inputs without one."""
     for blob, shape in (shapes or {}).items():
         if blob not in graph.inputs:
             raise PytsnError(f"'{blob}' is not an input of the net; its inputs are: {', '.join(graph.inputs)}")

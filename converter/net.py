@@ -12,18 +12,14 @@ from converter.graph import Graph, Step, build_graph, suggest, with_shapes
 from converter.layers import LAYERS, Context
 from converter.names import state_name, state_names
 from converter.proto import filter_net, read_net
-
-Shape = tuple[int, ...]
-#: more numbers than this in one layer (4 GiB of float32) is taken for a typing error, not for a layer
-LARGEST_LAYER = 1 << 30
-_LOSS_TYPES = frozenset(["SoftmaxWithLoss", "EuclideanLoss", "HingeLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss"])
+from converter.shapes import Shape, top_shapes
 
 
 class CaffeNet(nn.Module):
     """A net of Caffe's, with Caffe's semantics.
 
-    ``net(x)`` returns a dict blob name -> tensor. State-dict keys are layer names with ``/`` as ``_`` (converter/names.py)
-    and ``weight``, ``bias``, ``running_mean``, ``running_var`` ...; ``inputs``, ``outputs``, ``blob_names`` and
+    ``net(x)`` returns a dict blob name -> tensor. State-dict keys are layer names with ``/`` as ``_`` (names.py) and
+    ``weight``, ``bias``, ``running_mean``, ``running_var`` ...; ``inputs``, ``outputs``, ``blob_names`` and
     ``blob_shapes`` describe it; ``param`` is the filtered NetParameter it was built from.
 
     Phase TRAIN starts in ``train()`` mode, TEST in ``eval()`` mode; the mode decides what Dropout and BN do.
@@ -65,7 +61,7 @@ class CaffeNet(nn.Module):
                 ArithmeticError,
             ) as error:
                 raise PytsnError(f"{step.label}: does not fit its bottoms: {str(error).splitlines()[0]}") from None
-            self._note_loss(step)
+            self._note_loss(step, modules[-1].is_loss)
         self._register(modules)
         self._share(modules)
 
@@ -75,18 +71,17 @@ class CaffeNet(nn.Module):
             raise PytsnError(f"unknown layer type '{step.param.type}'{suggest(step.param.type, LAYERS)}")
         shapes = [self._shapes[value] for value in step.bottoms]
         module = builder(step.param, shapes, context)
-        tops = top_shapes(module, shapes)
+        tops = top_shapes(step.param.type, module, shapes)
         if len(tops) < len(step.tops):
             raise PytsnError(f"makes {len(tops)} tops, the prototxt names {len(step.tops)}")
         self._shapes.update(zip(step.tops, tops, strict=False))
         return module
 
-    def _note_loss(self, step: Step) -> None:
-        default = [1.0 if step.param.type in _LOSS_TYPES and not index else 0.0 for index in range(len(step.tops))]
-        weights = list(step.param.loss_weight) or default
-        for blob, weight in zip(step.param.top, weights, strict=False):
+    def _note_loss(self, step: Step, is_loss: bool) -> None:
+        weights = list(step.param.loss_weight) or [float(is_loss)]  # by default a loss layer's first top counts
+        for value, weight in zip(step.tops, weights, strict=False):
             if weight:
-                self.loss_weights[blob] = weight
+                self.loss_weights[value.rpartition("@")[0]] = weight
 
     def _register(self, modules: list[nn.Module]) -> None:
         """Modules become attributes; names that torch needs for itself, or weightless twins, get a `_` appended."""
@@ -142,8 +137,8 @@ class CaffeNet(nn.Module):
     def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
         """Runs what ``blobs`` need (default: the net's outputs) and returns blob name -> tensor.
 
-        ``x``: the input tensor, (N, C, H, W) float32, or for several inputs a dict by blob name. Gradients flow to inputs
-        and parameters; a blob is freed after its last use. Raises PytsnError for unknown blobs and missing inputs.
+        ``x``: the input tensor, (N, C, H, W) float32, or for several inputs a dict by blob name. Gradients flow to
+        inputs and parameters; a blob is freed after its last use. Raises PytsnError for unknown blobs, missing inputs.
         """
         wanted = tuple(self.outputs if blobs is None else [blobs] if isinstance(blobs, str) else blobs)
         if wanted not in self._plans:
@@ -155,7 +150,7 @@ class CaffeNet(nn.Module):
             values.update(zip(step.tops, tops if isinstance(tops, tuple) else (tops,), strict=False))
             for value in free:
                 del values[value]
-        return {blob: values[self.graph.final[blob]] for blob in wanted}
+        return {blob: values[self.graph.value_of(blob)] for blob in wanted}
 
     def _input_values(self, x, inputs: list[str]) -> dict[str, torch.Tensor]:
         if not isinstance(x, Mapping):
@@ -178,22 +173,6 @@ class CaffeNet(nn.Module):
         return sum(blobs[blob].sum() * weight for blob, weight in self.loss_weights.items())
 
 
-def top_shapes(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
-    """What shapes the module makes of ``bottoms``, found by running it on tensors without storage."""
-    sizes = [tensor.numel() for tensor in (*module.parameters(), *module.buffers())]
-    if sum(sizes) > LARGEST_LAYER:
-        raise PytsnError(f"{sum(sizes):,} weights in one layer: is num_output right?")
-    state = {key: value.to("meta") for key, value in (*module.named_parameters(), *module.named_buffers())}
-    with torch.no_grad():
-        inputs = tuple(torch.empty(shape, device="meta") for shape in bottoms)
-        tops = torch.func.functional_call(module, state, inputs) if state else module(*inputs)
-    shapes = [tuple(top.shape) for top in (tops if isinstance(tops, tuple) else (tops,))]
-    for shape in shapes:
-        if 0 in shape:
-            raise PytsnError(f"makes an empty blob of shape {shape} from {', '.join(map(str, bottoms))}")
-    return shapes
-
-
 def load_net(
     prototxt: str | os.PathLike,
     caffemodel: str | os.PathLike | None = None,
@@ -205,7 +184,7 @@ def load_net(
 ) -> CaffeNet:
     """A prototxt file, and the weights of a caffemodel where one is given, as a CaffeNet.
 
-    ``bn_style``: what the fourth blob of the fork's BN layers holds: "var", the running variance, or "invstd", the running
+    ``bn_style``: what the fourth blob of the fork's BN layers holds: "var", running variance, or "invstd", the running
     inverse standard deviation of files saved before 27 April 2016. As in Caffe, layers without weights in the file keep
     their fill and unused weights are skipped; ``net.report`` says which (converter/weights.py).
 

@@ -95,7 +95,7 @@ def _copy_layer(source: str, layer: LayerBlobs, step, module, bn_style: str) -> 
         want = module.caffe_shape(name)
         if not same_shape(blob.shape, want):
             raise PytsnError(
-                f"{source}: {step.label}, blob {index} ({name}): shape {blob.shape} in the file, {tuple(want)} in the net:"
+                f"{source}: {step.label}, blob {index} ({name}): {blob.shape} in the file, {tuple(want)} in the net:"
                 " weights of another net?"
             )
         tensor = getattr(module, name).detach()
@@ -108,8 +108,8 @@ def _copy_layer(source: str, layer: LayerBlobs, step, module, bn_style: str) -> 
 def same_shape(found: tuple[int, ...], want: tuple[int, ...]) -> bool:
     """Whether two blob shapes are one layout: equal but for axes of length 1.
 
-    That is how old 4-D files fit: an InnerProduct weight (1, 1, out, in) is (out, in), a bias (1, 1, 1, n) is (n,), BN's
-    (1, C, 1, 1) or (1, 1, 1, C) is (1, C). No number changes its place.
+    That is how old 4-D files fit: an InnerProduct weight (1, 1, out, in) is (out, in), a bias (1, 1, 1, n) is (n,), a
+    BN's (1, C, 1, 1) or (1, 1, 1, C) is (1, C). No number changes its place.
     """
     return tuple(dim for dim in found if dim != 1) == tuple(dim for dim in want if dim != 1)
 
@@ -139,7 +139,7 @@ def _warnings(model: Caffemodel, net, bn_style: str) -> list[str]:
         texts.append(f"{model.source}: negative variance in layer '{negative[0]}' and {len(negative) - 1} more")
     if bn_style == "var" and _looks_like_invstd(fourth, net):
         texts.append(
-            f"{model.source}: the fourth blob of '{fourth[0].name}' looks like an inverse standard deviation (a file from"
+            f"{model.source}: the fourth blob of '{fourth[0].name}' looks like an inverse standard deviation (from"
             " before 27 April 2016?): try --bn_style invstd"
         )
     return texts

@@ -1,0 +1,71 @@
+"""Shapes of tops from shapes of bottoms, before any data flows.
+
+The layers that make up nearly all of a net have a rule in the table; every other layer is run on tensors without storage
+(torch's meta device). The table is there because the first meta run imports two seconds of torch's compiler.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from converter.errors import PytsnError
+
+Shape = tuple[int, ...]
+
+
+def _convolution(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    channels = module.weight.shape[0]  # (O, C / group, kh, kw); Deconvolution's are the other way round
+    return [(n, channels, module.output_size(0, h), module.output_size(1, w)) for n, _, h, w in bottoms]
+
+
+def _pooling(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    rows, columns = module.windows(bottoms[0])
+    return [(*bottoms[0][:2], rows.count, columns.count)] * (2 if module.with_mask else 1)
+
+
+def _inner_product(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    return [(*bottoms[0][: module.axis], module.weight.shape[1 if module.transpose else 0])]
+
+
+def _concat(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    first, axis = bottoms[0], module.axis
+    return [(*first[:axis], sum(shape[axis] for shape in bottoms), *first[axis + 1 :])]
+
+
+def _same(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    return [bottoms[0]]
+
+
+_RULES: dict[str, Callable[[nn.Module, list[Shape]], list[Shape]]] = {
+    "BN": _same,
+    "BatchNorm": _same,
+    "Concat": _concat,
+    "Convolution": _convolution,
+    "Dropout": _same,
+    "InnerProduct": _inner_product,
+    "LRN": _same,
+    "Pooling": _pooling,
+    "ReLU": _same,
+    "Scale": _same,
+    "Softmax": _same,
+}
+
+
+def top_shapes(layer_type: str, module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    """The shapes of the layer's tops. Raises PytsnError when one would be empty."""
+    rule = _RULES.get(layer_type)
+    shapes = rule(module, bottoms) if rule else by_running(module, bottoms)
+    for shape in shapes:
+        if 0 in shape:
+            raise PytsnError(f"makes an empty blob of shape {shape} from {', '.join(map(str, bottoms))}")
+    return shapes
+
+
+def by_running(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    """The same, found by running the module on tensors without storage."""
+    state = {key: value.to("meta") for key, value in (*module.named_parameters(), *module.named_buffers())}
+    inputs = tuple(torch.empty(shape, device="meta") for shape in bottoms)
+    with torch.no_grad():
+        tops = torch.func.functional_call(module, state, inputs) if state else module(*inputs)
+    return [tuple(top.shape) for top in (tops if isinstance(tops, tuple) else (tops,))]
