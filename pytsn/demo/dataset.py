@@ -1,0 +1,83 @@
+"""The demo's dataset on disk, in ucf101's layout: videos, frame folders, and split files as ucf101 has them.
+
+    <root>/videos/<class>/<name>.avi
+    <root>/frames/<name>/img_00001.jpg, flow_x_00001.jpg, flow_y_00001.jpg, ...
+    <root>/data/ucf101_splits/classInd.txt, trainlist01.txt, testlist01.txt
+"""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from converter.files import write_bytes
+from pytsn.demo.extract import extract
+from pytsn.demo.videos import CLASSES, Clip, plan_clips, render, write_video
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where the dataset lies and which clips it has; train and test clips have no group (and no seed) in common."""
+
+    root: Path
+    train: list[Clip]
+    test: list[Clip]
+
+    def video(self, clip: Clip) -> Path:
+        return self.root / "videos" / clip.class_name / f"{clip.name}.avi"
+
+    def frames(self, clip: Clip) -> Path:
+        return self.root / "frames" / clip.name
+
+
+def plan_dataset(root: Path, train: int, test: int, frames: int, seed: int) -> Dataset:
+    """``train`` and ``test`` clips a class, each of ``frames`` frames. Nothing is written yet."""
+    return Dataset(Path(root), plan_clips(train, frames, seed), plan_clips(test, frames, seed, first_group=train + 1))
+
+
+def write_videos(dataset: Dataset) -> int:
+    """Renders and writes every video; returns their number."""
+
+    def write(clip: Clip) -> None:
+        dataset.video(clip).parent.mkdir(parents=True, exist_ok=True)
+        write_video(dataset.video(clip), render(clip))
+
+    return _for_each(write, dataset.train + dataset.test, "videos")
+
+
+def extract_frames(dataset: Dataset) -> int:
+    """Cuts every video into its frame folder; returns the number of folders."""
+    return _for_each(
+        lambda clip: extract(dataset.video(clip), dataset.frames(clip)), dataset.train + dataset.test, "frames, flow"
+    )
+
+
+def _for_each(work, clips: list[Clip], title: str) -> int:
+    # Threads, not processes: OpenCV leaves the interpreter lock, and a pool of processes would have to start first.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) as pool:
+        return len(list(tqdm(pool.map(work, clips), title, len(clips), unit="video", disable=None)))
+
+
+def write_splits(dataset: Dataset) -> Path:
+    """Writes ucf101's three split files and returns the folder to give as --split_path (the one above ucf101_splits).
+
+    classInd counts from 1; train lines carry that number, test lines the path alone, as in the original lists.
+    """
+    folder = dataset.root / "data" / "ucf101_splits"
+    folder.mkdir(parents=True, exist_ok=True)
+    number = {name: index for index, name in enumerate(CLASSES, start=1)}
+    _write_lines(folder / "classInd.txt", (f"{index} {name}" for name, index in number.items()))
+    _write_lines(folder / "testlist01.txt", map(_listed, dataset.test))
+    _write_lines(folder / "trainlist01.txt", (f"{_listed(clip)} {number[clip.class_name]}" for clip in dataset.train))
+    return folder.parent
+
+
+def _listed(clip: Clip) -> str:
+    return f"{clip.class_name}/{clip.name}.avi"
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    write_bytes(path, "".join(line + "\n" for line in lines).encode())
