@@ -130,6 +130,11 @@ class CaffeNet(nn.Module):
         """Blob -> shape for the prototxt's input shapes."""
         return {blob: self._shapes[value] for blob, value in self.graph.final.items() if value in self._shapes}
 
+    @property
+    def value_shapes(self) -> dict[str, Shape]:
+        """Value id (converter/graph.py) -> shape for the prototxt's input shapes."""
+        return dict(self._shapes)
+
     def layers(self) -> list[tuple[Step, nn.Module]]:
         """The layers in running order with their modules."""
         return [(step, getattr(self, name)) for step, name in zip(self.graph.steps, self.module_names, strict=True)]
