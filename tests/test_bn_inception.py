@@ -12,6 +12,7 @@ from google.protobuf import text_format
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.names import state_name
+from converter.net import load_net
 from pytsn.models import BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
@@ -155,6 +156,22 @@ def test_parameter_count():
     for channels, classes in ((3, 101), (10, 51), (15, 400)):
         counted = sum(parameter.numel() for parameter in BNInception(classes, channels).parameters())
         assert counted == 10_270_240 + 64 * 49 * (channels - 3) + 1025 * classes
+
+
+def test_caffenet_built_from_the_written_prototxt_gives_the_same_blobs(tmp_path):
+    """Two builds of one network, graph and hand, share weights by name and keep each other honest."""
+    path = tmp_path / "deploy.prototxt"
+    path.write_text(deploy_prototxt(NetSpec("custom", "flow", num_classes=6)))
+    torch.manual_seed(1)
+    graph, hand = load_net(path), BNInception(6, 10).eval()
+    for name, value in hand.state_dict().items():
+        value.add_(torch.rand_like(value) * (0.4 if "_bn." in name else 0.0))
+    graph.load_state_dict(hand.state_dict(), strict=True)
+    x = torch.randn(2, 10, 224, 224)
+    with torch.no_grad():
+        ours, theirs = (net(x, blobs=hand.blob_names()) for net in (hand, graph))
+    for name in hand.blob_names():
+        assert_close(ours[name].numpy(), theirs[name].numpy(), name)
 
 
 def test_state_dicts_of_other_ports_load(data):

@@ -45,7 +45,8 @@ class BNInception(nn.Module):
     State-dict keys are Caffe's layer names with ``/`` and ``-`` as ``_``, in the prototxt's order:
     ``conv1_7x7_s2.weight``, ``inception_3a_1x1_bn.running_mean``, ``fc_action.weight``. New weights follow the
     prototxt's fillers.
-    Train mode normalises every BN with its batch and averages the unbiased variance, as the fork does with cuDNN.
+    Train mode normalises every BN with its batch and averages the unbiased variance, as the fork does with cuDNN; with
+    ``engine: CAFFE`` (the flow train_val nets) it averages the biased one.
     """
 
     def __init__(self, num_classes: int = 101, in_channels: int = 3, dropout: float = 0.8) -> None:
