@@ -1,0 +1,132 @@
+"""The fast evaluation forward: a CaffeNet rewritten for inference. Same blobs, fewer layers, other rounding."""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from converter.errors import PytsnError
+from converter.folding import BiasRecipe, Node, Recipe, fold, merge_siblings, project_before_pooling, start
+from converter.fused_layers import BiasReLU, FusedConv
+from converter.graph import Graph, Step
+from converter.net import CaffeNet
+
+#: what weights, blobs and products are kept in; tf32 rounds the factors of each product to 10 bits, on CUDA only
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+
+
+class FusedNet(CaffeNet):
+    """A CaffeNet for inference only; ``fuse`` makes it.
+
+    ``fused(x, blobs=...)`` answers as the CaffeNet does, float32 tensors without gradients, for the blobs that are left
+    (``blob_names``): those of a convolution that took in its BN, Scale or ReLU are gone, as are poolings that changed
+    places with a projection. Asking for one is a PytsnError that says which; ``fuse(net, keep=(blob,))`` keeps it.
+    """
+
+    def __init__(self, net: CaffeNet, nodes: list[Node], precision: str, channels_last: bool, compiled: bool) -> None:
+        nn.Module.__init__(self)  # the layers come from the nodes, not from the prototxt
+        self.param, self.phase, self.loss_weights = net.param, net.phase, dict(net.loss_weights)
+        self.precision, self.channels_last = precision, channels_last
+        self._shapes, self._plans = dict(net._shapes), {}
+        made = {f"{blob}@0" for blob in net.inputs}.union(*(node.tops for node in nodes))
+        final = {blob: value for blob, value in net.graph.final.items() if value in made}
+        splits = {name: value for name, value in net.graph.splits.items() if value in made}
+        steps = [Step(node.step.param, node.bottoms, node.tops) for node in nodes]
+        self.graph = Graph(net.inputs, steps, final, list(net.outputs), splits)
+        self.folded = frozenset(net.graph.final) - set(final)
+        self._register([self._module(node) for node in nodes])
+        self.eval().requires_grad_(False)
+        self._compiled = torch.compile(super().forward) if compiled else None
+
+    def _module(self, node: Node) -> nn.Module:
+        dtype, work = PRECISIONS[self.precision], node.work
+        if isinstance(work, BiasRecipe):
+            return BiasReLU(work.bias.to(dtype), work.slope)
+        if not isinstance(work, Recipe):
+            return copy.deepcopy(work).to(dtype)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        weight = work.weight.to(dtype).contiguous(memory_format=layout)
+        options = (work.stride, work.padding, work.dilation, work.groups, work.slope, work.sizes)
+        return FusedConv(weight, work.bias.to(dtype), *options)
+
+    def _register(self, modules: list[nn.Module]) -> None:
+        """Under the layers' names, and a number where one layer became several modules."""
+        self.module_names = []
+        for index, (step, module) in enumerate(zip(self.graph.steps, modules, strict=True)):
+            self.module_names.append(f"{index:03d} {step.param.name}".replace(".", "_"))
+            self.add_module(self.module_names[-1], module)
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
+        """As CaffeNet.forward. x may have any layout and is copied to channels-last where need be.
+
+        On CUDA, TF32 products are allowed (tf32) or forbidden (fp32, bf16) while it runs, whatever torch's flags say.
+        """
+        wanted = tuple(self.outputs if blobs is None else [blobs] if isinstance(blobs, str) else blobs)
+        for blob in wanted:
+            if blob in self.folded:
+                raise PytsnError(f"blob '{blob}' was folded away: ask the unfused net, or fuse with keep=('{blob}',)")
+        if wanted not in self._plans:
+            self._plans[wanted] = self.graph.plan(wanted)
+        with _tf32(self.precision == "tf32"):
+            values = (self._compiled or super().forward)(_map(self._prepared, x), wanted)
+        return {blob: value.float() for blob, value in values.items()}
+
+    def _prepared(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() != 4:
+            return x  # labels and the like keep their numbers exactly
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return x.to(PRECISIONS[self.precision]).contiguous(memory_format=layout)
+
+
+def fuse(
+    net: CaffeNet,
+    *,
+    keep: Iterable[str] = (),
+    precision: str = "fp32",
+    channels_last: bool = True,
+    reorder: bool = True,
+    compiled: bool = False,
+) -> FusedNet:
+    """A fast copy of ``net`` (phase TEST) for inference; ``net`` itself stays as it is. Move it with ``.to(device)``.
+
+    Whatever runs of layers match are rewritten, the rest runs as before:
+      - Convolution, then BN / BatchNorm / Scale / Bias with stored statistics, then (leaky) ReLU: one convolution, its
+        weights computed in float64 and rounded once;
+      - 1x1 convolutions of one bottom: one wide convolution;
+      - stride-1 AVE pooling followed by a narrowing 1x1 convolution: the convolution first (``reorder=False``: not).
+
+    keep: blobs that must stay readable. precision: "fp32"; "tf32" differs from it on CUDA only; "bf16" keeps weights
+    and blobs in bfloat16. channels_last: blobs lie as (N, H, W, C) in memory. compiled: through torch.compile, which
+    needs a compiler and a minute of its own. Raises PytsnError for a net of phase TRAIN, an unknown blob or precision.
+    """
+    if precision not in PRECISIONS:
+        raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
+    if net.phase != "TEST" or net.training:
+        raise PytsnError("only a net of phase TEST in eval mode can be fused: load it with phase='TEST'")
+    kept = frozenset(net.graph.value_of(blob) for blob in keep)
+    nodes = fold(start(net.layers()), kept)
+    if reorder:
+        nodes = project_before_pooling(nodes, kept)
+    return FusedNet(net, merge_siblings(nodes), precision, channels_last, compiled)
+
+
+def _map(function, x):
+    return {blob: function(value) for blob, value in x.items()} if isinstance(x, Mapping) else function(x)
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Allows or forbids TF32 in products and convolutions on CUDA, and puts torch's flags back."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before

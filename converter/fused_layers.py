@@ -1,0 +1,98 @@
+"""Modules that only fused nets hold (converter/fused.py): inference alone, no gradients, weights as buffers."""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+#: inputs with fewer channels than a vector register holds run faster from plain weights than from packed ones
+_PACK_FROM_CHANNELS = 16
+
+
+class FusedConv(nn.Module):
+    """Convolution, then (leaky) ReLU, in one pass: (N, C, H, W) -> (N, num_output, H', W').
+
+    weight (num_output, C / group, kernel_h, kernel_w); bias (num_output,) or None; slope: None without ReLU, else its
+    negative_slope. sizes: channel counts whose sum is num_output when several convolutions were merged into this one;
+    the tops are then views of one tensor, a tuple of (N, size, H', W').
+
+    On a CPU where torch brings oneDNN the ReLU rides on the convolution and the weights are packed for it on first use;
+    elsewhere plain torch operators do the same.
+    """
+
+    def __init__(self, weight, bias, stride, padding, dilation, groups, slope=None, sizes=()) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.stride, self.padding, self.dilation, self.groups = list(stride), list(padding), list(dilation), groups
+        self.slope, self.sizes = slope, list(sizes)
+        self._packed: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor):
+        on_onednn = x.device.type == "cpu" and not torch.compiler.is_compiling() and onednn_fuses(x.dtype)
+        y = self._by_onednn(x) if on_onednn else self._by_torch(x)
+        return y.split(self.sizes, 1) if len(self.sizes) > 1 else y
+
+    def _by_torch(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return y if self.slope is None else F.leaky_relu_(y, self.slope) if self.slope else y.relu_()
+
+    def _by_onednn(self, x: torch.Tensor) -> torch.Tensor:
+        if self._packed is None:
+            self._packed = self._pack(x)
+        where = (self.stride, self.dilation, self.groups)
+        return _pointwise(x, self._packed, self.bias, self.padding, *where, self.slope)
+
+    def _pack(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] < _PACK_FROM_CHANNELS:
+            return self.weight
+        options = (self.padding, self.stride, self.dilation, self.groups, list(x.shape))
+        return torch.ops.mkldnn._reorder_convolution_weight(self.weight, *options)
+
+    def _apply(self, fn, *args, **kwargs):
+        self._packed = None  # moved or cast: pack again
+        return super()._apply(fn, *args, **kwargs)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_packed": None}  # packed tensors can neither be copied nor saved
+
+
+class BiasReLU(nn.Module):
+    """x + bias, (C,) over axis 1, then (leaky) ReLU unless slope is None; changes x, (N, C, H, W), in place."""
+
+    def __init__(self, bias: torch.Tensor, slope: float | None) -> None:
+        super().__init__()
+        self.register_buffer("bias", bias)
+        self.slope = slope
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.add_(self.bias[:, None, None])
+        return x if self.slope is None else F.leaky_relu_(x, self.slope) if self.slope else x.relu_()
+
+
+def _pointwise(x, weight, bias, padding, stride, dilation, groups, slope) -> torch.Tensor:
+    relu = "none" if slope is None else "leaky_relu" if slope else "relu"
+    scalars = [slope] if slope else []
+    return torch.ops.mkldnn._convolution_pointwise(
+        x, weight, bias, padding, stride, dilation, groups, relu, scalars, ""
+    )
+
+
+@cache
+def onednn_fuses(dtype: torch.dtype) -> bool:
+    """Whether torch's fused oneDNN convolution works here for this dtype: tried once on a few numbers.
+
+    It is an operator of torch's own compiler without a promise of stability: hence a trial, not a version check.
+    """
+    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
+        return False
+    x = torch.linspace(-2, 3, 2 * 16 * 3 * 4).to(dtype).view(2, 16, 3, 4).contiguous(memory_format=torch.channels_last)
+    weight = torch.linspace(-1, 1, 16 * 16).to(dtype).view(16, 16, 1, 1)
+    try:
+        packed = torch.ops.mkldnn._reorder_convolution_weight(weight, [0, 0], [1, 1], [1, 1], 1, list(x.shape))
+        y = _pointwise(x, packed, None, [0, 0], [1, 1], [1, 1], 1, 0.5)
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False
+    expected = F.leaky_relu(F.conv2d(x.float(), weight.float()), 0.5)
+    return bool((y.float() - expected).abs().max() <= 0.02 * expected.abs().max())  # bf16 keeps 8 bits
