@@ -12,9 +12,9 @@ import torch
 
 from converter import caffe_tsn_pb2 as pb
 from converter.layers import activation, conv, linear, loss, norm, pooling, reduce, response, shape
-from converter.layers.base import DATA_TYPES, CaffeLayer, Context, Shape, require
+from converter.layers.base import CaffeLayer, Context, Shape, require
 
-__all__ = ["DATA_TYPES", "LAYERS", "CaffeLayer", "Context", "LayerType"]
+__all__ = ["LAYERS", "CaffeLayer", "Context", "LayerType"]
 
 Builder = Callable[[pb.LayerParameter, list[Shape], Context], CaffeLayer]
 
@@ -37,7 +37,7 @@ class LayerType:
         self._check_number("top", len(param.top), same if self.tops is None else self.tops)
         for bottom in bottom_shapes:
             require(all(bottom), f"a bottom is empty: its shape is {bottom}")
-        return self.build(param, bottom_shapes, context)
+        return self.build(param, bottom_shapes, context).train(context.phase == "TRAIN")
 
     def _check_number(self, kind: str, found: int, limits: tuple[int, float]) -> None:
         least, most = limits

@@ -13,21 +13,6 @@ from converter.fillers import fill
 
 Shape = tuple[int, ...]
 
-#: Layer types whose tops are inputs of the net: whoever runs it hands their data in.
-DATA_TYPES = frozenset(
-    {
-        "Input",
-        "Data",
-        "DummyData",
-        "HDF5Data",
-        "ImageData",
-        "MemoryData",
-        "SegData",
-        "VideoData",
-        "WindowData",
-    }
-)
-
 #: Caffe indexes blobs with a 32-bit int: no blob holds more values than this.
 MAX_COUNT = 2**31 - 1
 

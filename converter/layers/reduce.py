@@ -138,7 +138,7 @@ class ArgMax(CaffeLayer):
         axis = 1 if self.axis is None else self.axis
         scores = x.reshape(x.shape[0], -1) if self.axis is None else x
         # A stable sort of the reversed values meets the larger one of two tied indices first.
-        values, places = scores.flip(axis).sort(axis, descending=True, stable=True)
+        values, places = scores.flip(axis).sort(dim=axis, descending=True, stable=True)
         values = values.narrow(axis, 0, self.top_k)
         indices = (scores.shape[axis] - 1 - places.narrow(axis, 0, self.top_k)).to(x.dtype)
         if self.axis is not None:
