@@ -1,8 +1,8 @@
 """The demo's dataset on disk, in ucf101's layout: videos, frame folders, and split files as ucf101 has them.
 
-    <root>/videos/<class>/<name>.avi
-    <root>/frames/<name>/img_00001.jpg, flow_x_00001.jpg, flow_y_00001.jpg, ...
-    <root>/data/ucf101_splits/classInd.txt, trainlist01.txt, testlist01.txt
+<root>/videos/<class>/<name>.avi
+<root>/frames/<name>/img_00001.jpg, flow_x_00001.jpg, flow_y_00001.jpg, ...
+<root>/data/ucf101_splits/classInd.txt, trainlist01.txt, testlist01.txt, ...
 """
 
 import os
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from converter.files import write_bytes
 from pytsn.demo.extract import extract
 from pytsn.demo.videos import CLASSES, Clip, plan_clips, render, write_video
+from pytsn.splits import NUM_SPLITS
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,26 @@ def extract_frames(dataset: Dataset) -> int:
 
 def _for_each(work, clips: list[Clip], title: str) -> int:
     # Threads, not processes: OpenCV leaves the interpreter lock, and a pool of processes would have to start first.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) as pool:
+    with ThreadPoolExecutor(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    ) as pool:
         return len(list(tqdm(pool.map(work, clips), title, len(clips), unit="video", disable=None)))
 
 
 def write_splits(dataset: Dataset) -> Path:
-    """Writes ucf101's three split files and returns the folder to give as --split_path (the one above ucf101_splits).
+    """Writes ucf101's split files and returns the folder to give as --split_path (the one above ucf101_splits).
 
-    classInd counts from 1; train lines carry that number, test lines the path alone, as in the original lists.
+    classInd counts from 1; train lines carry that number, test lines the path alone, as in the original lists. UCF101
+    has three splits and its readers want all of them; here they are one and the same.
     """
     folder = dataset.root / "data" / "ucf101_splits"
     folder.mkdir(parents=True, exist_ok=True)
     number = {name: index for index, name in enumerate(CLASSES, start=1)}
     _write_lines(folder / "classInd.txt", (f"{index} {name}" for name, index in number.items()))
-    _write_lines(folder / "testlist01.txt", map(_listed, dataset.test))
-    _write_lines(folder / "trainlist01.txt", (f"{_listed(clip)} {number[clip.class_name]}" for clip in dataset.train))
+    for split in range(1, NUM_SPLITS + 1):
+        trained = (f"{_listed(clip)} {number[clip.class_name]}" for clip in dataset.train)
+        _write_lines(folder / f"trainlist{split:02d}.txt", trained)
+        _write_lines(folder / f"testlist{split:02d}.txt", map(_listed, dataset.test))
     return folder.parent
 
 

@@ -3,16 +3,17 @@
 The flow here is DIS (Kroeger et al., 2016) instead of the original's TV-L1: the demo wants it within seconds.
 """
 
+import itertools
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.demo.videos import HEIGHT, WIDTH
+from pytsn.frames import frame_path, load_cv2
 
 FLOW_BOUND = 20.0  # pixels a frame; dense_flow's default bound
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
+_JPEG_QUALITY = 90
 
 
 def quantise_flow(flow: np.ndarray) -> np.ndarray:
@@ -26,6 +27,7 @@ def quantise_flow(flow: np.ndarray) -> np.ndarray:
 
 def read_video(path: str | Path) -> np.ndarray:
     """(T, 256, 340, 3) uint8 BGR, every frame of the video, resized where it is of another size."""
+    cv2 = load_cv2()
     capture = cv2.VideoCapture(str(path))
     frames = []
     while capture.isOpened():
@@ -41,9 +43,10 @@ def read_video(path: str | Path) -> np.ndarray:
 
 def dense_flow(frames: np.ndarray) -> np.ndarray:
     """(T, H, W, 3) uint8 BGR -> (T-1, H, W, 2) float32: x and y displacement in pixels from each frame to the next."""
+    cv2 = load_cv2()
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
-    return np.stack([method.calc(first, second, None) for first, second in zip(grey, grey[1:], strict=False)])
+    return np.stack([method.calc(first, second, None) for first, second in itertools.pairwise(grey)])
 
 
 def write_frames(folder: str | Path, frames: np.ndarray, flow: np.ndarray) -> int:
@@ -55,14 +58,14 @@ def write_frames(folder: str | Path, frames: np.ndarray, flow: np.ndarray) -> in
     folder.mkdir(parents=True, exist_ok=True)
     images = quantise_flow(flow)
     for number, (frame, pair) in enumerate(zip(frames[1:], images, strict=True), start=1):
-        _write_jpeg(folder / f"img_{number:05d}.jpg", frame)
-        _write_jpeg(folder / f"flow_x_{number:05d}.jpg", pair[..., 0])
-        _write_jpeg(folder / f"flow_y_{number:05d}.jpg", pair[..., 1])
+        for prefix, image in (("img_", frame), ("flow_x_", pair[..., 0]), ("flow_y_", pair[..., 1])):
+            _write_jpeg(frame_path(str(folder), prefix, number), image)
     return len(flow)
 
 
-def _write_jpeg(path: Path, image: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), image, _JPEG):
+def _write_jpeg(path: str, image: np.ndarray) -> None:
+    cv2 = load_cv2()
+    if not cv2.imwrite(path, image, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY)):
         raise PytsnError(f"{path}: the image could not be written; is the disk full?")
 
 

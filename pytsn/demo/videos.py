@@ -10,11 +10,11 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import atomic_path
+from pytsn.frames import load_cv2
 
 WIDTH, HEIGHT = 340, 256  # the frame size of the original's extraction and evaluation
 FPS = 25
@@ -46,7 +46,7 @@ class Clip:
 
 
 def plan_clips(per_class: int, frames: int, seed: int, first_group: int = 1) -> list[Clip]:
-    """``per_class`` clips of each class, groups numbered from ``first_group``; the seed of each holds class and group."""
+    """``per_class`` clips of each class, groups numbered from ``first_group``. Another group or class, another seed."""
     return [
         Clip(f"v_{shape}{motion}_g{group:02d}_c01", shape, motion, frames, (seed, index, group))
         for index, (shape, motion) in enumerate(itertools.product(SHAPES, MOTIONS))
@@ -56,6 +56,7 @@ def plan_clips(per_class: int, frames: int, seed: int, first_group: int = 1) -> 
 
 def shape_mask(shape: str) -> np.ndarray:
     """(128, 128) float32 in [0, 1]: the upright shape with soft edges."""
+    cv2 = load_cv2()
     scale = 4  # drawn large and averaged, for edges softer than a pixel
     image = np.zeros((_PATCH * scale, _PATCH * scale), np.uint8)
     centre, radius = _PATCH * scale // 2, _RIM * scale
@@ -78,6 +79,7 @@ def _texture(rng: np.random.Generator, size: tuple[int, int], cell: int, strengt
     """(H, W, 3) smooth noise with grains of about ``cell`` pixels; without texture there would be no flow to see."""
     height, width = size
     grain = rng.normal(0, strength, (height // cell + 2, width // cell + 2, 3)).astype(np.float32)
+    cv2 = load_cv2()
     return cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
@@ -108,7 +110,7 @@ def trajectory(clip: Clip, rng: np.random.Generator) -> np.ndarray:
 
 def render(clip: Clip) -> np.ndarray:
     """(T, 256, 340, 3) uint8 BGR: the clip's frames. Same clip, same pixels."""
-    rng = np.random.default_rng(clip.seed)
+    cv2, rng = load_cv2(), np.random.default_rng(clip.seed)
     ground_colour, shape_colour = _colours(rng)
     ground = ground_colour + _texture(rng, (HEIGHT, WIDTH), 24, 9)
     paint = shape_colour + _texture(rng, (_PATCH, _PATCH), 16, 20)
@@ -126,6 +128,7 @@ def render(clip: Clip) -> np.ndarray:
 
 def write_video(path: str | Path, frames: np.ndarray) -> None:
     """Writes (T, H, W, 3) uint8 BGR frames as Motion-JPEG .avi. Raises PytsnError when OpenCV cannot write one."""
+    cv2 = load_cv2()
     height, width = frames.shape[1:3]
     with atomic_path(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (width, height))
