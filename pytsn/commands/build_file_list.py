@@ -1,0 +1,112 @@
+"""``pytsn build-file-list``: the original ``tools/build_file_list.py``, lists of frame folders for training."""
+
+import argparse
+import contextlib
+import os
+import random
+import sys
+from collections.abc import Callable
+
+from converter.errors import PytsnError
+from converter.files import atomic_path, explain_os_error
+from pytsn.datasets import FrameFolder, Split, make_videos, missing_message, parse_directory, parse_split_file
+from pytsn.splits import NUM_SPLITS
+
+HELP = """\
+write the lists of frame folders that training reads, `folder count label` per line
+
+For each split four files: DATASET_rgb_train_split_1.txt, DATASET_rgb_val_split_1.txt and the same for flow. FRAMES
+holds one folder a video (or one a class, with the videos' folders inside); split files are read below --split_path
+(data/ucf101_splits, data/hmdb51_splits).
+
+  pytsn build-file-list ucf101 FRAMES
+  pytsn build-file-list hmdb51 FRAMES --num_split 1 --shuffle --seed 7 --out_list_path lists/
+  pytsn build-file-list ucf101 FRAMES --rgb_prefix image_ --allow_missing
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of build-file-list; the flow prefixes lack the last underscore, as in the original."""
+    add = parser.add_argument
+    add("dataset", metavar="DATASET", help="ucf101 or hmdb51")
+    add("frame_path", metavar="FRAMES", help="root folder of the frames")
+    add("--rgb_prefix", default="img_", metavar="P", help="prefix of rgb frames (default: %(default)s)")
+    add("--flow_x_prefix", default="flow_x", metavar="P", help="prefix of x flow images (default: %(default)s)")
+    add("--flow_y_prefix", default="flow_y", metavar="P", help="prefix of y flow images (default: %(default)s)")
+    add("--num_split", type=int, default=NUM_SPLITS, metavar="N", help="splits 1 to N (default: %(default)s)")
+    add(
+        "--out_list_path", default="data/", metavar="DIR", help="where to write; made if missing (default: %(default)s)"
+    )
+    add("--shuffle", action="store_true", help="shuffle the lines of each list")
+    add("--seed", type=int, metavar="S", help="makes --shuffle repeatable (default: another order each time)")
+    add("--split_path", default="data", metavar="DIR", help="folder of the split files (default: %(default)s)")
+    add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the original's lines and writes its files, all or none. Raises PytsnError for missing videos and files."""
+    if not 1 <= args.num_split <= NUM_SPLITS:
+        raise PytsnError(f"--num_split {args.num_split}: there are splits 1 to {NUM_SPLITS}")
+    print(f"processing dataset {args.dataset}")
+    splits = parse_split_file(args.dataset, args.split_path)[: args.num_split]
+    folders = _frame_folders(args, {name for split in splits for name, _ in split.train + split.test})
+    print("writing list files for training/testing", flush=True)
+    shuffle = random.Random(args.seed).shuffle if args.shuffle else None
+    files = {}
+    for number, split in enumerate(splits, start=1):
+        files.update(_list_files(args.dataset, number, split, folders, shuffle))
+    _write_all(args.out_list_path, files)
+    return 0
+
+
+def _frame_folders(args: argparse.Namespace, names: set[str]) -> dict[str, FrameFolder]:
+    """The folders that hold frames, of all videos of the splits; the user hears of those without any."""
+    prefixes = (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix)
+    found = parse_directory(args.frame_path, *prefixes, names, print)
+    folders = {name: folder for name, folder in found.items() if folder.rgb_count + folder.flow_count > 0}
+    missing = sorted(names - set(folders))
+    if missing:
+        text = missing_message(missing, len(names), args.frame_path)
+        if not args.allow_missing:
+            raise PytsnError(f"{text}; extract them, or go on without them by --allow_missing")
+        print(f"warning: {text}", file=sys.stderr)
+    if not folders:
+        raise PytsnError(f"no video of {args.dataset} has frames in {args.frame_path}: nothing to list")
+    for modality in ("rgb", "flow"):
+        empty = sum(getattr(folder, f"{modality}_count") == 0 for folder in folders.values())
+        if empty:
+            print(f"warning: {empty} videos have no {modality} images: 0 in the {modality} lists", file=sys.stderr)
+    return folders
+
+
+def _list_files(
+    dataset: str,
+    number: int,
+    split: Split,
+    folders: dict[str, FrameFolder],
+    shuffle: Callable[[list[str]], None] | None,
+) -> dict[str, str]:
+    """File name -> text of the four lists of split ``number``. Each list is shuffled on its own, as in the original."""
+    files = {}
+    for part, entries in (("train", split.train), ("val", split.test)):
+        videos = make_videos(entries, folders)
+        for modality in ("rgb", "flow"):
+            lines = [f"{video.folder} {video.frame_count(modality)} {video.label}\n" for video in videos]
+            if shuffle:
+                shuffle(lines)
+            files[f"{dataset}_{modality}_{part}_split_{number}.txt"] = "".join(lines)
+    return files
+
+
+def _write_all(folder: str, files: dict[str, str]) -> None:
+    """Writes the files once every one of them is safely on disk under a temporary name."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, folder) from None
+    blocked = [name for name in files if os.path.isdir(os.path.join(folder, name))]
+    if blocked:
+        raise PytsnError(f"{os.path.join(folder, blocked[0])}: is a folder, a list file goes there")
+    with contextlib.ExitStack() as stack:
+        for name, text in files.items():
+            stack.enter_context(atomic_path(os.path.join(folder, name))).write_text(text, encoding="utf-8")
