@@ -1,0 +1,155 @@
+"""Recordings of blobs, made by Caffe or by a CaffeNet: reading, writing, and the matching views of a net's blobs.
+
+The keys of such a file are told in docs/parity.md.
+"""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from converter.errors import PytsnError
+from converter.files import atomic_path, explain_os_error
+
+BGR_MEAN = (104.0, 117.0, 123.0)
+FLOW_MEAN = 128.0
+_KINDS = ("mean", "std", "full")
+
+
+def input_means(channels: int) -> np.ndarray:
+    """What the released nets subtract from pixels, float32 (C, 1, 1): flow (multiples of 10 planes) 128; BGR images, of
+    one or more segments, 104, 117, 123; anything else 128."""
+    if channels % 10 and channels % 3 == 0:
+        means = np.tile(np.float32(BGR_MEAN), channels // 3)
+    else:
+        means = np.full(channels, FLOW_MEAN, np.float32)
+    return means.reshape(-1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What another implementation computed.
+
+    ``inputs``: blob -> float32, as the net takes it. ``entries``: key -> values, in recorded order; a key is the blob's
+    name, alone or behind ``mean:`` or ``std:`` (over its pixels, (N, C)) or ``full:`` (some samples and the first
+    channels). ``samples``: which samples the ``full:`` entries hold, None if the file does not say.
+    """
+
+    source: str
+    inputs: dict[str, np.ndarray]
+    entries: dict[str, np.ndarray]
+    samples: tuple[int, ...] | None = None
+
+    def blobs(self) -> list[str]:
+        """The blobs recorded, in recorded order."""
+        return list(dict.fromkeys(_split_key(key)[1] for key in self.entries))
+
+    def views(self, blobs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What each entry would hold had it been taken from ``blobs``; entries of other blobs are left out."""
+        return {key: self._view(key, blobs[name]) for key in self.entries if (name := _split_key(key)[1]) in blobs}
+
+    def _view(self, key: str, blob: np.ndarray) -> np.ndarray:
+        kind, name = _split_key(key)
+        if kind == "full":
+            return self._part(key, name, blob)
+        if kind and blob.ndim < 2:
+            raise PytsnError(f"{self.source}: '{key}': blob '{name}' of shape {blob.shape} has no pixels")
+        if kind:
+            flat = blob.reshape(*blob.shape[:2], -1)  # (N, C, H, W) -> (N, C, H * W)
+            return flat.mean(2, dtype=np.float64) if kind == "mean" else flat.std(2, dtype=np.float64)
+        return blob
+
+    def _part(self, key: str, name: str, blob: np.ndarray) -> np.ndarray:
+        """The recorded samples and the first channels of a blob."""
+        part = self.entries[key]
+        samples = (
+            self.samples if self.samples is not None else self._find_samples(part, self.entries.get(f"mean:{name}"))
+        )
+        if len(samples) != len(part) or not all(0 <= sample < len(blob) for sample in samples):
+            raise PytsnError(f"{self.source}: '{key}' holds {len(part)} samples, which of {len(blob)} is not told")
+        return blob[list(samples)][:, : part.shape[1]] if part.ndim > 1 else blob[list(samples)]
+
+    @staticmethod
+    def _find_samples(part: np.ndarray, means: np.ndarray | None) -> tuple[int, ...]:
+        """Samples by their means, which the recording holds of all: nothing of ours takes part in the choice."""
+        if means is None or part.ndim < 2:
+            return tuple(range(len(part)))
+        own = part.reshape(*part.shape[:2], -1).mean(2, dtype=np.float64)  # (K, c, H, W) -> (K, c)
+        distance = np.abs(own[:, None] - means[None, :, : part.shape[1]]).max(2)  # (K, N, c) -> (K, N)
+        return tuple(int(index) for index in distance.argmin(1))
+
+
+def _split_key(key: str) -> tuple[str, str]:
+    kind, separator, name = key.partition(":")
+    return (kind, name) if separator and kind in _KINDS else ("", key)
+
+
+def read_recording(path: str | os.PathLike, net_inputs: Mapping[str, tuple[int, ...] | None]) -> Recording:
+    """Reads a recording for a net with these inputs. Nothing is unpickled.
+
+    ``inputs`` is empty where the file has none. Raises PytsnError for files that are no .npz of numbers.
+    """
+    arrays = _read_npz(path)
+    samples = arrays.pop("full_samples", None)
+    inputs = _pop_inputs(arrays, list(net_inputs), path)
+    return Recording(str(path), inputs, arrays, None if samples is None else tuple(int(i) for i in samples.reshape(-1)))
+
+
+def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise PytsnError(f"{path}: a single array: an .npz with one array a blob was expected")
+            arrays = {key: file[key] for key in file.files}
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError) as error:
+        raise PytsnError(f"{path}: not an .npz of plain arrays: {str(error)[:100]}") from None
+    strange = [key for key, values in arrays.items() if values.dtype.kind not in "fiub"]
+    if strange:
+        raise PytsnError(f"{path}: '{strange[0]}' holds {arrays[strange[0]].dtype}, numbers were expected")
+    return arrays
+
+
+def _pop_inputs(arrays: dict[str, np.ndarray], names: list[str], path) -> dict[str, np.ndarray]:
+    inputs = {key[6:]: arrays.pop(key) for key in list(arrays) if key.startswith("input:")}
+    if "input" in arrays:
+        inputs[names[0]] = arrays.pop("input")
+    if "crops_uint8" in arrays:
+        crops = arrays.pop("crops_uint8")
+        if crops.ndim != 4:
+            raise PytsnError(f"{path}: crops_uint8 has shape {crops.shape}, (N, C, H, W) was expected")
+        inputs[names[0]] = crops - input_means(crops.shape[1])
+    inputs = inputs or {name: arrays.pop(name) for name in names if name in arrays}
+    return {name: np.ascontiguousarray(values, np.float32) for name, values in inputs.items()}
+
+
+def run_net(net, inputs: Mapping[str, np.ndarray], blobs: Iterable[str]) -> dict[str, np.ndarray]:
+    """The named blobs of a CaffeNet, float32, without gradients."""
+    import torch
+
+    with torch.no_grad():
+        found = net({name: torch.from_numpy(values) for name, values in inputs.items()}, list(blobs))
+    return {blob: values.numpy() for blob, values in found.items()}
+
+
+def record_blobs(
+    net,
+    inputs: Mapping[str, np.ndarray],
+    path: str | os.PathLike,
+    blobs: Iterable[str] | None = None,
+    whole: bool = True,
+) -> None:
+    """Writes a recording of a CaffeNet: its inputs and its blobs (default: all), whole or as ``mean:`` and ``std:``."""
+    arrays = {f"input:{name}": values for name, values in inputs.items()}
+    for blob, values in run_net(net, inputs, net.blob_names if blobs is None else blobs).items():
+        if whole or values.ndim < 3:
+            arrays[blob] = values
+        else:
+            flat = values.reshape(*values.shape[:2], -1)
+            arrays[f"mean:{blob}"], arrays[f"std:{blob}"] = (f(2).astype(np.float32) for f in (flat.mean, flat.std))
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
