@@ -54,6 +54,10 @@ class FusedConv(nn.Module):
         self._packed = None  # moved or cast: pack again
         return super()._apply(fn, *args, **kwargs)
 
+    def _load_from_state_dict(self, *args) -> None:
+        self._packed = None
+        super()._load_from_state_dict(*args)
+
     def __getstate__(self):
         return {**self.__dict__, "_packed": None}  # packed tensors can neither be copied nor saved
 
