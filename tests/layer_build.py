@@ -18,8 +18,7 @@ def layer_param(text: str, bottoms: int = 1, tops: int = 1) -> pb.LayerParameter
 def build(text: str, *shapes: tuple[int, ...], tops: int = 1, phase: str = "TEST", seed: int = 0) -> CaffeLayer:
     """The module of the layer ``text`` on bottoms of these shapes, in the mode of its phase."""
     param = layer_param(text, len(shapes), tops)
-    module = LAYERS[param.type](param, list(shapes), Context(phase, torch.Generator().manual_seed(seed)))
-    return module.train(phase == "TRAIN")
+    return LAYERS[param.type](param, list(shapes), Context(phase, torch.Generator().manual_seed(seed)))
 
 
 def outputs(result) -> tuple[torch.Tensor, ...]:

@@ -7,8 +7,9 @@ exactly.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import layer_oracles as slow
 import numpy as np
+
+from tests import layer_oracles as slow
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def _linear_cases():
             lambda x, w, b: x * w + b,
         ),
         Case("scale_scalar", 'type: "Scale" scale_param { num_axes: 0 }', ((2, 3, 4),), lambda x, w: x * w),
+        Case("scale_scalar_of_vector", 'type: "Scale" scale_param { num_axes: 0 }', ((5,),), lambda x, w: x * w),
         Case(
             "scale_two",
             'type: "Scale" scale_param { axis: 0 bias_term: true }',

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from layer_build import build, layer_param
 
 from converter.errors import PytsnError
 from converter.layers import LAYERS, Context
+from tests.layer_build import build, layer_param
 
 MAP = (2, 6, 7, 5)
 CONV = 'type: "Convolution" convolution_param { %s }'

@@ -1,12 +1,12 @@
 """SoftmaxWithLoss, Accuracy and ArgMax against loops over single labels."""
 
-import layer_oracles as slow
 import numpy as np
 import pytest
 import torch
-from layer_build import build
 
 from converter.errors import PytsnError
+from tests import layer_oracles as slow
+from tests.layer_build import build
 
 LOSS = 'type: "SoftmaxWithLoss" softmax_param { axis: 1 } loss_param { %s }'
 

@@ -4,12 +4,13 @@ The gradients of the oracle come from central differences, so nothing of PyTorch
 of the comparison.
 """
 
-import layer_oracles as slow
 import numpy as np
 import pytest
 import torch
-from layer_build import build
-from layer_cases import CASES
+
+from tests import layer_oracles as slow
+from tests.layer_build import build
+from tests.layer_cases import CASES
 
 # A MAX window outside the image holds the most negative number; products and differences leave it out.
 OUTSIDE = -1e300
