@@ -5,7 +5,9 @@ import pytest
 import sklearn.metrics
 
 from converter.errors import PytsnError
+from pytsn.aggregation import default_aggregation
 from pytsn.metrics import class_accuracy, confusion_matrix, mean_class_accuracy, top_k_accuracy
+from pytsn.scores import read_scores
 
 
 def test_confusion_matrix_against_sklearn():
@@ -85,3 +87,13 @@ def test_bad_input_is_refused():
         top_k_accuracy(np.zeros((2, 3)), [0, 3])
     with pytest.raises(PytsnError, match="1 labels"):
         top_k_accuracy(np.zeros((2, 3)), [0])
+
+
+@pytest.mark.golden
+def test_what_the_original_printed(golden):
+    """The last two lines of eval_net.py's recorded output, from the scores that it saved."""
+    file = read_scores(golden / "eval/scores_rgb.npz")
+    predictions = [int(default_aggregation(scores).argmax()) for scores in file.scores]
+    result = class_accuracy(file.labels, predictions)
+    lines = (golden / "eval/eval_net_rgb.txt").read_text().splitlines()
+    assert [str(result.accuracies), f"Accuracy {result.mean * 100:.02f}%"] == lines[-2:]
