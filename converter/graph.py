@@ -28,6 +28,8 @@ DATA_TYPES = frozenset(
         "WindowData",
     ]
 )
+#: layers that only training and scoring need
+SCORING_TYPES = frozenset({"Accuracy", "EuclideanLoss", "Silence", "SoftmaxWithLoss"})
 _SPLIT_BLOB = re.compile(r"(.+_split_)\d+")
 
 
@@ -71,6 +73,12 @@ class Graph:
         if blob not in self.final:
             raise PytsnError(f"no blob named '{blob}'{suggest(blob, self.final)}")
         return self.final[blob]
+
+    def results(self) -> list[str]:
+        """The blobs nobody consumes, were there no losses, accuracies and Silence: a classifier's scores."""
+        steps = [step for step in self.steps if step.param.type not in SCORING_TYPES]
+        unread = {value for step in steps for value in step.tops} - {value for step in steps for value in step.bottoms}
+        return [blob for blob, value in self.final.items() if value in unread]
 
     def plan(self, blobs: Iterable[str]) -> tuple[list[tuple[int, Step, tuple[str, ...]]], list[str]]:
         """What must run for ``blobs``: (step index, step, ids to free after it) in file order; and its inputs."""

@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 
 from converter.errors import PytsnError
 from converter.files import atomic_path
-from converter.graph import Step
+from converter.graph import SCORING_TYPES, Step
 from converter.net import CaffeNet
-from converter.onnx_layers import MAKERS, NOT_IN_ONNX
+from converter.onnx_layers import MAKERS
 from converter.onnx_layers.nodes import Dims, FixedBatch, Nodes, Site
 from converter.shapes import Shape, by_running, top_shapes
 
@@ -78,21 +78,13 @@ def build_onnx(
         raise PytsnError("only a net of phase TEST can be written as ONNX")
     if sum(tensor.numel() for tensor in net.state_dict().values()) > _MAX_FLOATS:
         raise PytsnError("the weights do not fit into an ONNX file: its limit is 2 GB")
-    wanted = list(default_outputs(net) if outputs is None else outputs)
+    wanted = list(net.graph.results() if outputs is None else outputs)
     try:
         return _Export(net, wanted, all_blobs, _symbolic_shapes(net)).model(metadata)
     except FixedBatch as reason:
         model, exported = _Export(net, wanted, all_blobs, dict(net.value_shapes)).model(metadata)
         warning = f"written for batch size {exported.batch} only: {reason}"
         return model, Exported(exported.inputs, exported.outputs, exported.values, exported.batch, (warning,))
-
-
-def default_outputs(net: CaffeNet) -> list[str]:
-    """The blobs that nobody consumes, were there no losses, accuracies and Silence layers; inputs are no outputs."""
-    steps = [step for step in net.graph.steps if step.param.type not in NOT_IN_ONNX]
-    consumed = {value for step in steps for value in step.bottoms}
-    made = {value for step in steps for value in step.tops}
-    return [blob for blob, value in net.graph.final.items() if value in made - consumed]
 
 
 def value_names(net: CaffeNet) -> dict[str, str]:
@@ -117,7 +109,7 @@ def _symbolic_shapes(net: CaffeNet) -> dict[str, Dims]:
         if shape is not None:
             large[f"{blob}@0"] = (2 * batch, *shape[1:]) if shape[:1] == (batch,) else shape
     for step, module in net.layers():
-        if step.param.type in NOT_IN_ONNX:
+        if step.param.type in SCORING_TYPES:
             continue
         bottoms = [large[value] for value in step.bottoms]
         usual = all(_only_first_grew(small[value], shape) for value, shape in zip(step.bottoms, bottoms, strict=True))

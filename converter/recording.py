@@ -127,6 +127,22 @@ def _pop_inputs(arrays: dict[str, np.ndarray], names: list[str], path) -> dict[s
     return {name: np.ascontiguousarray(values, np.float32) for name, values in inputs.items()}
 
 
+def random_inputs(shapes: Mapping[str, tuple[int, ...]], batch: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Inputs to try a net on, blob -> float32: random pixels (0 to 255) minus the means for images, else normal values.
+
+    The first axis of every input that has the first one's size there becomes ``batch``.
+    """
+    random, own = np.random.RandomState(seed), next((shape[0] for shape in shapes.values() if shape), None)
+    inputs = {}
+    for name, shape in shapes.items():
+        size = (batch, *shape[1:]) if shape[:1] == (own,) else shape
+        if len(shape) == 4:
+            inputs[name] = random.randint(0, 256, size).astype(np.float32) - input_means(shape[1])
+        else:
+            inputs[name] = np.asarray(random.standard_normal(size), np.float32)
+    return inputs
+
+
 def run_net(net, inputs: Mapping[str, np.ndarray], blobs: Iterable[str]) -> dict[str, np.ndarray]:
     """The named blobs of a CaffeNet, float32, without gradients."""
     import torch

@@ -6,14 +6,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from layer_cases import CASES
 
 from converter.errors import PytsnError
+from converter.graph import SCORING_TYPES
 from converter.layers import LAYERS
 from converter.net import CaffeNet
 from converter.onnx_export import export_onnx
-from converter.onnx_layers import MAKERS, NOT_IN_ONNX
+from converter.onnx_layers import MAKERS
 from converter.proto import filter_net, parse_net
+from tests.layer_cases import CASES
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the files are run with onnxruntime")
 
@@ -66,8 +67,8 @@ def check_other_batch(net: CaffeNet, path: Path, batch: int, positive: bool = Fa
 
 
 def test_every_layer_type_is_written_or_left_out_on_purpose():
-    assert MAKERS.keys() | NOT_IN_ONNX == LAYERS.keys()
-    assert not MAKERS.keys() & NOT_IN_ONNX
+    assert MAKERS.keys() | SCORING_TYPES == LAYERS.keys()
+    assert not MAKERS.keys() & SCORING_TYPES
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDINGS if name not in SKIPPED])

@@ -9,11 +9,9 @@ from collections.abc import Callable
 from converter.onnx_layers import activation, linear, norm, pooling, reduce, shape
 from converter.onnx_layers.nodes import Nodes, Site
 
-__all__ = ["MAKERS", "NOT_IN_ONNX"]
+__all__ = ["MAKERS"]
 
-#: what exists only to train or to score: a net is written without it, unless its blob is asked for
-NOT_IN_ONNX = frozenset({"Accuracy", "EuclideanLoss", "SoftmaxWithLoss", "Silence"})
-
+#: losses, accuracies and Silence (graph.SCORING_TYPES) have no entry: files are for inference
 MAKERS: dict[str, Callable[[Nodes, Site], None]] = {
     "AbsVal": activation.unary("Abs"),
     "ArgMax": reduce.arg_max,

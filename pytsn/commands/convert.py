@@ -1,0 +1,63 @@
+"""`convert`: caffemodels to PyTorch and ONNX files, and back."""
+
+import argparse
+from pathlib import Path
+
+from converter.errors import PytsnError
+
+HELP = """Converts Caffe weights to PyTorch (.pth, .safetensors) or ONNX files, and PyTorch files back to a caffemodel.
+
+The prototxt says what the net is; the suffix of each -o says what to write:
+
+  .safetensors, .pth   state dict; loads into pytsn.models.BNInception and earlier PyTorch ports of these nets
+  .onnx                the net for inference, any batch size; checked, and compared with onnxruntime where installed
+  .caffemodel          weights under the prototxt's layer names, as Caffe itself would save them
+
+Examples:
+  convert.py deploy.prototxt net.caffemodel -o net.pth -o net.onnx
+  convert.py deploy.prototxt net.pth -o back.caffemodel
+  convert.py deploy.prototxt net.caffemodel --inspect
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("net_proto", metavar="NET_PROTO", help="prototxt of the net")
+    parser.add_argument("net_weights", metavar="NET_WEIGHTS", help=".caffemodel, or a converted .pth or .safetensors")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", action="append", default=[], help="file to write; may be given several times"
+    )
+    parser.add_argument("--inspect", action="store_true", help="print layers, shapes and numbers of parameters")
+    parser.add_argument(
+        "--bn_style",
+        choices=("var", "invstd"),
+        default="var",
+        help="what the fourth blob of the caffemodel's BN layers holds: the variance, or in files from before 27 April"
+        " 2016 the inverse standard deviation (default: var)",
+    )
+    parser.add_argument(
+        "--allow_missing",
+        action="store_true",
+        help="go on when layers of the net are missing in the weights; they keep their initial fill",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from converter.convert import check_outputs, load_for_conversion, source_metadata, write_net
+    from converter.inspection import inspection_lines
+
+    if not args.output and not args.inspect:
+        raise PytsnError("nothing to do: give an output with -o OUT, or --inspect")
+    check_outputs(args.output, (args.net_proto, args.net_weights))
+    net = load_for_conversion(args.net_proto, args.net_weights, args.bn_style)
+    if args.inspect:
+        print("\n".join(inspection_lines(net)))
+    print("\n".join(net.report.lines()))
+    if not args.allow_missing:
+        net.report.require_complete()
+    metadata = source_metadata(net, args.net_proto, args.net_weights) if args.output else {}
+    for output in args.output:
+        notes = write_net(net, output, metadata)
+        print(f"wrote {output} ({Path(output).stat().st_size:,} bytes)")
+        for note in notes:
+            print(f"  {note}")
+    return 0
