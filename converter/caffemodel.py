@@ -34,7 +34,7 @@ class LayerBlobs:
 
 @dataclass
 class Caffemodel:
-    """A caffemodel: ``net`` is its NetParameter without weights, ``layers`` the layers that hold some, in file order."""
+    """A caffemodel: ``net`` is its NetParameter without weights, ``layers`` the layers with some, in file order."""
 
     source: str
     net: pb.NetParameter

@@ -20,6 +20,8 @@ def state_names(layer_names: Iterable[str]) -> dict[str, str]:
     for layer in layer_names:
         key = state_name(layer)
         if key in owners:
-            raise PytsnError(f"layers '{owners[key]}' and '{layer}' both become '{key}' in a state dict: rename one of them")
+            raise PytsnError(
+                f"layers '{owners[key]}' and '{layer}' both become '{key}' in a state dict: rename one of them"
+            )
         owners[key] = layer
     return {layer: key for key, layer in owners.items()}

@@ -39,7 +39,9 @@ class CaffeNet(nn.Module):
         with_shapes(self.graph, input_shapes)
         self.module_names: list[str] = []  # of each step
         self.loss_weights: dict[str, float] = {}
-        self._shapes: dict[str, Shape] = {f"{blob}@0": shape for blob, shape in self.graph.inputs.items() if shape}
+        self._shapes: dict[str, Shape] = {
+            f"{blob}@0": shape for blob, shape in self.graph.inputs.items() if shape is not None
+        }
         self._plans: dict[tuple[str, ...], tuple] = {}
         self._build(Context(phase=phase, generator=generator))
         self.train(phase == "TRAIN")
@@ -151,7 +153,10 @@ class CaffeNet(nn.Module):
         plan, inputs = self._plans[wanted]
         values = self._input_values(x, inputs)
         for index, step, free in plan:
-            tops = getattr(self, self.module_names[index])(*[values[value] for value in step.bottoms])
+            try:
+                tops = getattr(self, self.module_names[index])(*[values[value] for value in step.bottoms])
+            except PytsnError as error:
+                raise PytsnError(f"{step.label}: {error}") from None
             values.update(zip(step.tops, tops if isinstance(tops, tuple) else (tops,), strict=False))
             for value in free:
                 del values[value]
@@ -187,7 +192,7 @@ def load_net(
     input_shapes: Mapping[str, Shape] | None = None,
     generator: torch.Generator | None = None,
 ) -> CaffeNet:
-    """A prototxt file, and the weights of a caffemodel where one is given, as a CaffeNet.
+    """A prototxt file, and the weights of a caffemodel (or a converted file) where one is given, as a CaffeNet.
 
     ``bn_style``: what the fourth blob of the fork's BN layers holds: "var", running variance, or "invstd", the running
     inverse standard deviation of files saved before 27 April 2016. As in Caffe, layers without weights in the file keep
@@ -195,7 +200,7 @@ def load_net(
 
     Raises PytsnError naming file, line, layer or blob.
     """
-    from converter.weights import load_weights
+    from converter.weights import load_any_weights
 
     if phase not in ("TRAIN", "TEST"):
         raise PytsnError(f"phase '{phase}': TRAIN or TEST was expected")
@@ -203,5 +208,5 @@ def load_net(
         net = CaffeNet(filter_net(read_net(prototxt), phase), phase, input_shapes, generator)
     except PytsnError as error:
         raise PytsnError(error if str(error).startswith(str(prototxt)) else f"{prototxt}: {error}") from None
-    net.report = load_weights(net, caffemodel, bn_style) if caffemodel is not None else None
+    net.report = load_any_weights(net, caffemodel, bn_style) if caffemodel is not None else None
     return net

@@ -1,6 +1,6 @@
 """Shapes of tops from shapes of bottoms, before any data flows.
 
-The layers that make up nearly all of a net have a rule in the table; every other layer is run on tensors without storage
+The layers that make up nearly all of a net have a rule in the table; all others are run on tensors without storage
 (torch's meta device). The table is there because the first meta run imports two seconds of torch's compiler.
 """
 

@@ -42,8 +42,8 @@ def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], meta
 def read_state(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """A state dict and its metadata ({} when it has none). Nothing but tensors is ever unpickled.
 
-    Files of other ports are understood too: {"state_dict": ...} around it, "module." before every key. Raises PytsnError
-    for damaged files and for files that hold anything but tensors.
+    Files of other ports are understood too: {"state_dict": ...} around it, "module." before every key. Raises
+    PytsnError for damaged files and for files that hold anything but tensors.
     """
     if not read_bytes(path)[:1]:
         raise PytsnError(f"{path}: the file is empty")

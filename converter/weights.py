@@ -14,6 +14,7 @@ import torch
 from converter.caffemodel import Caffemodel, LayerBlobs, read_caffemodel, write_caffemodel
 from converter.errors import PytsnError
 from converter.names import state_names
+from converter.state_files import is_state_file, read_state
 from converter.wire import Blob
 
 #: what BN's fourth blob holds; "invstd" files were saved before 27 April 2016
@@ -33,6 +34,7 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)  # of a converted file
 
     def require_complete(self) -> None:
         """Raises PytsnError unless every layer of the net got its weights."""
@@ -76,6 +78,16 @@ def load_weights(net, source: str | os.PathLike | Caffemodel, bn_style: str = "v
         have = ", ".join(f"'{name}'" for name in report.unused[:3])
         raise PytsnError(f"{model.source}: weights of another net: no layer name matches (the file holds {have} ...)")
     report.warnings = _warnings(model, net, bn_style)
+    return report
+
+
+def load_any_weights(net, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
+    """Copies the weights of a caffemodel, or of a converted `.safetensors` or `.pth` file, into ``net`` (CaffeNet)."""
+    if not is_state_file(path):
+        return load_weights(net, path, bn_style)
+    state, metadata = read_state(path)
+    report = load_state(net, state, str(path))
+    report.metadata = metadata
     return report
 
 

@@ -23,7 +23,7 @@ _LARGEST_RANK = 32  # Caffe's kMaxBlobAxes
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a message: its number, wire type, value (int, or memoryview of the payload) and extent in the buffer."""
+    """One field of a message: number, wire type, value (int, or memoryview of the payload), extent in the buffer."""
 
     number: int
     kind: int
@@ -56,7 +56,7 @@ class _BlobParts:
 
 
 def read_varint(buffer: memoryview, at: int) -> tuple[int, int]:
-    """The varint at ``at`` and the position after it. Raises PytsnError where the buffer ends or the number overflows."""
+    """The varint at ``at`` and the position after it. Raises PytsnError where the buffer ends or it overflows."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(buffer):

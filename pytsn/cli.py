@@ -38,7 +38,7 @@ def make_parser(name: str, prog: str) -> argparse.ArgumentParser:
 
 
 def run_command(name: str, argv: list[str] | None = None, prog: str | None = None) -> int:
-    """Parses ``argv`` and runs one command. Returns its exit status: 0 fine, 1 a check failed, 2 bad input, 130 stopped."""
+    """Runs one command. Returns its exit status: 0 fine, 1 a check failed, 2 bad input, 130 stopped."""
     args = make_parser(name, prog or f"pytsn {name}").parse_args(argv)
     try:
         return load_command(name).run(args) or 0

@@ -40,7 +40,7 @@ def oversample_rgb(frame: np.ndarray, crop: int = CROP_SIZE, size: tuple[int, in
     (``cv2.resize``); None leaves it as it is. Returns uint8 (10, 3, S, S), planes B, G, R; crops 5 to 9 are crops 0 to
     4 mirrored.
     """
-    resized = _resize(frame, size)
+    resized = resize(frame, size)
     return _ten_crops(np.ascontiguousarray(resized.transpose(2, 0, 1)), crop)  # (H, W, 3) -> (3, H, W) -> (10, 3, S, S)
 
 
@@ -51,13 +51,14 @@ def oversample_flow(stack: np.ndarray, crop: int = CROP_SIZE, size: tuple[int, i
     (10, 2 L, S, S). A mirrored crop also has v replaced by 255 - v in its even (x) planes: motion to the left becomes
     motion to the right.
     """
-    planes = np.stack([_resize(plane, size) for plane in stack])  # (2 L, H0, W0) -> (2 L, H, W)
+    planes = np.stack([resize(plane, size) for plane in stack])  # (2 L, H0, W0) -> (2 L, H, W)
     crops = _ten_crops(planes, crop)
     crops[5:, ::2] = 255 - crops[5:, ::2]
     return crops
 
 
-def _resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+def resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """The image, uint8 (H, W) or (H, W, 3), at ``size`` = (width, height) by ``cv2.resize``; None: as it is."""
     if size is None or image.shape[:2] == (size[1], size[0]):
         return image  # cv2.resize to the same size copies the pixels unchanged
     return load_cv2().resize(image, size)

@@ -1,5 +1,6 @@
 """Where recorded Caffe output lies: ``shared`` is ../shared beside the checkout, or $PYTSN_SHARED."""
 
+import lzma
 import os
 from pathlib import Path
 
@@ -30,3 +31,11 @@ def golden(shared: Path) -> Path:
 def data() -> Path:
     """The small recordings that travel with the repository."""
     return ROOT / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
+def rgb_caffemodel(golden: Path, tmp_path_factory) -> Path:
+    """The UCF101 rgb caffemodel that Caffe wrote, 41 MB, unpacked."""
+    path = tmp_path_factory.mktemp("caffemodel") / "tsn_bn_inception_rgb.caffemodel"
+    path.write_bytes(lzma.decompress((golden / "bn_inception" / "tsn_bn_inception_rgb.caffemodel.xz").read_bytes()))
+    return path

@@ -16,25 +16,29 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Field numbers from the facts page (caffe-semantics.md, section 1), which took them from the fork's caffe.proto.
 NUMBERS = {
-    "NetParameter": "name 1, layers 2, input 3, input_dim 4, force_backward 5, state 6, debug_info 7, input_shape 8, layer 100,"
-    " mem_param 200",
+    "NetParameter": "name 1, layers 2, input 3, input_dim 4, force_backward 5, state 6, debug_info 7, "
+    "input_shape 8, layer 100, mem_param 200",
     "BlobProto": "num 1, channels 2, height 3, width 4, data 5, diff 6, shape 7, double_data 8, double_diff 9",
-    "SolverParameter": "train_net 1, test_net 2, test_iter 3, test_interval 4, base_lr 5, display 6, max_iter 7, lr_policy 8,"
-    " gamma 9, power 10, momentum 11, weight_decay 12, stepsize 13, snapshot 14, snapshot_prefix 15, snapshot_diff 16,"
-    " solver_mode 17, device_id 18, test_compute_loss 19, random_seed 20, train_net_param 21, test_net_param 22, debug_info 23,"
-    " net 24, net_param 25, train_state 26, test_state 27, snapshot_after_train 28, regularization_type 29, solver_type 30,"
-    " delta 31, test_initialization 32, average_loss 33, stepvalue 34, clip_gradients 35, iter_size 36, richness 37, group_id 38",
+    "SolverParameter": "train_net 1, test_net 2, test_iter 3, test_interval 4, base_lr 5, display 6, max_iter 7, "
+    "lr_policy 8, gamma 9, power 10, momentum 11, weight_decay 12, stepsize 13, snapshot 14, "
+    "snapshot_prefix 15, snapshot_diff 16, solver_mode 17, device_id 18, test_compute_loss 19, "
+    "random_seed 20, train_net_param 21, test_net_param 22, debug_info 23, net 24, net_param "
+    "25, train_state 26, test_state 27, snapshot_after_train 28, regularization_type 29, "
+    "solver_type 30, delta 31, test_initialization 32, average_loss 33, stepvalue 34, "
+    "clip_gradients 35, iter_size 36, richness 37, group_id 38",
     "SolverState": "iter 1, learned_net 2, history 3, current_step 4",
     "ParamSpec": "name 1, share_mode 2, lr_mult 3, decay_mult 4",
-    "LayerParameter": "name 1, type 2, bottom 3, top 4, loss_weight 5, param 6, blobs 7, include 8, exclude 9, phase 10,"
-    " propagate_down 11, transform_param 100, loss_param 101, bn_param 137, batch_norm_param 139, video_data_param 140,"
-    " seg_data_param 141, scale_param 160, bias_param 161",
+    "LayerParameter": "name 1, type 2, bottom 3, top 4, loss_weight 5, param 6, blobs 7, include 8, exclude 9, "
+    "phase 10, propagate_down 11, transform_param 100, loss_param 101, bn_param 137, "
+    "batch_norm_param 139, video_data_param 140, seg_data_param 141, scale_param 160, "
+    "bias_param 161",
     "BNParameter": "slope_filler 1, bias_filler 2, momentum 3, eps 4, frozen 5, engine 6",
-    "VideoDataParameter": "source 1, scale 2, mean_file 3, batch_size 4, crop_size 5, mirror 6, rand_skip 7, shuffle 8,"
-    " new_height 9, new_width 10, new_length 11, num_segments 12, modality 13, name_pattern 14, encoded 15, grayscale 16",
-    "TransformationParameter": "scale 1, mirror 2, crop_size 3, mean_file 4, mean_value 5, force_color 6, force_gray 7, fix_crop 10,"
-    " multi_scale 11, scale_ratios 12, max_distort 13, is_flow 14, more_fix_crop 15, stride 16, upper_size 17, upper_height 18,"
-    " upper_width 19, original_image 20",
+    "VideoDataParameter": "source 1, scale 2, mean_file 3, batch_size 4, crop_size 5, mirror 6, rand_skip 7, shuffle "
+    "8, new_height 9, new_width 10, new_length 11, num_segments 12, modality 13, name_pattern "
+    "14, encoded 15, grayscale 16",
+    "TransformationParameter": "scale 1, mirror 2, crop_size 3, mean_file 4, mean_value 5, force_color 6, force_gray 7,"
+    "fix_crop 10, multi_scale 11, scale_ratios 12, max_distort 13, is_flow 14, more_fix_crop "
+    "15, stride 16, upper_size 17, upper_height 18, upper_width 19, original_image 20",
 }
 DEFAULTS = {
     "BNParameter": {"momentum": 0.9, "eps": 1e-5, "frozen": False},
@@ -190,19 +194,55 @@ def test_every_v1_type_upgrades_to_a_type_that_caffe_registers():
     from converter.dialect import v1_type_name
 
     # REGISTER_LAYER_CLASS names in the fork's src/caffe/layers, plus Python's own for those kept in layer_factory.cpp.
-    known = (
-        "AbsVal Accuracy ArgMax BNLL Concat ContrastiveLoss Convolution Data Deconvolution Dropout DummyData Eltwise"
-        " EuclideanLoss Exp Flatten HDF5Data HDF5Output HingeLoss Im2col ImageData InfogainLoss InnerProduct LRN MVN"
-        " MemoryData MultinomialLogisticLoss Pooling Power ReLU Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax"
-        " SoftmaxWithLoss Split TanH Threshold WindowData"
-    ).split()
+    known = [
+        "AbsVal",
+        "Accuracy",
+        "ArgMax",
+        "BNLL",
+        "Concat",
+        "ContrastiveLoss",
+        "Convolution",
+        "Data",
+        "Deconvolution",
+        "Dropout",
+        "DummyData",
+        "Eltwise",
+        "EuclideanLoss",
+        "Exp",
+        "Flatten",
+        "HDF5Data",
+        "HDF5Output",
+        "HingeLoss",
+        "Im2col",
+        "ImageData",
+        "InfogainLoss",
+        "InnerProduct",
+        "LRN",
+        "MVN",
+        "MemoryData",
+        "MultinomialLogisticLoss",
+        "Pooling",
+        "Power",
+        "ReLU",
+        "Sigmoid",
+        "SigmoidCrossEntropyLoss",
+        "Silence",
+        "Slice",
+        "Softmax",
+        "SoftmaxWithLoss",
+        "Split",
+        "TanH",
+        "Threshold",
+        "WindowData",
+    ]
     names = [v1_type_name(pb.V1LayerParameter(type=n)) for n in pb.V1LayerParameter.LayerType.values() if n]
     assert sorted(names) == sorted(known)
 
 
 def test_stages_and_levels_filter():
     net = proto.parse_net(
-        'layer { name: "a" include { stage: "deploy" not_stage: "debug" } } layer { name: "b" exclude { min_level: 2 } }'
+        'layer { name: "a" include { stage: "deploy" not_stage: "debug" } }'
+        'layer { name: "b" exclude { min_level: 2 } }'
         ' layer { name: "c" include { phase: TEST min_level: 1 } include { phase: TRAIN } }'
     )
     names = lambda **kw: [layer.name for layer in proto.filter_net(net, **kw).layer]  # noqa: E731 a test's shorthand
