@@ -98,14 +98,13 @@ def _write_onnx(net: CaffeNet, path: str | os.PathLike, metadata: Mapping[str, s
 
 
 def _onnx_difference(net: CaffeNet, path: str | os.PathLike, exported) -> str:
-    from converter.onnx_run import open_onnx, run_onnx
+    from converter.onnx_run import run_onnx
 
-    session = open_onnx(path)
-    if session is None:
-        return "onnxruntime is not installed: the file was not run"
     batch = 2 if exported.batch == "N" else exported.batch
     inputs = random_inputs({name: net.inputs[name] for name in exported.inputs}, batch)
-    found = run_onnx(session, inputs)
+    found = run_onnx(path, inputs)
+    if found is None:
+        return "onnxruntime is not installed: the file was not run"
     wanted = run_net(net, inputs, exported.values)
     worst = {blob: float(np.abs(found[name] - wanted[blob]).max()) for blob, name in exported.values.items()}
     told = [f"{blob} {worst[blob]:.2g} of {np.abs(wanted[blob]).max():.3g}" for blob in worst]

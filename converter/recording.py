@@ -45,11 +45,11 @@ class Recording:
 
     def blobs(self) -> list[str]:
         """The blobs recorded, in recorded order."""
-        return list(dict.fromkeys(_split_key(key)[1] for key in self.entries))
+        return list(dict.fromkeys(blob_of(key) for key in self.entries))
 
     def views(self, blobs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What each entry would hold had it been taken from ``blobs``; entries of other blobs are left out."""
-        return {key: self._view(key, blobs[name]) for key in self.entries if (name := _split_key(key)[1]) in blobs}
+        return {key: self._view(key, blobs[name]) for key in self.entries if (name := blob_of(key)) in blobs}
 
     def _view(self, key: str, blob: np.ndarray) -> np.ndarray:
         kind, name = _split_key(key)
@@ -87,6 +87,11 @@ def _split_key(key: str) -> tuple[str, str]:
     return (kind, name) if separator and kind in _KINDS else ("", key)
 
 
+def blob_of(key: str) -> str:
+    """The blob that an entry of a recording belongs to."""
+    return _split_key(key)[1]
+
+
 def read_recording(path: str | os.PathLike, net_inputs: Mapping[str, tuple[int, ...] | None]) -> Recording:
     """Reads a recording for a net with these inputs. Nothing is unpickled.
 
@@ -100,9 +105,10 @@ def read_recording(path: str | os.PathLike, net_inputs: Mapping[str, tuple[int, 
 
 def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise PytsnError(f"{path}: a single array: an .npz with one array a blob was expected")
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise PytsnError(f"{path}: a single array: an .npz with one array a blob was expected")
+        with loaded as file:
             arrays = {key: file[key] for key in file.files}
     except OSError as error:
         raise explain_os_error(error, path) from None

@@ -1,0 +1,157 @@
+"""The runs that verify_parity compares: a CaffeNet, a recording, BNInception by hand, and ONNX. Samples are (N, ..)."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from converter.errors import PytsnError
+from converter.graph import SCORING_TYPES
+from converter.names import state_name
+from converter.net import CaffeNet
+from converter.onnx_export import export_onnx
+from converter.onnx_run import run_onnx, run_reference
+from converter.parity import BlobDifference, compare_blobs
+from converter.recording import Recording, random_inputs, run_net
+from pytsn.models import BNInception
+
+Blobs = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """CaffeNet against something else: ``differences`` in net order (empty where it was impossible) and a note."""
+
+    name: str
+    differences: tuple[BlobDifference, ...] = ()
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return all(difference.ok for difference in self.differences)
+
+    @property
+    def worst(self) -> BlobDifference | None:
+        """The blob with the largest relative difference; NaN is worse than anything."""
+        return max(self.differences, key=lambda each: (np.isnan(each.max_rel), each.max_rel), default=None)
+
+
+def computable_blobs(net: CaffeNet) -> list[str]:
+    """The blobs that need no labels: everything but losses and accuracies, and but the inputs."""
+    made = {value for step in net.graph.steps if step.param.type not in SCORING_TYPES for value in step.tops}
+    return [blob for blob, value in net.graph.final.items() if value in made]
+
+
+def check_net(
+    net: CaffeNet, recording: Recording | None, blobs: Sequence[str] | None, tolerance: float, samples: int = 2
+) -> list[Comparison]:
+    """Everything there is to compare. ``blobs`` None: all; ``samples``: how many our own ways to run the net see.
+
+    Raises PytsnError for unknown blobs, a recording without inputs, and when nothing could be compared.
+    """
+    for blob in blobs or ():
+        net.graph.value_of(blob)
+    chosen = [blob for blob in computable_blobs(net) if blobs is None or blob in blobs]
+    comparisons = []
+    if recording is not None:
+        if not recording.inputs:
+            raise PytsnError(
+                f"{recording.source}: holds no input: add the net's input to it as 'input' (docs/parity.md)"
+            )
+        comparisons.append(against_recording(net, recording, recording.inputs, blobs, tolerance))
+    if chosen:
+        inputs, values = _run_few(net, recording, chosen, samples)
+        comparisons.append(against_bn_inception(net, values, inputs, tolerance))
+        comparisons.append(against_onnx(net, values, inputs, tolerance))
+    if not any(comparison.differences for comparison in comparisons):
+        raise PytsnError("nothing was compared: " + "; ".join(each.note for each in comparisons))
+    return comparisons
+
+
+def _run_few(net: CaffeNet, recording: Recording | None, blobs: list[str], samples: int) -> tuple[Blobs, Blobs]:
+    """Inputs of a few samples, and the blobs they give; of the prototxt's batch where the net takes no other."""
+    needed = net.graph.plan(blobs)[1]
+    if recording is None:
+        shapes = {name: net.inputs[name] for name in needed}
+        tries = [random_inputs(shapes, samples), random_inputs(shapes, next(iter(shapes.values()))[0])]
+    else:
+        inputs = {name: recording.inputs[name] for name in needed if name in recording.inputs}
+        tries = [{name: values[:samples] for name, values in inputs.items()}, inputs]
+    try:
+        return tries[0], run_net(net, tries[0], blobs)
+    except PytsnError:
+        return tries[1], run_net(net, tries[1], blobs)
+
+
+def against_recording(
+    net: CaffeNet, recording: Recording, inputs: Blobs, blobs: Sequence[str] | None, tolerance: float
+) -> Comparison:
+    """CaffeNet against what was recorded, entry by entry. ``blobs`` None: all that the net has.
+
+    Raises PytsnError when no entry belongs to a blob of the net.
+    """
+    known = [blob for blob in recording.blobs() if _has(net, blob) and (blobs is None or blob in blobs)]
+    strangers = [blob for blob in recording.blobs() if not _has(net, blob)]
+    if not known:
+        names = ", ".join(f"'{blob}'" for blob in strangers[:3])
+        raise PytsnError(f"{recording.source}: records no blob of this net that was asked for (it holds {names} ...)")
+    views = recording.views(run_net(net, inputs, known))
+    reference = {key: recording.entries[key] for key in views}
+    note = f"{len(strangers)} recorded names are no blobs of the net ('{strangers[0]}' ...)" if strangers else ""
+    return Comparison("recording", tuple(compare_blobs(reference, views, tolerance)), note)
+
+
+def _has(net: CaffeNet, blob: str) -> bool:
+    try:
+        net.graph.value_of(blob)
+    except PytsnError:
+        return False
+    return True
+
+
+def against_bn_inception(net: CaffeNet, values: Blobs, inputs: Blobs, tolerance: float) -> Comparison:
+    """CaffeNet's ``values`` against the network written by hand, if the net is that one."""
+    model = bn_inception_like(net)
+    if model is None:
+        return Comparison("BNInception", note="the net is not BN-Inception")
+    own = {state_name(blob): blob for blob in model.blob_names()}  # a score blob may be fc-action or fc_action
+    names = {blob: own[state_name(blob)] for blob in values if state_name(blob) in own}
+    with torch.no_grad():
+        found = model(torch.from_numpy(next(iter(inputs.values()))), names.values())
+    found = {blob: found[name].numpy() for blob, name in names.items()}
+    return Comparison("BNInception", tuple(compare_blobs({blob: found[blob] for blob in names}, values, tolerance)))
+
+
+def bn_inception_like(net: CaffeNet) -> BNInception | None:
+    """BNInception with the net's weights, or None where names or shapes differ."""
+    state = net.state_dict()
+    first, last = state.get("conv1_7x7_s2.weight"), state.get("fc_action.weight")
+    if first is None or last is None or first.ndim != 4 or last.ndim != 2 or len(net.inputs) != 1:
+        return None
+    model = BNInception(last.shape[0], first.shape[1]).eval()
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    size = next(iter(net.inputs.values()))
+    if {key: tensor.shape for key, tensor in state.items()} != shapes or size[1:] != (first.shape[1], 224, 224):
+        return None
+    model.load_state_dict(state)
+    return model
+
+
+def against_onnx(net: CaffeNet, values: Blobs, inputs: Blobs, tolerance: float) -> Comparison:
+    """CaffeNet's ``values`` against the net as ONNX, run with onnxruntime, else with onnx's own evaluator."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        try:
+            exported = export_onnx(net, path, outputs=values)
+        except PytsnError as error:
+            return Comparison("ONNX", note=f"not written: {error}")
+        if exported.batch not in ("N", len(next(iter(inputs.values())))):
+            return Comparison("ONNX", note=exported.warnings[0])
+        found, note = run_onnx(path, inputs), ""
+        if found is None:
+            found, note = run_reference(path, inputs), "run by onnx's own evaluator: onnxruntime is not installed"
+    blobs = {blob: found[exported.values[blob]] for blob in values}
+    return Comparison("ONNX", tuple(compare_blobs(blobs, values, tolerance)), note)
