@@ -75,10 +75,15 @@ class Graph:
         return self.final[blob]
 
     def results(self) -> list[str]:
-        """The blobs nobody consumes, were there no losses, accuracies and Silence: a classifier's scores."""
-        steps = [step for step in self.steps if step.param.type not in SCORING_TYPES]
-        unread = {value for step in steps for value in step.tops} - {value for step in steps for value in step.bottoms}
-        return [blob for blob, value in self.final.items() if value in unread]
+        """The blobs nobody consumes, were there no losses and accuracies: a classifier's scores. Labels are no results,
+        nor is what Silence takes."""
+        made, read = set(), set()
+        for step in self.steps:
+            if step.param.type not in SCORING_TYPES:
+                made.update(step.tops)
+            scores = step.param.type in SCORING_TYPES and step.param.type != "Silence"
+            read.update(step.bottoms[1:] if scores else step.bottoms)
+        return [blob for blob, value in self.final.items() if value in made - read]
 
     def plan(self, blobs: Iterable[str]) -> tuple[list[tuple[int, Step, tuple[str, ...]]], list[str]]:
         """What must run for ``blobs``: (step index, step, ids to free after it) in file order; and its inputs."""

@@ -282,6 +282,17 @@ def test_a_train_val_net_gives_its_scores(tmp_path):
     check_other_batch(net, tmp_path / "net.onnx", 3)
 
 
+def test_labels_and_what_is_silenced_are_no_results():
+    net = make_net("""
+        input: "data" input_shape { dim: 2 dim: 3 } input: "label" input_shape { dim: 2 }
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 4 } }
+        layer { name: "side" type: "InnerProduct" bottom: "data" top: "side" inner_product_param { num_output: 2 } }
+        layer { name: "gather" type: "Gather" bottom: "label" top: "labels" }
+        layer { name: "quiet" type: "Silence" bottom: "side" }
+        layer { name: "top1" type: "Accuracy" bottom: "fc" bottom: "labels" top: "top1" }""")
+    assert net.graph.results() == ["fc"]
+
+
 def test_what_cannot_be_written_is_refused_and_nothing_is_left(tmp_path, monkeypatch):
     net, path = make_net(SCORED), tmp_path / "net.onnx"
     for outputs, message in (
