@@ -65,17 +65,21 @@ class Recording:
     def _part(self, key: str, name: str, blob: np.ndarray) -> np.ndarray:
         """The recorded samples and the first channels of a blob."""
         part = self.entries[key]
+        if part.ndim < 2 or blob.ndim < 2:
+            raise PytsnError(
+                f"{self.source}: '{key}' has shape {part.shape}, the blob {blob.shape}: (N, C, ..) is needed"
+            )
         samples = (
             self.samples if self.samples is not None else self._find_samples(part, self.entries.get(f"mean:{name}"))
         )
         if len(samples) != len(part) or not all(0 <= sample < len(blob) for sample in samples):
             raise PytsnError(f"{self.source}: '{key}' holds {len(part)} samples, which of {len(blob)} is not told")
-        return blob[list(samples)][:, : part.shape[1]] if part.ndim > 1 else blob[list(samples)]
+        return blob[list(samples)][:, : part.shape[1]]
 
     @staticmethod
     def _find_samples(part: np.ndarray, means: np.ndarray | None) -> tuple[int, ...]:
         """Samples by their means, which the recording holds of all: nothing of ours takes part in the choice."""
-        if means is None or part.ndim < 2:
+        if means is None or means.ndim != 2 or means.shape[1] < part.shape[1]:
             return tuple(range(len(part)))
         own = part.reshape(*part.shape[:2], -1).mean(2, dtype=np.float64)  # (K, c, H, W) -> (K, c)
         distance = np.abs(own[:, None] - means[None, :, : part.shape[1]]).max(2)  # (K, N, c) -> (K, N)
@@ -122,6 +126,8 @@ def _read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def _pop_inputs(arrays: dict[str, np.ndarray], names: list[str], path) -> dict[str, np.ndarray]:
     inputs = {key[6:]: arrays.pop(key) for key in list(arrays) if key.startswith("input:")}
+    if not names:
+        return {}
     if "input" in arrays:
         inputs[names[0]] = arrays.pop("input")
     if "crops_uint8" in arrays:
@@ -150,11 +156,15 @@ def random_inputs(shapes: Mapping[str, tuple[int, ...]], batch: int, seed: int =
 
 
 def run_net(net, inputs: Mapping[str, np.ndarray], blobs: Iterable[str]) -> dict[str, np.ndarray]:
-    """The named blobs of a CaffeNet, float32, without gradients."""
+    """The named blobs of a CaffeNet, float32, without gradients. Raises PytsnError for inputs that do not fit."""
     import torch
 
-    with torch.no_grad():
-        found = net({name: torch.from_numpy(values) for name, values in inputs.items()}, list(blobs))
+    try:
+        with torch.no_grad():
+            found = net({name: torch.from_numpy(values) for name, values in inputs.items()}, list(blobs))
+    except RuntimeError as error:  # torch's: an image smaller than a kernel, say
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in inputs.items())
+        raise PytsnError(f"inputs of these shapes do not fit the net: {shapes}: {str(error).splitlines()[0]}") from None
     return {blob: values.numpy() for blob, values in found.items()}
 
 

@@ -107,6 +107,37 @@ def test_full_samples_say_which(tmp_path):
         recording.views({"a": blob[:2]})
 
 
+@pytest.mark.parametrize(
+    ("entries", "blob", "message"),
+    [
+        ({"full:a": np.float64(1)}, np.ones((2, 3, 4)), r"'full:a' has shape \(\)"),
+        ({"full:a": np.ones((1, 2))}, np.ones(2), r"the blob \(2,\)"),
+        ({"mean:a": np.ones((2, 3))}, np.ones(2), "has no pixels"),
+        ({"full:a": np.ones((3, 2, 4))}, np.ones((2, 3, 4)), "holds 3 samples"),
+    ],
+)
+def test_entries_that_fit_no_blob(entries, blob, message, tmp_path):
+    recording = read_recording(write(tmp_path / "r.npz", **entries), INPUTS)
+    with pytest.raises(PytsnError, match=message):
+        recording.views({"a": blob})
+
+
+def test_means_that_cannot_tell_samples_leave_the_first_ones(tmp_path):
+    blob = np.arange(24.0).reshape(4, 3, 2, 1)
+    for means in (np.ones(4), np.ones((4, 1))):
+        path = write(tmp_path / "r.npz", **{"full:a": blob[[3, 1]][:, :2], "mean:a": means})
+        views = read_recording(path, INPUTS).views({"a": blob})
+        np.testing.assert_array_equal(views["full:a"], blob[:2, :2])
+
+
+def test_inputs_that_do_not_fit_the_net(tmp_path):
+    for shape in ((2, 3, 5), (2, 4, 5, 7), (2, 3, 1, 7), (2, 3, 6, 7)):
+        with pytest.raises(PytsnError):
+            run_net(build(NET), {"data": np.zeros(shape, np.float32)}, ["fc"])
+    with pytest.raises(PytsnError, match="missing"):
+        run_net(build(NET), {}, ["fc"])
+
+
 def test_inputs_under_each_name(tmp_path):
     x = np.arange(210).reshape(2, 3, 5, 7)
     mean = np.array([104, 117, 123]).reshape(3, 1, 1)
