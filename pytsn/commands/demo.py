@@ -38,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
     """Runs the demo. Exit status 1 when a check fails or the fusion does not beat both streams."""
     from pytsn.demo.run import DemoOptions, run_demo
 
-    small = {"train": 4, "test": 1, "fit_snippets": 2, "test_snippets": 8} if args.quick else {}
+    small = {"train": 5, "test": 2, "fit_snippets": 2, "test_snippets": 5} if args.quick else {}
     return run_demo(DemoOptions(Path(args.output), seed=args.seed, **small))

@@ -115,14 +115,16 @@ def render(clip: Clip) -> np.ndarray:
     ground = ground_colour + _texture(rng, (HEIGHT, WIDTH), 24, 9)
     paint = shape_colour + _texture(rng, (_PATCH, _PATCH), 16, 20)
     mask, radius = shape_mask(clip.shape), rng.uniform(40, 54)
+    noise = rng.normal(0, 2, (2 * HEIGHT, 2 * WIDTH, 1)).astype(np.float32)  # each frame shows another part of it
     frames = np.empty((clip.frames, HEIGHT, WIDTH, 3), np.uint8)
     for frame, (x, y, tilt) in zip(frames, trajectory(clip, rng), strict=True):
         place = cv2.getRotationMatrix2D((_PATCH / 2, _PATCH / 2), tilt, radius / _RIM)
         place[:, 2] += (x - _PATCH / 2, y - _PATCH / 2)
         alpha = cv2.warpAffine(mask, place, (WIDTH, HEIGHT))[..., None]
         shown = cv2.warpAffine(paint, place, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-        noise = rng.standard_normal((HEIGHT, WIDTH, 1), np.float32) * 2
-        frame[...] = np.clip(ground + alpha * (shown - ground) + noise, 0, 255)
+        down, right = rng.integers(HEIGHT), rng.integers(WIDTH)
+        shown = ground + alpha * (shown - ground) + noise[down : down + HEIGHT, right : right + WIDTH]
+        frame[...] = np.clip(shown, 0, 255)
     return frames
 
 
