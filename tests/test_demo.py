@@ -1,0 +1,268 @@
+"""The demo's parts: what its videos show, its flow images, its closed-form weights, and the whole of it end to end."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from converter.errors import PytsnError
+from converter.net import load_net
+from pytsn.cli import run_command
+from pytsn.datasets import make_videos, parse_directory, parse_split_file
+from pytsn.demo import extract, videos
+from pytsn.demo.dataset import extract_frames, plan_dataset, write_splits, write_videos
+from pytsn.demo.nets import FEATURE_BLOB, SCORE_BLOB, STREAMS, deploy_prototxt
+from pytsn.demo.run import clear_folder
+from pytsn.demo.summary import evaluate, fusion_wins
+from pytsn.demo.weights import calibrate, edge_filters, linear_discriminants
+from pytsn.frames import load_cv2, read_flow_stack, read_rgb
+
+
+def clip(shape: str, motion: str, seed: int = 0, frames: int = 9) -> videos.Clip:
+    return videos.Clip("v_x_g01_c01", shape, motion, frames, (seed,))
+
+
+# By hand: 255 * (v + 20) / 40. No motion gives 127.5, which rounds to the even 128; 10 gives 191.25, -10 gives 63.75,
+# 8 gives 178.5 (even: 178), 4/255 gives 127.6; beyond 20 is clipped.
+@pytest.mark.parametrize(
+    ("flow", "grey"),
+    [
+        (0.0, 128),
+        (20.0, 255),
+        (-20.0, 0),
+        (99.0, 255),
+        (-99.0, 0),
+        (10.0, 191),
+        (-10.0, 64),
+        (4 / 255, 128),
+        (8.0, 178),
+    ],
+)
+def test_flow_mapping(flow, grey):
+    assert extract.quantise_flow(np.array([flow], np.float32)) == grey
+
+
+def test_flow_mapping_rounds_half_to_even():
+    exact = (np.arange(255) + 0.5) * 40 / 255 - 20  # real numbers right between two grey values
+    values = 255 * (exact + 20) / 40
+    ties = values == np.arange(255) + 0.5  # those that stay ties in binary
+    assert ties.sum() > 100  # the test has something to look at
+    assert (extract.quantise_flow(exact)[ties] % 2 == 0).all()
+
+
+def test_clips_are_determined_by_seed_and_differ_otherwise():
+    first, again, other = (videos.render(clip("Star", "Rocks", seed)) for seed in (3, 3, 4))
+    assert first.shape == (9, videos.HEIGHT, videos.WIDTH, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.5
+
+
+def test_plan_has_every_class_and_no_clip_twice():
+    plan = plan_dataset("x", 3, 2, 9, 0)
+    assert len(plan.train) == 3 * 16
+    assert len(plan.test) == 2 * 16
+    assert len({each.seed for each in plan.train + plan.test}) == 5 * 16
+    assert len({each.name for each in plan.train + plan.test}) == 5 * 16
+
+
+@pytest.mark.parametrize(
+    ("motion", "moving"), [("Slides", (1, 0, 0)), ("Rises", (0, -1, 0)), ("Falls", (0, 1, 0)), ("Rocks", (0, 0, 1))]
+)
+def test_only_the_named_motion_moves(motion, moving):
+    for seed in range(8):
+        path = videos.trajectory(clip("Disc", motion, seed, 31), np.random.default_rng(seed))
+        assert tuple(np.ptp(path, axis=0) > 1e-9) == tuple(bool(part) for part in moving)
+        if moving[1]:  # image rows count downwards
+            assert np.sign(path[-1, 1] - path[0, 1]) == moving[1]
+
+
+def test_frames_look_alike_in_all_motions():
+    """Mean and spread of place and tilt over many clips agree between the motions: a frame does not tell its motion."""
+    place = {
+        motion: np.concatenate(
+            [videos.trajectory(clip("Disc", motion, seed, 31), np.random.default_rng(seed)) for seed in range(400)]
+        )
+        for motion in videos.MOTIONS
+    }
+    # (31 * 400, 3). 400 clips, spreads of about 60 and 30 pixels and 13 degrees: a mean is known to 3, 1.5 and 0.6,
+    # and the bounds are three of these; a trajectory that started at its clip's place would be off by 45 pixels.
+    for points in place.values():
+        assert (abs(points.mean(axis=0) - (170, 128, 0)) < (9, 6, 2.5)).all()
+        assert (abs(points.std(axis=0) / place["Slides"].std(axis=0) - 1) < 0.12).all()
+
+
+def test_extracted_frames_are_the_videos_second_onwards(tmp_path):
+    frames = videos.render(clip("Square", "Falls", frames=7))
+    videos.write_video(tmp_path / "v.avi", frames)
+    assert extract.extract(tmp_path / "v.avi", tmp_path / "v") == 6
+    names = [f"{kind}{number:05d}.jpg" for kind in ("flow_x_", "flow_y_", "img_") for number in range(1, 7)]
+    assert sorted(path.name for path in (tmp_path / "v").iterdir()) == names
+    for number in range(1, 7):
+        image = read_rgb(str(tmp_path / "v"), index=number).astype(int)
+        distance = [abs(image - frame).mean() for frame in frames.astype(int)]
+        assert np.argmin(distance) == number  # image k is the video's (k + 1)-th frame, counted from 1
+        assert distance[number] < 4  # two JPEG codings, in grey levels
+
+
+def test_flow_images_show_the_motion(tmp_path):
+    """A textured picture that shifts by (3, -2) pixels a frame: the flow images hold the mapped values of 3 and -2."""
+    rng = np.random.default_rng(0)
+    cv2 = load_cv2()
+    world = cv2.resize(rng.uniform(0, 255, (60, 80, 3)).astype(np.float32), (480, 360), interpolation=cv2.INTER_CUBIC)
+    world = np.clip(world, 0, 255).astype(np.uint8)
+    views = np.stack([world[60 + 2 * t : 316 + 2 * t, 80 - 3 * t : 420 - 3 * t] for t in range(4)])
+    assert extract.write_frames(tmp_path, views, extract.dense_flow(views)) == 3
+    stack = read_flow_stack(str(tmp_path), "flow_x_", "flow_y_", [1, 2, 3])  # (6, 256, 340)
+    inner = stack[:, 30:-30, 30:-30].reshape(3, 2, -1)
+    # 255 * (3 + 20) / 40 = 146.6, 255 * (-2 + 20) / 40 = 114.75; one grey level is 0.16 pixels
+    np.testing.assert_allclose(np.median(inner, axis=2), [[147, 115]] * 3, atol=1.5)
+
+
+def test_dataset_is_read_as_ucf101(tmp_path):
+    dataset = plan_dataset(tmp_path, 1, 1, 3, seed=5)
+    write_videos(dataset)
+    assert extract_frames(dataset) == 32
+    split = parse_split_file("ucf101", write_splits(dataset))[0]
+    assert [name for name, _ in split.train] == [each.name for each in dataset.train]
+    found = make_videos(split.test, parse_directory(str(tmp_path / "frames")))
+    assert [video.label for video in found] == list(range(16))
+    assert {(video.rgb_count, video.flow_count) for video in found} == {(2, 2)}
+    assert [video.name for video in found] == [f"v_{name}_g02_c01" for name in videos.CLASSES]
+
+
+def test_video_that_cannot_be_read(tmp_path):
+    (tmp_path / "broken.avi").write_bytes(b"RIFF nothing")
+    with pytest.raises(PytsnError, match=r"broken\.avi: 0 frames could be read"):
+        extract.extract(tmp_path / "broken.avi", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
+def test_deploy_net(stream, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(deploy_prototxt(stream, 7))
+    net = load_net(path)
+    assert net.outputs == (SCORE_BLOB,)
+    assert net.inputs == {"data": (1, stream.channels, 224, 224)}
+    assert net.blob_shapes[FEATURE_BLOB] == (1, sum(stream.widths), 1, 1)
+    assert net.blob_shapes[SCORE_BLOB] == (1, 7)
+
+
+def test_calibration_standardises_every_level(tmp_path):
+    stream = STREAMS["flow"]
+    path = tmp_path / "net.prototxt"
+    path.write_text(deploy_prototxt(stream, 3))
+    net = load_net(path, generator=torch.Generator().manual_seed(0))
+    crops = torch.randn(3, stream.channels, 224, 224, generator=torch.Generator().manual_seed(1)) * 5 + 2
+    calibrate(net, stream, crops)
+    for level in range(1, len(stream.widths) + 1):
+        response = net(crops, blobs=(f"conv{level}",))[f"conv{level}"].detach().double().numpy()
+        bn = getattr(net, f"conv{level}_bn")
+        moved = (response - response.mean(axis=(0, 2, 3), keepdims=True)).std(axis=(0, 2, 3))
+        np.testing.assert_allclose(bn.running_mean.numpy(), response.mean(axis=(0, 2, 3)), atol=1e-4 * moved.max())
+        np.testing.assert_allclose(bn.running_var.numpy(), moved**2, rtol=1e-4)  # float32 sums over 9408 places
+
+
+def test_edge_filters_ignore_colour_and_see_edges():
+    filters = edge_filters(8)
+    assert filters.shape == (8, 3, 7, 7)
+    np.testing.assert_allclose(filters.sum(axis=(2, 3)), 0, atol=1e-6)
+    step = np.zeros((3, 7, 7), np.float32)
+    step[:, :, 4:] = 100  # brighter to the right: filter 0 looks that way, filter 4 the other, 2 and 6 along the edge
+    response = (filters * step).sum(axis=(1, 2, 3))
+    assert response.argmax() == 0
+    assert response.argmin() == 4
+    np.testing.assert_allclose(response[[2, 6]], 0, atol=1e-4)
+    np.testing.assert_allclose(response[:4], -response[4:], atol=1e-4)
+
+
+def slow_log_likelihoods(features, labels, samples, shrinkage):
+    """Gaussian classes of one covariance, written out sample by sample; differences between classes are what counts."""
+    centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    standard = (features - centre) / spread
+    classes, dims = labels.max() + 1, features.shape[1]
+    means = [
+        sum(row for row, own in zip(standard, labels, strict=True) if own == k) / (labels == k).sum()
+        for k in range(classes)
+    ]
+    within = np.zeros((dims, dims))
+    for row, own in zip(standard, labels, strict=True):
+        within += np.outer(row - means[own], row - means[own]) / len(standard)
+    within += shrinkage * np.diag(within).mean() * np.eye(dims)
+    inverse = np.linalg.inv(within)
+    out = np.empty((len(samples), classes))
+    for n, sample in enumerate((samples - centre) / spread):
+        for k, mean in enumerate(means):
+            out[n, k] = -0.5 * (sample - mean) @ inverse @ (sample - mean)
+    return out
+
+
+def test_linear_discriminants_are_gaussian_log_likelihoods():
+    rng = np.random.default_rng(2)
+    labels = np.repeat(np.arange(4), (9, 5, 14, 7))  # classes of unequal size
+    features = rng.normal(size=(35, 6)) @ rng.normal(size=(6, 6)) + rng.normal(0, 3, (4, 6))[labels] + 50
+    weight, bias = linear_discriminants(features, labels, 4, shrinkage=0.02)
+    assert weight.shape == (4, 6)
+    assert weight.dtype == bias.dtype == np.float32
+    samples = rng.normal(50, 4, (11, 6))
+    scores = samples @ weight.T.astype(np.float64) + bias
+    slow = slow_log_likelihoods(features, labels, samples, 0.02)
+    # only differences between classes are determined: the common quadratic term falls out. float32 weights times
+    # features of about 50, so 1e-4 of the largest score
+    np.testing.assert_allclose(scores - scores[:, :1], slow - slow[:, :1], atol=1e-4 * abs(slow).max())
+
+
+def test_summary_counts_shape_and_motion_apart():
+    labels = np.array([0, 5, 10, 15, 15])  # DiscSlides, SquareRises, TriangleFalls, StarRocks twice
+    predicted = np.array([1, 5, 2, 15, 3])  # motion wrong, right, shape wrong, right, shape wrong
+    result = evaluate("rgb", np.eye(16)[predicted], labels)
+    assert (result.shape, result.motion) == (0.6, 0.8)
+    assert result.accuracy == pytest.approx((0 + 1 + 0 + 0.5) / 4)  # mean over the four classes that have videos
+    assert result.confusion[15, 3] == result.confusion[15, 15] == 1
+    assert result.confusion.sum() == 5
+    right = evaluate("fused", np.eye(16)[labels], labels)
+    assert fusion_wins([result, result, right])
+    assert not fusion_wins([result, right, right])
+
+
+def test_folder_of_others_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert run_command("demo", ["--quick", "-o", str(tmp_path)]) == 2
+    assert "holds files that are not a demo's" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_folder_of_an_earlier_demo_is_emptied(tmp_path):
+    root = tmp_path / "demo"
+    clear_folder(root)
+    (root / "frames").mkdir()
+    (root / "frames" / "old.jpg").write_bytes(b"x")
+    clear_folder(root)
+    assert sorted(path.name for path in root.iterdir()) == [".pytsn-demo", "models"]
+
+
+@pytest.mark.slow
+def test_quick_demo_end_to_end(tmp_path, capsys):
+    """The fused accuracy beats both streams on videos that neither net has seen; each stream does what it can and
+    not what it cannot: chance of the half it does not see is 25 %."""
+    root = tmp_path / "demo"
+    assert run_command("demo", ["--quick", "-o", str(root)]) == 0
+    out = capsys.readouterr().out
+    streams = json.loads((root / "results.json").read_text())["streams"]
+    accuracy = {name: stream["accuracy"] for name, stream in streams.items()}
+    assert accuracy["fused"] > max(accuracy["rgb"], accuracy["flow"]) + 0.15
+    assert streams["rgb"]["shape_accuracy"] > 0.8
+    assert streams["rgb"]["motion_accuracy"] < 0.55
+    assert streams["flow"]["motion_accuracy"] > 0.9
+    assert f"Accuracy {accuracy['rgb'] * 100:.02f}%" in out  # what eval-net printed, and what the report counted
+    assert f"Accuracy {accuracy['flow'] * 100:.02f}%" in out
+    assert f"Final accuracy {accuracy['fused'] * 100:02f}%" in out
+    for name in ("rgb.caffemodel", "rgb.safetensors", "rgb.onnx", "flow.onnx", "flow_deploy.prototxt"):
+        assert (root / "models" / f"demo_{name}").stat().st_size > 500
+    for name in ("confusion.png", "confusion_rgb.png", "confusion_flow.png", "confusion_fused.png"):
+        assert min(load_cv2().imread(str(root / name)).shape[:2]) > 500
+    for name in ("rgb", "flow", "fused"):
+        assert np.array(streams[name]["confusion"]).sum() == 32
+        assert f"{name:<8}{accuracy[name]:>10.1%}" in (root / "results.txt").read_text()
