@@ -36,6 +36,13 @@ COMPOSED = {
         layer { name: "join" type: "Reshape" bottom: "fc" top: "join" reshape_param { shape { dim: [-1, 1, 3, 7] } } }
         layer { name: "consensus" type: "Pooling" bottom: "join" top: "consensus"
           pooling_param { pool: AVE kernel_h: 3 kernel_w: 1 } }""",
+    "eps": """
+        input: "data" input_shape { dim: 2 dim: 3 dim: 4 dim: 5 }
+        layer { name: "bn" type: "BN" bottom: "data" top: "bn" bn_param { eps: 0.5 slope_filler { value: 2 } } }
+        layer { name: "stored" type: "BatchNorm" bottom: "data" top: "stored" batch_norm_param { eps: 0.25 } }
+        layer { name: "own" type: "BatchNorm" bottom: "data" top: "own"
+          batch_norm_param { eps: 0.125 use_global_stats: false } }
+        layer { name: "mvn" type: "MVN" bottom: "data" top: "mvn" mvn_param { eps: 0.75 } }""",
     "places": """
         input: "data" input_shape { dim: 2 dim: 3 dim: 6 dim: 9 }
         layer { name: "pool" type: "Pooling" bottom: "data" top: "most" top: "where"
@@ -152,6 +159,16 @@ def test_channels_that_would_follow_the_batch_fix_it(tmp_path):
     exported = export_onnx(net, tmp_path / "net.onnx")
     assert exported.batch == 2
     assert "'conv'" in exported.warnings[0]
+    check_other_batch(net, tmp_path / "net.onnx", 2)
+
+
+def test_bottoms_that_would_no_longer_fit_each_other_fix_the_batch(tmp_path):
+    net = build("""input: "data" input_shape { dim: 2 dim: 3 } input: "row" input_shape { dim: 1 dim: 6 }
+        layer { name: "line" type: "Reshape" bottom: "data" top: "line" reshape_param { shape { dim: [1, -1] } } }
+        layer { name: "rows" type: "Concat" bottom: "line" bottom: "row" top: "rows" concat_param { axis: 0 } }""")
+    exported = export_onnx(net, tmp_path / "net.onnx")
+    assert exported.batch == 2
+    assert "'rows'" in exported.warnings[0]
     check_other_batch(net, tmp_path / "net.onnx", 2)
 
 
