@@ -1,0 +1,86 @@
+"""Timing that other work on the machine cannot spoil: contestants take turns, and ratios are taken within a turn."""
+
+import multiprocessing
+import os
+import platform
+import re
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+Times = dict[str, list[float]]
+
+
+def interleave(contestants: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> Times:
+    """Seconds of every call, name -> one number a round; each round calls every contestant once, in turn."""
+    for function in contestants.values():
+        for _ in range(warm_up):
+            function()
+    times: Times = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, function in contestants.items():
+            synchronize()
+            start = time.perf_counter()
+            function()
+            synchronize()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def synchronize() -> None:
+    """Waits for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def ratio(times: Times, name: str, limit: Sequence[str]) -> float:
+    """How near ``name`` comes to the fastest of ``limit``: the median over rounds of limit / time, within the round."""
+    limits = (min(turn) for turn in zip(*(times[each] for each in limit), strict=True))
+    return statistics.median(least / own for least, own in zip(limits, times[name], strict=True))
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A Markdown table, padded so that it reads well in a terminal too."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, ["-" * width for width in widths], *rows):
+        cells = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
+        print(f"| {row[0].ljust(widths[0])} | {' | '.join(cells[1:])} |")
+
+
+def machine(threads: int) -> str:
+    """CPU, threads, versions, and how busy the machine was: a load above 0 when the run starts means spoilt numbers."""
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{processor()}, {threads} threads{load}, Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def processor() -> str:
+    """The CPU's name."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def peak_memory(work: Callable[..., object], *args) -> float:
+    """Megabytes that a fresh process holds at most while it imports what it needs and calls ``work(*args)``."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(sender, work, args))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    finally:
+        process.join()
+
+
+def _measured(sender, work: Callable[..., object], args: tuple) -> None:
+    work(*args)
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
