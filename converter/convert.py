@@ -1,10 +1,12 @@
 """Weights in one form to another: which suffix means what, and where the weights come from."""
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from converter.errors import PytsnError
 from converter.files import sha256_of
@@ -105,10 +107,22 @@ def _onnx_difference(net: CaffeNet, path: str | os.PathLike, exported) -> str:
     found = run_onnx(path, inputs)
     if found is None:
         return "onnxruntime is not installed: the file was not run"
-    wanted = run_net(net, inputs, exported.values)
+    with _one_thread():
+        wanted = run_net(net, inputs, exported.values)
     worst = {blob: float(np.abs(found[name] - wanted[blob]).max()) for blob, name in exported.values.items()}
     told = [f"{blob} {worst[blob]:.2g} of {np.abs(wanted[blob]).max():.3g}" for blob in worst]
     return f"onnxruntime: largest difference from the net: {', '.join(told)}"
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Two samples take 0.2 s on one core; threads that wait for each other on a busy machine take ten times that."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 _WRITERS: dict[str, Callable[[CaffeNet, str | os.PathLike, Mapping[str, str]], list[str]]] = {

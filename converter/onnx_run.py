@@ -18,7 +18,9 @@ def run_onnx(path: str | os.PathLike, inputs: Mapping[str, np.ndarray]) -> dict[
     except ImportError:
         return None
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # one run: no need to hog the cores
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions have no common base but this
         raise PytsnError(f"{path}: onnxruntime refuses the file: {str(error)[:200]}") from None
     taken = {each.name for each in session.get_inputs()}
