@@ -1,0 +1,60 @@
+"""The side file of a snapshot, ``.pytsnstate``: what Caffe forgets, so that a run goes on bit for bit.
+
+A state is a tree of dicts with string keys, lists, numbers, strings, booleans, None and arrays. On disk it is an npz
+archive, read without pickles: one array per leaf array, and the rest as JSON.
+"""
+
+import io
+import json
+import os
+import zipfile
+
+import numpy as np
+
+from converter.errors import PytsnError
+
+_TREE, _ARRAY = "tree", "__array__"
+
+
+def pack(state: object) -> bytes:
+    """The tree as the bytes of an npz archive."""
+    arrays: list[np.ndarray] = []
+    text = json.dumps(_strip(state, arrays))
+    buffer = io.BytesIO()
+    named = {f"a{index}": array for index, array in enumerate(arrays)}
+    np.savez(buffer, **{_TREE: np.frombuffer(text.encode(), np.uint8)}, **named)
+    return buffer.getvalue()
+
+
+def _strip(node: object, arrays: list[np.ndarray]) -> object:
+    """The tree with every array replaced by its number."""
+    if isinstance(node, np.ndarray):
+        if node.dtype.hasobject:
+            raise TypeError("an object array cannot be saved without pickles")
+        arrays.append(node)
+        return {_ARRAY: len(arrays) - 1}
+    if isinstance(node, dict):
+        return {key: _strip(value, arrays) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_strip(value, arrays) for value in node]
+    return node.item() if isinstance(node, np.generic) else node
+
+
+def unpack(data: bytes, source: str | os.PathLike) -> object:
+    """The tree that ``pack`` wrote (tuples come back as lists). Raises PytsnError naming ``source`` when damaged."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            tree = json.loads(archive[_TREE].tobytes().decode())
+            return _restore(tree, archive)
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, RecursionError):
+        raise PytsnError(f"{source}: damaged or not a side file of a snapshot; rename it to go on without it") from None
+
+
+def _restore(node: object, archive) -> object:
+    if isinstance(node, list):
+        return [_restore(value, archive) for value in node]
+    if isinstance(node, dict):
+        if set(node) == {_ARRAY}:
+            return archive[f"a{int(node[_ARRAY])}"]
+        return {key: _restore(value, archive) for key, value in node.items()}
+    return node

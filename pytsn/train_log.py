@@ -1,0 +1,97 @@
+"""What training prints: Caffe's lines, word for word, numbers with the six digits that C++ streams give.
+
+Source: Solver::Step, Test, Snapshot and SGDSolver::ApplyUpdate of the fork (solver.cpp).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from converter.net import CaffeNet
+
+#: a net's outputs: blob -> (its values, flat; weight in the loss, 0 for none)
+Outputs = dict[str, tuple[np.ndarray, float]]
+
+
+def number(value: float) -> str:
+    """As a C++ stream prints a float: six significant digits, no trailing zeros."""
+    return f"{value:.6g}"
+
+
+def output_names(net: CaffeNet) -> list[str]:
+    """The blobs that Caffe prints: nobody reads them, and the prototxt names them. In alphabetical order."""
+    named = {top for layer in net.param.layer for top in layer.top}
+    return sorted(blob for blob in net.outputs if blob in named)
+
+
+def output_lines(kind: str, outputs: Mapping[str, tuple[np.ndarray, float]]) -> list[str]:
+    """The lines of a net's outputs, one a value. kind: "Train" or "Test"."""
+    lines = []
+    for blob, (values, weight) in outputs.items():
+        for value in values:
+            line = f"    {kind} net output #{len(lines)}: {blob} = {number(value)}"
+            if weight:
+                product = np.float32(weight) * np.float32(value)
+                line += f" (* {number(weight)} = {number(product)} loss)"
+            lines.append(line)
+    return lines
+
+
+def testing_line(iteration: int, index: int) -> str:
+    """Before a test pass of the index-th test net."""
+    return f"Iteration {iteration}, Testing net (#{index})"
+
+
+def loss_line(iteration: int, loss: float) -> str:
+    """The smoothed training loss."""
+    return f"Iteration {iteration}, loss = {number(loss)}"
+
+
+def rate_line(iteration: int, rate: float) -> str:
+    """The learning rate."""
+    return f"Iteration {iteration}, lr = {number(rate)}"
+
+
+def step_line(iteration: int, current_step: int) -> str:
+    """A multistep policy's drop."""
+    return f"MultiStep Status: Iteration {iteration}, step = {current_step}"
+
+
+def clip_line(norm: float, threshold: float, scale: float) -> str:
+    """Gradient clipping at work."""
+    return (
+        f"Gradient clipping: scaling down gradients (L2 norm {number(norm)} > {number(threshold)})"
+        f" by scale factor {number(scale)}"
+    )
+
+
+class SmoothedLoss:
+    """The displayed loss: the mean over the last ``window`` iterations, updated as Caffe updates it, in float32."""
+
+    def __init__(self, window: int, start: int = 0) -> None:
+        self.window, self.start = window, start
+        self.losses: list[np.float32] = []
+        self.value = np.float32(0)
+
+    def add(self, iteration: int, loss: float) -> float:
+        """Takes the loss of an iteration and returns the smoothed one."""
+        loss = np.float32(loss)
+        if len(self.losses) < self.window:
+            self.losses.append(loss)
+            size = len(self.losses)
+            self.value = np.float32((self.value * np.float32(size - 1) + loss) / np.float32(size))
+        else:
+            index = (iteration - self.start) % self.window
+            self.value += (loss - self.losses[index]) / np.float32(self.window)
+            self.losses[index] = loss
+        return float(self.value)
+
+    def state(self) -> dict:
+        """For a side file."""
+        return {"start": self.start, "losses": np.array(self.losses, np.float32), "value": np.array(self.value)}
+
+    def load_state(self, state: dict) -> None:
+        """Takes up what ``state`` returned; another window starts afresh."""
+        if len(state["losses"]) <= self.window:
+            self.start, self.losses = int(state["start"]), [np.float32(loss) for loss in state["losses"]]
+            self.value = np.float32(state["value"])
