@@ -1,62 +1,105 @@
 """Initial values of parameters: what a prototxt's ``weight_filler { ... }`` asks for.
 
 The distributions are those of the original filler.hpp. Caffe draws from its one global generator, in the order in which
-the layers are set up; here the draws come from a ``torch.Generator``, so a fresh net has Caffe's distribution, not its
-numbers.
+the layers are set up. Draws from a ``torch.Generator`` give a fresh net Caffe's distribution, not its numbers; a
+``Stream`` that is Caffe's generator (pytsn/caffe_rng.py) gives the numbers too, to the last bit.
 """
 
 import difflib
 import math
+from typing import Protocol
 
+import numpy as np
 import torch
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 
 
-def _constant(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None) -> None:
+class Stream(Protocol):
+    """Caffe's random draws: float32 arrays, and int arrays of 0 and 1. ``single``: compare in float32."""
+
+    def uniform(self, count: int, low: float, high: float) -> np.ndarray: ...
+    def gaussian(self, count: int, mean: float, std: float) -> np.ndarray: ...
+    def bernoulli(self, count: int, p: float, single: bool = False) -> np.ndarray: ...
+
+
+Source = torch.Generator | Stream | None
+
+
+def is_stream(source: Source) -> bool:
+    """Whether draws come from a ``Stream`` rather than from torch."""
+    return source is not None and not isinstance(source, torch.Generator)
+
+
+def _copy(tensor: torch.Tensor, values: np.ndarray) -> None:
+    tensor.copy_(torch.from_numpy(values).view(tensor.shape))
+
+
+def _draw_uniform(tensor: torch.Tensor, low: float, high: float, source: Source) -> None:
+    if is_stream(source):
+        _copy(tensor, source.uniform(tensor.numel(), low, high))
+    else:
+        tensor.uniform_(low, high, generator=source)
+
+
+def _draw_normal(tensor: torch.Tensor, mean: float, std: float, source: Source) -> None:
+    if is_stream(source):
+        _copy(tensor, source.gaussian(tensor.numel(), mean, std))
+    else:
+        tensor.normal_(mean, std, generator=source)
+
+
+def _constant(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
     tensor.fill_(filler.value)
 
 
-def _uniform(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None) -> None:
+def _uniform(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
     if not filler.min <= filler.max:
         raise PytsnError(f"uniform filler: min {filler.min:g} is not below max {filler.max:g}")
-    tensor.uniform_(filler.min, filler.max, generator=generator)
+    _draw_uniform(tensor, filler.min, filler.max, source)
 
 
-def _gaussian(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None) -> None:
+def _gaussian(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
     if not filler.std > 0:
         raise PytsnError(f"gaussian filler: std must be above 0, found {filler.std:g}")
-    tensor.normal_(filler.mean, filler.std, generator=generator)
+    _draw_normal(tensor, filler.mean, filler.std, source)
     if filler.sparse == -1:
         return
     outputs = tensor.shape[0] if tensor.dim() else 1
     if not 0 <= filler.sparse <= outputs:
         raise PytsnError(f"gaussian filler: sparse must lie in 0..{outputs} (the outputs), found {filler.sparse}")
-    tensor.mul_(torch.empty_like(tensor).bernoulli_(filler.sparse / outputs, generator=generator))
+    mask = torch.empty_like(tensor)
+    if is_stream(source):
+        share = np.float32(filler.sparse) / np.float32(outputs)
+        _copy(mask, source.bernoulli(tensor.numel(), share, single=True))
+    else:
+        mask.bernoulli_(filler.sparse / outputs, generator=source)
+    tensor.mul_(mask)
 
 
-def _fan(tensor: torch.Tensor, filler: pb.FillerParameter) -> float:
-    """The number of connections that xavier and msra divide by: count / shape[0], count / shape[1] or their mean."""
+def _spread(tensor: torch.Tensor, filler: pb.FillerParameter, gain: int) -> float:
+    """sqrt(gain / n), rounded to float32 where Caffe does; n: count / shape[0], count / shape[1] or their mean."""
     shape = (*tensor.shape, 1, 1)  # an axis that is not there counts as 1
     fan_in, fan_out = tensor.numel() // shape[0], tensor.numel() // shape[1]
-    return {
-        pb.FillerParameter.FAN_IN: fan_in,
-        pb.FillerParameter.FAN_OUT: fan_out,
-        pb.FillerParameter.AVERAGE: (fan_in + fan_out) / 2,
+    connections = {
+        pb.FillerParameter.FAN_IN: np.float32(fan_in),
+        pb.FillerParameter.FAN_OUT: np.float32(fan_out),
+        pb.FillerParameter.AVERAGE: np.float32(fan_in + fan_out) / np.float32(2),
     }[filler.variance_norm]
+    return float(np.sqrt(np.float32(gain) / connections))
 
 
-def _xavier(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None) -> None:
-    bound = math.sqrt(3 / _fan(tensor, filler))
-    tensor.uniform_(-bound, bound, generator=generator)
+def _xavier(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
+    bound = _spread(tensor, filler, 3)
+    _draw_uniform(tensor, -bound, bound, source)
 
 
-def _msra(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None) -> None:
-    tensor.normal_(0, math.sqrt(2 / _fan(tensor, filler)), generator=generator)
+def _msra(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
+    _draw_normal(tensor, 0, _spread(tensor, filler, 2), source)
 
 
-def _bilinear(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None) -> None:
+def _bilinear(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
     """A tent per filter: what a Deconvolution needs to upsample by interpolation."""
     if tensor.dim() != 4 or tensor.shape[2] != tensor.shape[3]:
         raise PytsnError(f"bilinear filler: needs square filters of 4 dimensions, found {tuple(tensor.shape)}")
@@ -67,11 +110,14 @@ def _bilinear(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch
     tensor.copy_(tent[:, None] * tent)
 
 
-def _positive_unitball(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None) -> None:
+def _positive_unitball(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
     """Every slice along the first axis is positive and sums to 1."""
     rows = tensor.view(tensor.shape[0] if tensor.dim() else 1, -1)
-    rows.uniform_(0, 1, generator=generator)
-    rows.div_(rows.sum(1, keepdim=True))
+    _draw_uniform(rows, 0, 1, source)
+    sums = rows.sum(1, keepdim=True)
+    if is_stream(source):  # Caffe adds one after the other in float32, which another order would round differently
+        sums = torch.from_numpy(np.cumsum(rows.numpy(), axis=1, dtype=np.float32)[:, -1:])
+    rows.div_(sums)
 
 
 FILLERS = {
@@ -86,13 +132,13 @@ FILLERS = {
 
 
 @torch.no_grad()
-def fill(tensor: torch.Tensor, filler: pb.FillerParameter, generator: torch.Generator | None = None) -> torch.Tensor:
+def fill(tensor: torch.Tensor, filler: pb.FillerParameter, generator: Source = None) -> torch.Tensor:
     """Fill ``tensor`` in place as ``filler`` says and return it.
 
     tensor: contiguous, floating point, in Caffe's shape of the blob (its first axis counts the outputs: xavier, msra
     and ``sparse`` look at it). On the meta device only the parameters are checked. ``generator``: None for torch's
-    default one. Raises PytsnError for an unknown filler and for values that Caffe refuses. Source:
-    include/caffe/filler.hpp.
+    default one; a ``Stream`` fills with exactly the numbers Caffe would. Raises PytsnError for an unknown filler and
+    for values that Caffe refuses. Source: include/caffe/filler.hpp.
     """
     function = FILLERS.get(filler.type)
     if function is None:

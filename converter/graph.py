@@ -186,15 +186,16 @@ def _video_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
     return [data if all(data) else None, (video.batch_size,) if video.batch_size else None]
 
 
-def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None) -> None:
-    """Sets or overrides input shapes. Raises PytsnError for a blob that is no input, and for inputs without one."""
+def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None, required: bool = True) -> None:
+    """Sets or overrides input shapes. Raises PytsnError for a blob that is no input, and for inputs without one unless
+    they may follow later (``required`` False)."""
     for blob, shape in (shapes or {}).items():
         if blob not in graph.inputs:
             raise PytsnError(f"'{blob}' is not an input of the net; its inputs are: {', '.join(graph.inputs)}")
         graph.inputs[blob] = tuple(shape)
     used = {value for step in graph.steps for value in step.bottoms}
     for blob, shape in graph.inputs.items():
-        if shape is None and f"{blob}@0" in used:
+        if required and shape is None and f"{blob}@0" in used:
             raise PytsnError(
                 f"the prototxt does not give the shape of input '{blob}': pass input_shapes={{'{blob}': ...}}"
             )

@@ -1,18 +1,21 @@
 """``CaffeNet``: a prototxt as a torch module. Layers are built in file order and run as a loop over named blobs."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
+from converter.fillers import Source
 from converter.graph import Graph, Step, build_graph, suggest, with_shapes
 from converter.layers import LAYERS, Context
 from converter.names import state_name, state_names
 from converter.proto import filter_net, read_net
 from converter.shapes import Shape, top_shapes
+
+OnDataLayer = Callable[[pb.LayerParameter], Mapping[str, Shape] | None]
 
 
 class CaffeNet(nn.Module):
@@ -30,47 +33,66 @@ class CaffeNet(nn.Module):
         param: pb.NetParameter,
         phase: str = "TEST",
         input_shapes: Mapping[str, Shape] | None = None,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
+        on_data_layer: OnDataLayer | None = None,
     ) -> None:
-        """Builds the net from an upgraded, filtered NetParameter. Raises PytsnError naming layer and type."""
+        """Builds the net from an upgraded, filtered NetParameter. Raises PytsnError naming layer and type.
+
+        ``generator`` fills the parameters (converter/fillers.py). ``on_data_layer`` is called with each data layer when
+        its turn comes in the file, between the layers around it, because data layers draw random numbers when they are
+        set up; it may return the shapes of the layer's tops, blob -> shape.
+        """
         super().__init__()
         self.param, self.phase = param, phase
         self.graph: Graph = build_graph(param)
-        with_shapes(self.graph, input_shapes)
+        with_shapes(self.graph, input_shapes, required=on_data_layer is None)
         self.module_names: list[str] = []  # of each step
         self.loss_weights: dict[str, float] = {}
         self._shapes: dict[str, Shape] = {
             f"{blob}@0": shape for blob, shape in self.graph.inputs.items() if shape is not None
         }
         self._plans: dict[tuple[str, ...], tuple] = {}
-        self._build(Context(phase=phase, generator=generator))
+        self._build(Context(phase=phase, generator=generator), on_data_layer)
         self.train(phase == "TRAIN")
 
-    def _build(self, context: Context) -> None:
+    def _build(self, context: Context, on_data_layer: OnDataLayer | None) -> None:
+        steps = {step.param.name: step for step in self.graph.steps}
         modules = []
-        for step in self.graph.steps:
-            try:
-                modules.append(self._build_layer(step, context))
-            except PytsnError as error:
-                raise PytsnError(f"{step.label}: {error}") from None
-            except (
-                RuntimeError,
-                ValueError,
-                TypeError,
-                OverflowError,
-                IndexError,
-                MemoryError,
-                ArithmeticError,
-            ) as error:
-                raise PytsnError(f"{step.label}: does not fit its bottoms: {str(error).splitlines()[0]}") from None
-            self._note_loss(step, modules[-1].is_loss)
+        for layer in self.param.layer:
+            if layer.name in steps:
+                modules.append(self._build_step(steps[layer.name], context))
+            elif on_data_layer is not None:
+                shapes = on_data_layer(layer) or {}
+                with_shapes(self.graph, shapes, required=False)
+                self._shapes.update({f"{blob}@0": tuple(shape) for blob, shape in shapes.items()})
         self._register(modules)
         self._share(modules)
+
+    def _build_step(self, step: Step, context: Context) -> nn.Module:
+        try:
+            module = self._build_layer(step, context)
+        except PytsnError as error:
+            raise PytsnError(f"{step.label}: {error}") from None
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            OverflowError,
+            IndexError,
+            MemoryError,
+            ArithmeticError,
+        ) as error:
+            raise PytsnError(f"{step.label}: does not fit its bottoms: {str(error).splitlines()[0]}") from None
+        self._note_loss(step, module.is_loss)
+        return module
 
     def _build_layer(self, step: Step, context: Context) -> nn.Module:
         builder = LAYERS.get(step.param.type)
         if builder is None:
             raise PytsnError(f"unknown layer type '{step.param.type}'{suggest(step.param.type, LAYERS)}")
+        for value in step.bottoms:
+            if value not in self._shapes:
+                raise PytsnError(f"the shape of its bottom '{value.rpartition('@')[0]}' is not known")
         shapes = [self._shapes[value] for value in step.bottoms]
         module = builder(step.param, shapes, context)
         tops = top_shapes(step.param.type, module, shapes)
@@ -190,7 +212,8 @@ def load_net(
     bn_style: str = "var",
     *,
     input_shapes: Mapping[str, Shape] | None = None,
-    generator: torch.Generator | None = None,
+    generator: Source = None,
+    on_data_layer: OnDataLayer | None = None,
 ) -> CaffeNet:
     """A prototxt file, and the weights of a caffemodel (or a converted file) where one is given, as a CaffeNet.
 
@@ -205,7 +228,7 @@ def load_net(
     if phase not in ("TRAIN", "TEST"):
         raise PytsnError(f"phase '{phase}': TRAIN or TEST was expected")
     try:
-        net = CaffeNet(filter_net(read_net(prototxt), phase), phase, input_shapes, generator)
+        net = CaffeNet(filter_net(read_net(prototxt), phase), phase, input_shapes, generator, on_data_layer)
     except PytsnError as error:
         raise PytsnError(error if str(error).startswith(str(prototxt)) else f"{prototxt}: {error}") from None
     net.report = load_any_weights(net, caffemodel, bn_style) if caffemodel is not None else None

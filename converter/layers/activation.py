@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from converter import caffe_tsn_pb2 as pb
+from converter.fillers import Stream
 from converter.layers.base import CaffeLayer, Context, Shape, check_axes, require
 
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -123,12 +124,17 @@ class PReLU(CaffeLayer):
 
 class Dropout(CaffeLayer):
     """In training each value is dropped with probability ``dropout_ratio`` and the rest divided by 1 - dropout_ratio;
-    otherwise the identity. Draws come from PyTorch's default generator. Source: dropout_layer.cpp."""
+    otherwise the identity. Draws come from PyTorch's default generator, or from ``stream`` when it is set: with Caffe's
+    own generator there (converter/fillers.py, Stream) the values dropped are Caffe's. Source: dropout_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
         self.ratio = param.dropout_param.dropout_ratio
         require(0 <= self.ratio < 1, f"dropout_ratio must lie in [0, 1), found {self.ratio:g}")
+        self.stream: Stream | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.dropout(x, self.ratio, self.training)
+        if self.stream is None or not self.training:
+            return F.dropout(x, self.ratio, self.training)
+        kept = torch.from_numpy(self.stream.bernoulli(x.numel(), 1 - self.ratio)).view(x.shape)
+        return x * (kept.to(x.dtype) * (1 / (1 - self.ratio))).to(x.device)

@@ -9,7 +9,7 @@ from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
-from converter.fillers import fill
+from converter.fillers import Source, fill
 
 Shape = tuple[int, ...]
 
@@ -22,11 +22,12 @@ class Context:
     """What a layer needs to know beyond its own parameters.
 
     phase: "TRAIN" or "TEST", the phase of the net; whether a module *behaves* as in training is ``nn.Module.training``.
-    generator: draws the initial values of parameters; None means torch's default one.
+    generator: draws the initial values of parameters; None means torch's default one, a ``Stream`` (fillers.py) draws
+    as Caffe does.
     """
 
     phase: Literal["TRAIN", "TEST"] = "TEST"
-    generator: torch.Generator | None = None
+    generator: Source = None
 
 
 class CaffeLayer(nn.Module):
