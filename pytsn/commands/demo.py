@@ -37,8 +37,8 @@ def _seed(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the demo. Exit status 1 when a check fails or the fusion does not beat both streams."""
-    # Read once, when torch loads. Threads that wait for each other by spinning make these small nets four times slower on
-    # a machine that has other work (measured: 33 s against 9 s of eval-net at load 5 on two cores).
+    # Read once, when torch loads. Threads that wait for each other by spinning make these small nets four times slower
+    # on a machine that has other work (measured: 33 s against 9 s of eval-net at load 5 on two cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from pytsn.demo.run import DemoOptions, run_demo
 
