@@ -221,7 +221,9 @@ import resource, sys
 from pytsn.cli import run_command
 status = run_command("convert", sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(status, used.ru_maxrss / 1024, used.ru_utime + used.ru_stime)
+# ru_maxrss is inherited from the process that started this one; VmHWM is this program's own peak
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(status, int(peak) / 1024, used.ru_utime + used.ru_stime)
 """
 
 

@@ -36,8 +36,8 @@ NUMBERS = {
     "VideoDataParameter": "source 1, scale 2, mean_file 3, batch_size 4, crop_size 5, mirror 6, rand_skip 7, shuffle "
     "8, new_height 9, new_width 10, new_length 11, num_segments 12, modality 13, name_pattern "
     "14, encoded 15, grayscale 16",
-    "TransformationParameter": "scale 1, mirror 2, crop_size 3, mean_file 4, mean_value 5, force_color 6, force_gray 7,"
-    "fix_crop 10, multi_scale 11, scale_ratios 12, max_distort 13, is_flow 14, more_fix_crop "
+    "TransformationParameter": "scale 1, mirror 2, crop_size 3, mean_file 4, mean_value 5, force_color 6, "
+    "force_gray 7, fix_crop 10, multi_scale 11, scale_ratios 12, max_distort 13, is_flow 14, more_fix_crop "
     "15, stride 16, upper_size 17, upper_height 18, upper_width 19, original_image 20",
 }
 DEFAULTS = {
