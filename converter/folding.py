@@ -5,7 +5,7 @@ when its one reader is the layer that absorbs it and nobody asked to keep it; so
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,33 +13,7 @@ from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.graph import Step
-
-
-@dataclass
-class Recipe:
-    """A convolution in the making: float64 weights, so that folding rounds only once. slope: as FusedConv's."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int
-    slope: float | None = None
-    sizes: tuple[int, ...] = ()
-
-    @property
-    def is_pointwise(self) -> bool:
-        """Whether it mixes the channels of one pixel and nothing else."""
-        return self.weight.shape[2:] == (1, 1) and (self.stride, self.padding, self.groups) == ((1, 1), (0, 0), 1)
-
-
-@dataclass(frozen=True)
-class BiasRecipe:
-    """What is left of a convolution behind a pooling that was put after it: bias (C,) float64, and the ReLU."""
-
-    bias: torch.Tensor
-    slope: float | None
+from converter.recipes import BiasRecipe, Recipe, channel_affine, of_convolution, of_product, takes_vectors
 
 
 @dataclass(eq=False)
@@ -52,43 +26,21 @@ class Node:
     work: nn.Module | Recipe | BiasRecipe
 
 
-def start(layers: Iterable[tuple[Step, nn.Module]]) -> list[Node]:
-    """The nodes of a net's layers; convolutions of one bottom become recipes."""
-    return [Node(step, step.bottoms, step.tops, _recipe(step, module) or module) for step, module in layers]
+def start(layers: Iterable[tuple[Step, nn.Module]], shapes: Mapping[str, tuple[int, ...]]) -> list[Node]:
+    """The nodes of a net's layers; convolutions of one bottom, and InnerProducts of vectors, become recipes.
 
-
-def _recipe(step: Step, conv: nn.Module) -> Recipe | None:
-    if step.param.type != "Convolution" or len(step.bottoms) != 1:
-        return None
-    weight = conv.weight.detach().double()
-    bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().double()
-    return Recipe(weight, bias, tuple(conv.stride), tuple(conv.padding), tuple(conv.dilation), conv.group)
-
-
-def channel_affine(step: Step, module: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """(scale, shift), (C,) float64 or scalars, of a layer that does y = scale * x + shift per channel, else None."""
-    kind = step.param.type
-    if kind == "BN":
-        scale = module.weight.double() / (module.running_var.double() + module.eps).sqrt()
-        return scale, module.bias.double() - module.running_mean.double() * scale
-    if kind == "BatchNorm" and module.use_global_stats is not False:
-        factor = module.scale_factor.double()
-        factor = torch.where(factor == 0, 0.0, 1 / factor)
-        scale = (module.running_var.double() * factor + module.eps).rsqrt()
-        return scale, -module.running_mean.double() * factor * scale
-    one, zero = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    if (
-        kind in ("Scale", "Bias")
-        and len(step.bottoms) == 1
-        and _over_channels(getattr(module, module.blob_names[0]), module)
-    ):
-        scale = module.weight.double() if kind == "Scale" else one
-        return scale, module.bias.double() if "bias" in module.blob_names else zero
-    return None
-
-
-def _over_channels(operand: torch.Tensor, module: nn.Module) -> bool:
-    return operand.dim() == 1 and module.trailing == 2  # (C,) against (N, C, H, W)
+    An InnerProduct goes with them because torch's own product adds in another order when the batch or the number of
+    threads changes, and oneDNN's convolution does not: so scores do not depend on how crops are shared out.
+    """
+    nodes = []
+    for step, module in layers:
+        recipe = None
+        if step.param.type == "Convolution" and len(step.bottoms) == 1:
+            recipe = of_convolution(module)
+        elif step.param.type == "InnerProduct" and takes_vectors(module, shapes[step.bottoms[0]]):
+            recipe = of_product(module)
+        nodes.append(Node(step, step.bottoms, step.tops, recipe or module))
+    return nodes
 
 
 def fold(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
@@ -120,10 +72,10 @@ def _absorb(recipe: Recipe, node: Node) -> bool:
 
 
 def project_before_pooling(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
-    """AVE pooling then a 1x1 convolution to fewer channels: convolve first, pool less, then bias and ReLU.
+    """AVE pooling that keeps the map's size, then a 1x1 convolution to fewer channels: convolve first, pool less.
 
-    Both are linear, one over pixels and one over channels, so they can change places; the bias stays behind the
-    pooling, whose padding would dilute it.
+    Both are linear, one over pixels and one over channels, so they can change places; bias and ReLU stay
+    behind the pooling, whose padding would dilute the bias.
     """
     makers = {node.tops[0]: node for node in nodes if node.tops}
     readers = _readers(nodes)
@@ -148,7 +100,8 @@ def _projects(work, pool: Node) -> bool:
     average = pool.step.param.type == "Pooling" and options.pool == pb.PoolingParameter.AVE
     if not (average and isinstance(work, Recipe) and work.is_pointwise and not options.global_pooling):
         return False
-    return tuple(pool.work.stride) == (1, 1) and work.weight.shape[0] < work.weight.shape[1]
+    same_size = all(kernel == 2 * pad + 1 for kernel, pad in zip(pool.work.kernel, pool.work.padding, strict=True))
+    return same_size and tuple(pool.work.stride) == (1, 1) and work.weight.shape[0] < work.weight.shape[1]
 
 
 def merge_siblings(nodes: list[Node]) -> list[Node]:

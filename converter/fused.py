@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from converter.errors import PytsnError
-from converter.folding import BiasRecipe, Node, Recipe, fold, merge_siblings, project_before_pooling, start
+from converter.folding import Node, fold, merge_siblings, project_before_pooling, start
 from converter.fused_layers import BiasReLU, FusedConv
 from converter.graph import Graph, Step
 from converter.net import CaffeNet
+from converter.recipes import BiasRecipe, Recipe
 
 #: what weights, blobs and products are kept in; tf32 rounds the factors of each product to 10 bits, on CUDA only
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
@@ -29,7 +30,7 @@ class FusedNet(CaffeNet):
         nn.Module.__init__(self)  # the layers come from the nodes, not from the prototxt
         self.param, self.phase, self.loss_weights = net.param, net.phase, dict(net.loss_weights)
         self.precision, self.channels_last = precision, channels_last
-        self._shapes, self._plans = dict(net._shapes), {}
+        self._shapes, self._plans = net.value_shapes, {}
         made = {f"{blob}@0" for blob in net.inputs}.union(*(node.tops for node in nodes))
         final = {blob: value for blob, value in net.graph.final.items() if value in made}
         splits = {name: value for name, value in net.graph.splits.items() if value in made}
@@ -48,7 +49,7 @@ class FusedNet(CaffeNet):
             return copy.deepcopy(work).to(dtype)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         weight = work.weight.to(dtype).contiguous(memory_format=layout)
-        options = (work.stride, work.padding, work.dilation, work.groups, work.slope, work.sizes)
+        options = (work.stride, work.padding, work.dilation, work.groups, work.slope, work.sizes, work.flat)
         return FusedConv(weight, work.bias.to(dtype), *options)
 
     def _register(self, modules: list[nn.Module]) -> None:
@@ -96,7 +97,8 @@ def fuse(
       - Convolution, then BN / BatchNorm / Scale / Bias with stored statistics, then (leaky) ReLU: one convolution, its
         weights computed in float64 and rounded once;
       - 1x1 convolutions of one bottom: one wide convolution;
-      - stride-1 AVE pooling followed by a narrowing 1x1 convolution: the convolution first (``reorder=False``: not).
+      - InnerProduct of vectors, then ReLU: also one, so that a crop's scores do not depend on batch and threads;
+      - AVE pooling at stride 1, then a narrowing 1x1 convolution: the convolution first (``reorder=False``: not).
 
     keep: blobs that must stay readable. precision: "fp32"; "tf32" differs from it on CUDA only; "bf16" keeps weights
     and blobs in bfloat16. channels_last: blobs lie as (N, H, W, C) in memory. compiled: through torch.compile, which
@@ -107,7 +109,7 @@ def fuse(
     if net.phase != "TEST" or net.training:
         raise PytsnError("only a net of phase TEST in eval mode can be fused: load it with phase='TEST'")
     kept = frozenset(net.graph.value_of(blob) for blob in keep)
-    nodes = fold(start(net.layers()), kept)
+    nodes = fold(start(net.layers(), net.value_shapes), kept)
     if reorder:
         nodes = project_before_pooling(nodes, kept)
     return FusedNet(net, merge_siblings(nodes), precision, channels_last, compiled)

@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from converter.errors import PytsnError
+
 #: inputs with fewer channels than a vector register holds run faster from plain weights than from packed ones
 _PACK_FROM_CHANNELS = 16
 
 
 class FusedConv(nn.Module):
-    """Convolution, then (leaky) ReLU, in one pass: (N, C, H, W) -> (N, num_output, H', W').
+    """Convolution, then (leaky) ReLU, in one pass: (N, C, H, W) -> (N, num_output, H', W'); flat: (N, C) or
+    (N, C, 1, 1) -> (N, num_output).
 
     weight (num_output, C / group, kernel_h, kernel_w); bias (num_output,) or None; slope: None without ReLU, else its
     negative_slope. sizes: channel counts whose sum is num_output when several convolutions were merged into this one;
@@ -21,17 +24,23 @@ class FusedConv(nn.Module):
     elsewhere plain torch operators do the same.
     """
 
-    def __init__(self, weight, bias, stride, padding, dilation, groups, slope=None, sizes=()) -> None:
+    def __init__(self, weight, bias, stride, padding, dilation, groups, slope=None, sizes=(), flat=False) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
         self.stride, self.padding, self.dilation, self.groups = list(stride), list(padding), list(dilation), groups
-        self.slope, self.sizes = slope, list(sizes)
+        self.slope, self.sizes, self.flat = slope, list(sizes), flat
         self._packed: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor):
+        if self.flat:
+            x = x.flatten(1)[:, :, None, None]  # (N, C) or (N, C, 1, 1) -> (N, C, 1, 1)
+        if x.shape[1] != self.weight.shape[1] * self.groups:
+            raise PytsnError(f"bottom must have {self.weight.shape[1] * self.groups} channels, found {x.shape[1]}")
         on_onednn = x.device.type == "cpu" and not torch.compiler.is_compiling() and onednn_fuses(x.dtype)
         y = self._by_onednn(x) if on_onednn else self._by_torch(x)
+        if self.flat:
+            y = y.flatten(1)
         return y.split(self.sizes, 1) if len(self.sizes) > 1 else y
 
     def _by_torch(self, x: torch.Tensor) -> torch.Tensor:

@@ -201,7 +201,9 @@ def test_siblings_that_differ_stay_apart():
 PROJECTION = POINTWISE.format("conv", "pool", "num_output: 4")
 
 
-@pytest.mark.parametrize("pool", ["kernel_size: 3 pad: 1 pool: AVE", "kernel_h: 2 kernel_w: 5 pad_w: 2 pool: AVE"])
+@pytest.mark.parametrize(
+    "pool", ["kernel_size: 3 pad: 1 pool: AVE", "kernel_h: 1 kernel_w: 5 pad_h: 0 pad_w: 2 pool: AVE"]
+)
 def test_a_projection_goes_before_average_pooling(pool):
     net = make(POOL.format(pool), PROJECTION, BN, RELU)
     fused = fuse(net)
@@ -217,6 +219,7 @@ def test_a_projection_goes_before_average_pooling(pool):
     [
         ("kernel_size: 3 pad: 1 pool: MAX", PROJECTION),
         ("kernel_size: 3 pad: 1 stride: 2 pool: AVE", PROJECTION),
+        ("kernel_h: 2 kernel_w: 5 pad_h: 0 pad_w: 2 pool: AVE", PROJECTION),
         ("global_pooling: true pool: AVE", PROJECTION),
         ("kernel_size: 3 pad: 1 pool: AVE", POINTWISE.format("conv", "pool", "num_output: 18")),
         ("kernel_size: 3 pad: 1 pool: AVE", POINTWISE.format("conv", "pool", "num_output: 4 stride: 2")),
@@ -229,6 +232,54 @@ def test_other_poolings_stay_where_they_are(pool, rest):
     assert types(fused)[:2] == ["Pooling", "Convolution"]
     assert "pool" in fused.blob_names
     check(net, fused)
+
+
+PRODUCT = "inner_product_param { num_output: 4 %s }"
+GLOBAL = POOL.format("global_pooling: true pool: AVE")
+
+
+@pytest.mark.parametrize("bottom", ["pool", "vector"])
+def test_products_of_vectors_take_in_what_follows(bottom):
+    vector = layer("Flatten", "pool", "vector")
+    followers = layer("BN", "fc", "bn", "bn_param { eps: 1e-3 }") + RELU
+    net = make(GLOBAL, vector, layer("InnerProduct", bottom, "fc", PRODUCT % ""), followers)
+    fused = fuse(net)
+    assert [kind for kind in types(fused) if kind != "Flatten"] == ["Pooling", "InnerProduct"]
+    assert fused(pixels())["bn"].shape == (3, 4)
+    check(net, fused)
+
+
+@pytest.mark.parametrize("options", ["", "transpose: true", "axis: 2"])
+def test_other_products_stay(options):
+    product = layer("InnerProduct", "pool" if "transpose" in options else "x", "fc", PRODUCT % options)
+    net = make(GLOBAL, product, layer("ReLU", "fc"))
+    fused = fuse(net)
+    assert "ReLU" in types(fused)
+    check(net, fused)
+
+
+def test_a_map_where_a_vector_belongs_is_one_line():
+    small = POOL.format("kernel_h: 11 kernel_w: 14 pool: AVE")
+    fused = fuse(make(small, layer("InnerProduct", "pool", "fc", PRODUCT % "")))
+    with pytest.raises(PytsnError, match="must have 18 channels, found 36"):
+        fused(pixels((3, 18, 12, 14)))
+
+
+@pytest.mark.parametrize("operators", ["onednn"], indirect=True)  # a promise for the CPU's fast path alone
+def test_scores_do_not_depend_on_batch_and_threads():
+    head = GLOBAL.replace("'x'", "'bn'") + layer(
+        "InnerProduct", "pool", "fc", "inner_product_param { num_output: 101 }"
+    )
+    fused = fuse(make(PLAIN.replace("num_output: 8", "num_output: 300"), BN, RELU, head))
+    x, before = pixels((23, 18, 11, 14)), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found += [torch.cat([fused(part, "fc")["fc"] for part in x.split(size)]) for size in (1, 4, 10, 23)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(scores, found[0]) for scores in found)
 
 
 def test_kept_blobs_and_folded_ones():

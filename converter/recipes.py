@@ -1,0 +1,88 @@
+"""What layers do, as float64 numbers that fold into one another: convolutions, and what is linear per channel."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from converter.graph import Step
+
+
+@dataclass
+class Recipe:
+    """A convolution in the making: float64 weights, so that folding rounds only once.
+
+    slope, sizes, flat: as FusedConv's.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    slope: float | None = None
+    sizes: tuple[int, ...] = ()
+    flat: bool = False
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether it is a convolution that mixes the channels of one pixel and does nothing else."""
+        plain = (self.stride, self.padding, self.groups, self.flat) == ((1, 1), (0, 0), 1, False)
+        return plain and self.weight.shape[2:] == (1, 1)
+
+
+@dataclass(frozen=True)
+class BiasRecipe:
+    """What is left of a convolution behind a pooling that was put after it: bias (C,) float64, and the ReLU."""
+
+    bias: torch.Tensor
+    slope: float | None
+
+
+def of_convolution(conv: nn.Module) -> Recipe:
+    """Of a Convolution."""
+    weight, bias = _weights(conv)
+    return Recipe(weight, bias, tuple(conv.stride), tuple(conv.padding), tuple(conv.dilation), conv.group)
+
+
+def takes_vectors(product: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether this InnerProduct, on a bottom of this shape, is a 1x1 convolution in disguise."""
+    return product.axis == 1 and not product.transpose and all(size == 1 for size in shape[2:])
+
+
+def of_product(product: nn.Module) -> Recipe:
+    """Of an InnerProduct that takes vectors."""
+    weight, bias = _weights(product)
+    return Recipe(weight[:, :, None, None], bias, (1, 1), (0, 0), (1, 1), 1, flat=True)
+
+
+def _weights(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    weight = module.weight.detach().double()
+    return weight, weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach().double()
+
+
+def channel_affine(step: Step, module: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """(scale, shift), (C,) float64 or scalars, of a layer that does y = scale * x + shift per channel, else None."""
+    kind = step.param.type
+    if kind == "BN":
+        scale = module.weight.double() / (module.running_var.double() + module.eps).sqrt()
+        return scale, module.bias.double() - module.running_mean.double() * scale
+    if kind == "BatchNorm" and module.use_global_stats is not False:
+        factor = module.scale_factor.double()
+        factor = torch.where(factor == 0, 0.0, 1 / factor)
+        scale = (module.running_var.double() * factor + module.eps).rsqrt()
+        return scale, -module.running_mean.double() * factor * scale
+    one, zero = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    if (
+        kind in ("Scale", "Bias")
+        and len(step.bottoms) == 1
+        and _over_channels(getattr(module, module.blob_names[0]), module)
+    ):
+        scale = module.weight.double() if kind == "Scale" else one
+        return scale, module.bias.double() if "bias" in module.blob_names else zero
+    return None
+
+
+def _over_channels(operand: torch.Tensor, module: nn.Module) -> bool:
+    return operand.dim() == 1 and module.trailing == 2  # (C,) against (N, C, H, W)
