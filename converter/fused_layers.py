@@ -59,10 +59,6 @@ class FusedConv(nn.Module):
         options = (self.padding, self.stride, self.dilation, self.groups, list(x.shape))
         return torch.ops.mkldnn._reorder_convolution_weight(self.weight, *options)
 
-    def _apply(self, fn, *args, **kwargs):
-        self._packed = None  # moved or cast: pack again
-        return super()._apply(fn, *args, **kwargs)
-
     def _load_from_state_dict(self, *args) -> None:
         self._packed = None
         super()._load_from_state_dict(*args)
