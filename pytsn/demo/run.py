@@ -16,7 +16,6 @@ from pytsn.demo.dataset import Dataset, extract_frames, plan_dataset, write_spli
 from pytsn.demo.nets import STREAMS
 from pytsn.demo.summary import (
     FUSION_WEIGHTS,
-    StreamResult,
     evaluate_files,
     fusion_wins,
     result_table,
@@ -182,7 +181,7 @@ def _command(name: str, *arguments: str) -> None:
 
 def _report(options: DemoOptions, clock: Clock) -> int:
     with clock.step("results"):
-        results: list[StreamResult] = evaluate_files(*(Path(_scores(options.root, name)) for name in STREAMS))
+        results = evaluate_files(*(Path(_scores(options.root, name)) for name in STREAMS))
         pictures = write_pictures(options.root, results)
     settings = {
         "weights": WEIGHTS_NOTE,
