@@ -5,6 +5,7 @@ in which things happen; a copy of a run needs the same numbers in the same order
 the private ones of data layers too. Its draws are tested against recordings of boost (tests/data/rng).
 """
 
+import secrets
 from collections.abc import MutableSequence
 
 import numpy as np
@@ -25,6 +26,11 @@ class CaffeRng:
     def __init__(self, seed: int) -> None:
         self._bits = np.random.MT19937(0)
         self._bits._legacy_seeding(int(seed) & _TOP)  # Matsumoto and Nishimura's init_genrand, as in boost
+
+    @classmethod
+    def from_entropy(cls) -> "CaffeRng":
+        """A generator nobody can foresee, as Caffe has without ``random_seed``."""
+        return cls(secrets.randbits(32))
 
     def raw(self) -> int:
         """The next 32-bit output."""

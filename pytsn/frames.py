@@ -39,7 +39,7 @@ def read_rgb(folder: str, prefix: str = "img_", index: int = 1, ext: str = "jpg"
     Raises PytsnError that names the file when it is missing, empty, cut short or not an image.
     """
     cv2 = load_cv2()
-    return _decode(frame_path(folder, prefix, index, ext), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return read_image(frame_path(folder, prefix, index, ext), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def read_flow_stack(folder: str, x_prefix: str, y_prefix: str, indices: Sequence[int], ext: str = "jpg") -> np.ndarray:
@@ -52,12 +52,14 @@ def read_flow_stack(folder: str, x_prefix: str, y_prefix: str, indices: Sequence
     planes: dict[str, np.ndarray] = {}
     names = [frame_path(folder, prefix, index, ext) for index in indices for prefix in (x_prefix, y_prefix)]
     for name in dict.fromkeys(names):
-        planes[name] = _decode(name, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+        planes[name] = read_image(name, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
         _check_size(name, planes[name], names[0], planes[names[0]])
     return np.stack([planes[name] for name in names])  # 2 L x (H, W) -> (2 L, H, W)
 
 
-def _decode(path: str, flags: int) -> np.ndarray:
+def read_image(path: str, flags: int) -> np.ndarray:
+    """An image file as ``cv2.imread`` with these flags gives it: uint8 (H, W, 3) BGR or (H, W). Raises PytsnError that
+    names the file when it is missing, empty, cut short or not an image."""
     cv2 = load_cv2()
     data = read_bytes(path)
     if not data:
