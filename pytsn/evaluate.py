@@ -2,7 +2,10 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -58,18 +61,24 @@ def score_videos_in_processes(
 ) -> Iterator[tuple[Video, np.ndarray]]:
     """The same by ``options.num_worker`` processes; the scores do not depend on their number.
 
-    Processes are started fresh (spawn: CUDA does not survive a fork). A worker's PytsnError is raised here.
+    Processes are started fresh (spawn: CUDA does not survive a fork). A worker's PytsnError is raised here, and one for
+    a worker that was killed.
     """
     context = multiprocessing.get_context("spawn")
     turns = context.Queue()
     for worker in range(options.num_worker):
         turns.put(worker)
-    with context.Pool(options.num_worker, _start_worker, (net_files, options, turns)) as pool:
-        chunks = [videos[start : start + _CHUNK] for start in range(0, len(videos), _CHUNK)]
-        for chunk, result in zip(chunks, pool.imap(_score_chunk, chunks), strict=True):
+    chunks = [videos[start : start + _CHUNK] for start in range(0, len(videos), _CHUNK)]
+    pool = ProcessPoolExecutor(options.num_worker, context, _start_worker, (net_files, options, turns))
+    try:
+        for chunk, result in zip(chunks, pool.map(_score_chunk, chunks), strict=True):
             if isinstance(result, str):
                 raise PytsnError(result)
             yield from zip(chunk, result, strict=True)
+    except BrokenProcessPool:
+        raise PytsnError("a worker process was killed (out of memory?): try a smaller --num_worker") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _worker: tuple[ActionNet, EvalOptions, int] | str | None = None
@@ -77,12 +86,13 @@ _worker: tuple[ActionNet, EvalOptions, int] | str | None = None
 
 def _start_worker(net_files: tuple[str, str], options: EvalOptions, turns) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops the workers
     threads = max(1, cpu_count() // options.num_worker)
     torch.set_num_threads(threads)
     try:
         device = worker_device(turns.get(), options)
         _worker = ActionNet(*net_files, replace(options.net, device=device)), options, threads
-    except PytsnError as error:  # raising here would make the pool start workers for ever
+    except PytsnError as error:  # raised here it would reach nobody: told with the first video
         _worker = str(error)
 
 

@@ -1,10 +1,12 @@
 """The eval-net command: against what the original printed and saved, and on small nets for everything around it."""
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -143,6 +145,30 @@ def test_any_number_of_workers_and_any_batch_give_the_same_file(world, tmp_path,
     odd, whole = read_scores(tmp_path / "odd.npz"), read_scores(tmp_path / "one.npz")
     for mine, theirs in zip(odd.scores, whole.scores, strict=True):  # another batch may sum in another order
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_a_killed_worker_is_one_line_and_keeps_what_was_done(world, tmp_path, capfd):
+    def kill_workers():
+        for _ in range(2000):
+            for child in multiprocessing.active_children():
+                if list((tmp_path / "s.npz.partial").glob("*.npy")):
+                    os.kill(child.pid, signal.SIGKILL)
+                    return
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    write_frames(tmp_path / "frames", {name: 60 for name in COUNTS}, size=(340, 256))
+    argv = arguments(world, "flow", "--num_worker", 2, "--save_scores", tmp_path / "s")
+    argv[3] = str(tmp_path / "frames")
+    status = run_command("eval-net", argv)
+    killer.join()
+    err = capfd.readouterr().err
+    if status == 0:
+        pytest.skip("the run was over before a worker could be killed")
+    assert status == 2
+    assert "error: a worker process was killed" in err
+    assert "Traceback" not in err
 
 
 def test_converted_weights_give_the_same_scores(world, tmp_path, capsys):
