@@ -14,7 +14,7 @@ from converter.files import atomic_path, explain_os_error, read_bytes, sha256_of
 from converter.net import CaffeNet
 from converter.weights import save_caffemodel
 from pytsn import side_state
-from pytsn.solver import CaffeSolver
+from pytsn.solver import CaffeSolver, DivergedError
 from pytsn.solverstate import SolverState, read_solverstate, solverstate_pieces
 
 _SIDE = ".pytsnstate"
@@ -46,10 +46,11 @@ def check_prefix(prefix: str) -> None:
 
 
 def write_caffemodel_of(path: str, net: CaffeNet) -> None:
-    """The net's weights as a caffemodel. Raises PytsnError for weights that are not finite, and when it cannot."""
+    """The net's weights as a caffemodel. Raises DivergedError for weights that are not finite, PytsnError when the file
+    cannot be written."""
     bad = [blob for blob, tensor in net.state_dict().items() if not bool(tensor.isfinite().all())]
     if bad:
-        raise PytsnError(f"{path}: not written: weights of '{bad[0]}' (and {len(bad) - 1} more) are not finite")
+        raise DivergedError(f"{path}: not written: weights of '{bad[0]}' (and {len(bad) - 1} more) are not finite")
     save_caffemodel(path, net)
 
 

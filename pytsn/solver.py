@@ -22,6 +22,10 @@ REGULARIZATIONS = ("L2", "L1")
 Tensors = list[torch.Tensor]
 
 
+class DivergedError(PytsnError):
+    """Training cannot go on: a loss, a gradient or a weight is not a finite number."""
+
+
 @dataclass
 class _Group:
     """Blobs that are updated by the same numbers."""
@@ -122,7 +126,7 @@ class CaffeSolver:
         return learning_rate(self.param, self.iteration, self.current_step)
 
     def gradient_norm(self) -> torch.Tensor:
-        """The L2 norm that clipping looks at, a scalar on the gradients' device. What another blob owns does not count."""
+        """The L2 norm that clipping looks at, a scalar on the gradients' device; blobs not ``owned`` do not count."""
         own = [blob.tensor.grad for blob in self.blobs if blob.owned and blob.tensor.grad is not None]
         if not own:
             return torch.zeros(())

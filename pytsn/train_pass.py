@@ -1,0 +1,102 @@
+"""Forward and backward passes of a net over its data layers, on a device, in a precision."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from converter.net import CaffeNet
+from pytsn.distributed import Processes
+from pytsn.feed import Feed
+from pytsn.train_log import Outputs, output_names
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where and how nets run. precision: fp32 is parity with Caffe; tf32 (CUDA) rounds the factors of products to 10
+    bits; bf16 runs products in bfloat16 (autocast), weights stay float32. compile: through torch.compile."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: str = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of images and convolution weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def prepare(self) -> None:
+        """Sets torch's global switches: TF32 only when asked for, and cuDNN's search for the fastest kernels."""
+        torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        torch.backends.cudnn.benchmark = self.device.type == "cuda"
+
+    def move(self, net: CaffeNet) -> CaffeNet:
+        """The net on the device, its weights in the memory format."""
+        return net.to(self.device).to(memory_format=self.memory_format)
+
+    def autocast(self):
+        """A context in which products run in the precision."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+
+class NetRunner:
+    """A net with its data: each pass takes the next batch. ``data_seconds`` sums the time spent waiting for data."""
+
+    def __init__(self, net: CaffeNet, feed: Feed, hardware: Hardware, processes: Processes) -> None:
+        self.net, self.feed, self.hardware, self.processes = net, feed, hardware, processes
+        self.data_seconds = 0.0
+        self._outputs = output_names(net)
+        self._blobs = tuple(dict.fromkeys([*self._outputs, *net.loss_weights]))
+        self._call = torch.compile(net) if hardware.compile else net
+
+    def _batch(self) -> dict[str, torch.Tensor]:
+        start = time.perf_counter()
+        batch = self.feed.next_batch()
+        self.data_seconds += time.perf_counter() - start
+        return {blob: self._on_device(tensor) for blob, tensor in batch.items()}
+
+    def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.hardware.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        tensor = tensor.to(self.hardware.device, non_blocking=True)
+        return tensor.contiguous(memory_format=self.hardware.memory_format) if tensor.dim() == 4 else tensor
+
+    def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The next batch through the net: the objective, a scalar, and the blobs that Caffe prints."""
+        batch = self._batch()
+        with self.hardware.autocast():
+            blobs = self._call(batch, self._blobs)
+        loss = self.net.total_loss(blobs) if self.net.loss_weights else torch.zeros((), device=self.hardware.device)
+        return loss, {name: blobs[name].detach() for name in self._outputs}
+
+    def test(self, batches: int) -> tuple[float, Outputs]:
+        """Mean objective and mean outputs of so many batches, over all processes."""
+        total: list[torch.Tensor] = []
+        with torch.no_grad():
+            for _ in range(batches):
+                loss, outputs = self.forward()
+                values = [loss.float().reshape(1), *(blob.float().reshape(-1) for blob in outputs.values())]
+                total = [a + b for a, b in zip(total, values, strict=True)] if total else values
+        self.processes.mean_(total)
+        means = [(values / batches).cpu().numpy() for values in total]
+        return float(means[0][0]), self._weighted(means[1:])
+
+    def printable(self, outputs: dict[str, torch.Tensor]) -> Outputs:
+        """The outputs of one pass, the mean over all processes."""
+        values = [blob.float().reshape(-1).clone() for blob in outputs.values()]
+        self.processes.mean_(values)
+        return self._weighted([tensor.cpu().numpy() for tensor in values])
+
+    def _weighted(self, values: list[np.ndarray]) -> Outputs:
+        return {
+            name: (array, self.net.loss_weights.get(name, 0.0))
+            for name, array in zip(self._outputs, values, strict=True)
+        }
