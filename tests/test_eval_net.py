@@ -158,7 +158,7 @@ def test_a_killed_worker_is_one_line_and_keeps_what_was_done(world, tmp_path, ca
 
     killer = threading.Thread(target=kill_workers)
     killer.start()
-    write_frames(tmp_path / "frames", {name: 60 for name in COUNTS}, size=(340, 256))
+    write_frames(tmp_path / "frames", dict.fromkeys(COUNTS, 60), size=(340, 256))
     argv = arguments(world, "flow", "--num_worker", 2, "--save_scores", tmp_path / "s")
     argv[3] = str(tmp_path / "frames")
     status = run_command("eval-net", argv)
