@@ -12,6 +12,7 @@ from pytsn import __version__
 #: subcommand -> module in pytsn.commands; the same module stands behind tools/<module>.py
 COMMANDS = {
     "convert": "convert",
+    "train": "train",
     "verify-parity": "verify_parity",
     "eval-net": "eval_net",
     "eval-scores": "eval_scores",

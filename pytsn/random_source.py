@@ -44,6 +44,11 @@ class RandomSource:
     fillers: CaffeRng | None
     processes: Processes
 
+    @property
+    def batches_ahead(self) -> int:
+        """How many batches may be drawn before they are asked for: Caffe's stream allows one."""
+        return 1 if self.fillers is not None else 3
+
     def attach(self, net: CaffeNet) -> None:
         """Lets the net's dropout draw from Caffe's stream; on CUDA it stays with torch, as Caffe's had cuRAND."""
         if self.fillers is None or self.processes.device.type != "cpu":

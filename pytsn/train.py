@@ -15,6 +15,7 @@ from pytsn.feed import Feed
 from pytsn.learnables import learnables
 from pytsn.overrides import Override
 from pytsn.random_source import random_source
+from pytsn.reader_pool import ReaderPool
 from pytsn.run_state import RunState
 from pytsn.snapshot import find_learned_net, load_solverstate, snapshot_paths, write_caffemodel_of, write_state
 from pytsn.solver import CaffeSolver
@@ -69,6 +70,7 @@ class Training:
         self.random = random_source(param.random_seed, options.rng, self.processes)
         self.records = Records(options.tensorboard if self.processes.is_first else None)
         options.hardware.prepare()
+        self._pool = ReaderPool(options.workers) if options.workers else None
         self.runners = self._build()
         self.train, self.tests = self.runners[0], self.runners[1:]
         learned_net = self._load_weights()
@@ -87,11 +89,14 @@ class Training:
             runners.append(NetRunner(net, feed, self.options.hardware, self.processes))
         for runner in runners:
             runner.feed.check_labels(runner.net)
+            for note in runner.feed.notes:
+                self.console.print(f"note: {note}")
         return runners
 
     def _build_net(self, spec: NetSpec) -> tuple[CaffeNet, Feed]:
         rank, world = self.processes.rank, self.processes.world
-        feed = Feed(spec.phase, rng=self.random.data, rank=rank, world=world, workers=self.options.workers)
+        ahead = self.random.batches_ahead
+        feed = Feed(spec.phase, rng=self.random.data, rank=rank, world=world, pool=self._pool, ahead=ahead)
         try:
             net = CaffeNet(spec.param, spec.phase, generator=self.random.fillers, on_data_layer=feed.on_data_layer)
         except PytsnError as error:
@@ -154,5 +159,7 @@ class Training:
         """Ends reading processes, flushes records, leaves the group of processes."""
         for runner in self.runners:
             runner.feed.close()
+        if self._pool:
+            self._pool.close()
         self.records.close()
         self.processes.close()

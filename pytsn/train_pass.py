@@ -59,14 +59,11 @@ class NetRunner:
 
     def _batch(self) -> dict[str, torch.Tensor]:
         start = time.perf_counter()
-        batch = self.feed.next_batch()
+        batch = self.feed.next_batch(self.hardware.device)
         self.data_seconds += time.perf_counter() - start
-        return {blob: self._on_device(tensor) for blob, tensor in batch.items()}
+        return {blob: self._in_format(tensor) for blob, tensor in batch.items()}
 
-    def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.hardware.device.type == "cuda":
-            tensor = tensor.pin_memory()
-        tensor = tensor.to(self.hardware.device, non_blocking=True)
+    def _in_format(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.contiguous(memory_format=self.hardware.memory_format) if tensor.dim() == 4 else tensor
 
     def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -1,0 +1,116 @@
+"""``pytsn train``: ``caffe train`` of the original, its flags, its log lines, its files."""
+
+import argparse
+import contextlib
+import os
+import sys
+
+HELP = """\
+train or fine-tune a net as its solver file says: the original's `caffe train`
+
+  pytsn train --solver=solver.prototxt --weights=bn_inception.caffemodel
+  pytsn train --solver=solver.prototxt --snapshot=models/rgb_iter_1000.solverstate
+  pytsn train --solver=solver.prototxt --set batch_size=8 --set train.source=mine.txt --effective_batch 128
+  torchrun --nproc_per_node 4 tools/train_tsn.py --solver=solver.prototxt --weights=bn_inception.caffemodel
+
+Paths in solver, net and lists start at the current folder, as in Caffe. Snapshots are Caffe's (.caffemodel and
+.solverstate) with a side file (.pytsnstate) beside them, by which an interrupted run continues exactly; without it, it
+continues as Caffe's did. Ctrl-C and SIGTERM: a last snapshot, then the end.
+
+--set changes a field of the solver, or of the net's VideoData layers (video_data_param, transform_param), both phases
+or one: --set max_iter=100 --set test.batch_size=1 --set stepvalue=100,200 --set transform_param.mirror=false
+
+Where the solver has a random_seed, all random numbers are Caffe's own, and on a CPU the run is the same run.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of train."""
+    add = parser.add_argument
+    add("--solver", "-solver", required=True, metavar="S", help="solver prototxt")
+    add("--weights", "-weights", metavar="A[,B]", help="caffemodels or converted files to start from")
+    add("--snapshot", "-snapshot", metavar="X", help="solverstate to go on from (not with --weights)")
+    add("--gpu", "-gpu", type=int, metavar="G", help="CUDA device, as Caffe's flag; same as --device cuda:G")
+    add("--device", default="auto", help="auto (the solver's solver_mode, if there is CUDA), cpu, cuda or cuda:N")
+    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
+    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+    add("--rng", choices=("caffe", "torch"), default="caffe", help="whose random numbers, where random_seed is set")
+    add("--seed", type=int, metavar="N", help="the solver's random_seed; negative for none")
+    add("--set", action="append", default=[], metavar="F=V", help="change a field of solver or data; may be repeated")
+    add(
+        "--effective_batch", type=int, metavar="N", help="set iter_size so that an update sees N videos (128: released)"
+    )
+    add("--clip_on", choices=("sum", "mean"), default="sum", help="clip the sum over iter_size (Caffe) or its mean")
+    add("--bn_variance", choices=("auto", "biased", "unbiased"), default="auto", help="what an unfrozen BN averages")
+    add(
+        "--memory_format",
+        choices=("channels_last", "contiguous"),
+        default="channels_last",
+        help="of images and weights",
+    )
+    add("--compile", action="store_true", help="run the nets through torch.compile")
+    add("--tensorboard", metavar="DIR", help="write TensorBoard logs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains. Returns 0; 1 when a number is no longer finite; 130 or 143 when a signal stopped it."""
+    from pytsn.distributed import join, world_from_environment
+    from pytsn.overrides import parse_override
+    from pytsn.stop_signals import StopSignals
+    from pytsn.train import Training
+    from pytsn.train_console import ProgressLog
+    from pytsn.train_loop import Console
+    from pytsn.train_setup import plan_hardware, plan_solver
+
+    rank, local_rank, world = world_from_environment()
+    overrides = tuple(parse_override(text) for text in args.set)
+    plan = plan_solver(args.solver, overrides, args.seed, args.effective_batch, args.clip_on, world)
+    channels_last = args.memory_format == "channels_last"
+    hardware = plan_hardware(
+        plan.solver, args.device, args.gpu, local_rank, args.precision, channels_last, args.compile
+    )
+    options = _options(args, overrides, hardware, world)
+    for note in plan.notes if rank == 0 else ():
+        print(note, file=sys.stderr)
+    with ProgressLog(plan.solver.max_iter, rank == 0) as log, StopSignals() as signals:
+        console = Console(log.print, lambda: signals.received, log.done)
+        with contextlib.closing(Training(plan.solver, options, join(hardware.device), console)) as training:
+            return _solve(training, console)
+
+
+def _options(args: argparse.Namespace, overrides, hardware, world: int):
+    from pytsn.train import TrainOptions
+    from pytsn.train_setup import default_workers
+
+    return TrainOptions(
+        weights=tuple(filter(None, (args.weights or "").split(","))),
+        snapshot=args.snapshot,
+        hardware=hardware,
+        workers=default_workers(hardware.device, world) if args.workers is None else args.workers,
+        rng=args.rng,
+        clip_on=args.clip_on,
+        bn_variance=args.bn_variance,
+        overrides=overrides,
+        tensorboard=args.tensorboard,
+    )
+
+
+def _solve(training, console) -> int:
+    from pytsn.solver import DivergedError
+
+    console.print("Starting Optimization")
+    try:
+        stopped_by = training.solve()
+    except DivergedError as error:
+        last = training.last_snapshot
+        if training.processes.is_first:
+            print(f"error: {error}; {f'last snapshot: {last}' if last else 'no snapshot yet'}", file=sys.stderr)
+        return 1
+    if stopped_by:
+        if training.processes.is_first:
+            print(f"stopped; go on with --snapshot={training.last_snapshot}", file=sys.stderr)
+        return 128 + stopped_by
+    console.print("Optimization Done.")  # once more: Caffe's solver and its command both say so
+    if training.processes.is_first:
+        training.records.draw(os.path.dirname(training.param.snapshot_prefix) or ".")
+    return 0

@@ -1,0 +1,36 @@
+"""Lines of the log on stdout, and a progress bar with ETA on stderr where that is a terminal."""
+
+import sys
+
+from tqdm import tqdm
+
+
+class ProgressLog:
+    """A context that prints lines and shows progress towards ``max_iter``; quiet where ``active`` is False."""
+
+    def __init__(self, max_iter: int, active: bool = True) -> None:
+        self._active = active
+        self._bar = tqdm(total=max_iter, unit="iteration", disable=None if active else True)
+        self._started = False
+
+    def __enter__(self) -> "ProgressLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def print(self, line: str) -> None:
+        """One line, at once, so that a log that is piped can be followed."""
+        if not self._active:
+            return
+        if self._bar.disable:
+            print(line, flush=True)
+        else:
+            self._bar.write(line, file=sys.stdout)
+
+    def done(self, iteration: int) -> None:
+        """So many iterations are done; those before the first call were done by another run."""
+        if not self._started:
+            self._bar.initial = self._bar.n = iteration - 1
+            self._started = True
+        self._bar.update(iteration - self._bar.n)
