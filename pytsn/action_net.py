@@ -6,10 +6,12 @@ size, S the crop's side, K classes.
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
+from converter.core_threads import CoreThreads
 from converter.errors import PytsnError
 from converter.fused import FusedNet, fuse
 from converter.net import CaffeNet, load_net
@@ -67,6 +69,7 @@ class ActionNet:
         self.channels, self.crop_size = _input_size(net, net_proto)
         self.batch_size = options.batch_size or (10 if self.device.type == "cpu" else 250)
         self.mean = torch.tensor(_mean(self.channels), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self._cores = CoreThreads(None if self.device.type == "cpu" else 1)
         self.net = fuse(net, keep=(self.score_name,), precision=self.precision).to(self.device)
         self._unfused = net if self.precision != "fp32" else None  # for the drift, measured once
         self.drift: tuple[float, float] | None = None
@@ -87,10 +90,10 @@ class ActionNet:
             raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.channels}: other modality?")
         snippets = torch.from_numpy(planes).to(self.device, non_blocking=True)
         crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, C, H, W) -> (10 T, C, S, S)
-        scores = [self._forward(self.net, part) for part in crops.split(self.batch_size)]
+        scores = self._cores.run(partial(self._forward, self.net), crops, self.batch_size)
         if self._unfused is not None:
-            self.drift = self._measure_drift(crops[: self.batch_size], scores[0])
-        return torch.cat(scores).reshape(len(planes), NUM_CROPS, -1).cpu().numpy()
+            self.drift = self._measure_drift(crops[: self.batch_size], scores[: self.batch_size])
+        return scores.reshape(len(planes), NUM_CROPS, -1).cpu().numpy()
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
         """Crops uint8 (N, C, S, S) -> scores float32 (N, K)."""
