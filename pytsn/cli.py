@@ -18,6 +18,7 @@ COMMANDS = {
     "eval-scores": "eval_scores",
     "build-file-list": "build_file_list",
     "make-prototxt": "make_prototxt",
+    "init-flow": "init_flow",
     "demo": "demo",
 }
 
