@@ -313,13 +313,11 @@ def test_a_killed_reader(run):
 
 
 SCRIPT = """
-import sys, time
-from pytsn.caffe_rng import CaffeRng
-from pytsn.video_data import VideoData
-from tests.test_video_data import rgb
-
 if __name__ == "__main__":
-    layer = VideoData(rgb("list.txt"), "TRAIN", CaffeRng(1), workers=2)
+    import time
+    from pytsn.video_data import VideoData
+    from tests.test_video_data import rgb
+    layer = VideoData(rgb("list.txt"), "TRAIN", workers=2)
     layer.next_uint8()
     print(*layer._pool._executor._processes, flush=True)
     time.sleep(60)
