@@ -83,6 +83,7 @@ class BN(CaffeLayer):
         else:
             # Momentum 1 makes PyTorch leave the batch's own statistics, with the unbiased variance, in these two.
             mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+            x = _planes(x)
             y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
             if not self._averages_unbiased(x):
                 variance = variance * ((count - 1) / count)
@@ -137,12 +138,18 @@ class BatchNorm(CaffeLayer):
             count > 1, f"batch statistics need more than one value a channel, found a bottom of shape {tuple(x.shape)}"
         )
         mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
-        y = F.batch_norm(x, mean, variance, None, None, True, 1.0, self.eps)  # leaves the unbiased variance
+        y = F.batch_norm(_planes(x), mean, variance, None, None, True, 1.0, self.eps)  # leaves the unbiased variance
         with torch.no_grad():
             self.scale_factor.mul_(self.fraction).add_(1)
             self.running_mean.mul_(self.fraction).add_(mean)
             self.running_var.mul_(self.fraction).add_(variance)
         return y
+
+
+def _planes(x: torch.Tensor) -> torch.Tensor:
+    """x with each channel's values together, on a CPU: over channels-last data PyTorch sums the batch's statistics in
+    plain float32, 2e-5 off for the first layer of a real net, where over planes it is 1e-7 (and faster)."""
+    return x.contiguous() if x.device.type == "cpu" else x
 
 
 def _all_but_channels(x: torch.Tensor) -> list[int]:
