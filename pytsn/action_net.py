@@ -97,8 +97,9 @@ class ActionNet:
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
         """Crops uint8 (N, C, S, S) -> scores float32 (N, K)."""
-        pixels = crops.contiguous(memory_format=torch.channels_last).float() - self.mean
-        return net(pixels, blobs=(self.score_name,))[self.score_name].flatten(1)  # a 1x1 classifier's are (N, K, 1, 1)
+        return net(crops - self.mean, blobs=(self.score_name,))[self.score_name].flatten(
+            1
+        )  # a 1x1 classifier's are (N, K, 1, 1)
 
     def _measure_drift(self, crops: torch.Tensor, fast: torch.Tensor) -> tuple[float, float]:
         """Largest difference to fp32 over the largest magnitude; share of crops whose best class is the same."""
