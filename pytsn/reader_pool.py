@@ -6,6 +6,7 @@ costs Python would alone fill one interpreter.
 
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 import signal
@@ -21,12 +22,14 @@ from converter.errors import PytsnError
 from pytsn.frames import load_cv2
 from pytsn.sample_reader import ReadOptions, SamplePlan, load_sample
 
+_KEYS = itertools.count()
+
 
 class SampleBuffer:
     """Shared memory for ``slots`` batches: ``array`` is uint8 (slots, N, C, H, W). It goes when its owner goes."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+        self.shape, self.key = shape, next(_KEYS)
         if hasattr(os, "memfd_create"):  # Linux; unlike /dev/shm it is not cut to 64 MB in containers
             self._file = os.fdopen(os.memfd_create("pytsn-samples"), "r+b")
             self.path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
@@ -58,11 +61,10 @@ class ReaderPool:
     ) -> list[Future]:
         """Lets the processes fill one slot of the buffer; about one task for each of them."""
         size = -(-len(plans) // self.workers)
+        memory = buffer.path, buffer.shape, buffer.key
         try:
             return [
-                self._executor.submit(
-                    _read_rows, buffer.path, buffer.shape, slot, row, plans[row : row + size], options
-                )
+                self._executor.submit(_read_rows, memory, slot, row, plans[row : row + size], options)
                 for row in range(0, len(plans), size)
             ]
         except (BrokenProcessPool, RuntimeError):
@@ -104,12 +106,13 @@ def _end_with_parent() -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _attach(path: str, shape: tuple[int, ...]) -> np.ndarray:
+def _attach(path: str, shape: tuple[int, ...], key: int) -> np.ndarray:
+    """The memory of a SampleBuffer; ``key`` tells it from an earlier one under the same path."""
     return np.memmap(path, np.uint8, "r+", shape=shape)
 
 
-def _read_rows(path: str, shape: tuple, slot: int, row: int, plans: list[SamplePlan], options: ReadOptions) -> None:
+def _read_rows(memory: tuple, slot: int, row: int, plans: Sequence[SamplePlan], options: ReadOptions) -> None:
     """In a reading process: samples into the rows from ``row`` on of a slot."""
-    array = _attach(path, shape)
+    array = _attach(*memory)
     for offset, plan in enumerate(plans):
         load_sample(plan, options, array[slot, row + offset])

@@ -20,16 +20,20 @@ from pytsn.mean import Mean
 from pytsn.reader_pool import ReaderPool, SampleBuffer
 from pytsn.sample_reader import SamplePlan, load_sample, read_images, read_options
 from pytsn.transform import choose_crop
+from pytsn.video_list import check_labels
 from pytsn.video_order import VideoOrder
+
+#: in place of a transform seed, of layers that draw nothing for their transform
+NO_SEED = -1
 
 
 @dataclass
 class _Pending:
-    """A batch that is planned: the order's state before it and its transform seed (None where nothing is drawn), from
-    which it could be planned again; its plans; where it goes, and the tasks that bring it there."""
+    """A batch that is planned: the order's state before it and its transform seed, from which it could be planned
+    again; its plans; where it goes, and the tasks that bring it there."""
 
     before: dict
-    seed: int | None
+    seed: int
     plans: list[SamplePlan]
     slot: int
     tasks: list = field(default_factory=list)
@@ -77,6 +81,7 @@ class VideoData:
         data_shape = self.shapes[0]
         self._buffer = SampleBuffer((self._ahead + 1, *data_shape)) if self._pool else None
         self._pending: deque[_Pending] = deque()
+        self._saved_seeds: deque[int] = deque()
         self._next_slot = 0
         self._plan(skip=0)
 
@@ -107,12 +112,11 @@ class VideoData:
         """(N, C, S, S) of the data."""
         return self.shapes[0]
 
-    def _plan(self, skip: int, seed: int | None = None) -> None:
+    def _plan(self, skip: int) -> None:
         """Plans one batch more, and lets it be read."""
         self._order.advance(skip * self._batch)
         before = self._order.state()
-        if self._seeded and seed is None:
-            seed = self._rng.raw()
+        seed = self._saved_seeds.popleft() if self._saved_seeds else self._rng.raw() if self._seeded else NO_SEED
         transform = CaffeRng(seed) if self._seeded else None
         plans = [self._plan_sample(transform) for _ in range(self._batch)]
         pending = _Pending(before, seed, plans, self._next_slot)
@@ -160,19 +164,14 @@ class VideoData:
 
     def check_labels(self, classes: int) -> None:
         """Raises PytsnError naming the first line of the list whose label is not below ``classes``."""
-        for video in self.videos:
-            if video.label >= classes:
-                raise PytsnError(
-                    f"{self._order.source}, line {video.line}: label {video.label} of video '{video.folder}', but the "
-                    f"net has {classes} classes, 0 to {classes - 1}"
-                )
+        check_labels(self.videos, classes, self._order.source)
 
     def state(self) -> dict:
         """What it takes to go on with the batch that comes next, bit for bit: a dict of arrays and numbers.
 
         ``rng`` is not in it; whoever owns that saves it too.
         """
-        seeds = [-1 if pending.seed is None else pending.seed for pending in self._pending]
+        seeds = [*(pending.seed for pending in self._pending), *self._saved_seeds]
         return {**self._pending[0].before, "seeds": np.array(seeds, np.int64)}
 
     def load_state(self, state: Mapping) -> None:
@@ -183,8 +182,9 @@ class VideoData:
         except (KeyError, TypeError, ValueError) as error:
             raise PytsnError(f"layer '{self.name}' (VideoData): its saved state is damaged: {error}") from None
         self._drop_pending()
-        for index, seed in enumerate(seeds):
-            self._plan(self._skip if index else 0, seed if seed >= 0 else None)
+        self._saved_seeds = deque(seeds)  # more of them than this layer plans ahead wait for their batches
+        for index in range(min(len(seeds), self._ahead)):
+            self._plan(self._skip if index else 0)
 
     def _drop_pending(self) -> None:
         for task in (task for pending in self._pending for task in pending.tasks):
@@ -193,7 +193,8 @@ class VideoData:
         self._pending.clear()
 
     def close(self) -> None:
-        """Ends the reading processes and gives their memory back."""
+        """Stops reading ahead, ends the reading processes that are this layer's own and gives the memory back."""
+        self._drop_pending()
         if self._own_pool:
             self._own_pool.close()
         if self._buffer:

@@ -1,6 +1,7 @@
 """The list file of a VideoData layer: one video per line, ``folder frames label``."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
@@ -48,3 +49,13 @@ def _parse_line(line: str, number: int, where: str) -> ListedVideo:
     if not 0 <= label <= _LARGEST:
         raise PytsnError(f"{where}: label {label} of video '{fields[0]}'; labels count from 0")
     return ListedVideo(fields[0], frames, label, number)
+
+
+def check_labels(videos: Sequence[ListedVideo], classes: int, source: str) -> None:
+    """Raises PytsnError naming the first line of the list ``source`` whose label is not below ``classes``."""
+    for video in videos:
+        if video.label >= classes:
+            raise PytsnError(
+                f"{source}, line {video.line}: label {video.label} of video '{video.folder}', but the net has {classes} "
+                f"classes, 0 to {classes - 1}"
+            )

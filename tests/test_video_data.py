@@ -207,6 +207,24 @@ def test_state_goes_on_with_the_same_batches(run, ahead, world, workers):
     other.close()
 
 
+@pytest.mark.parametrize(("before", "after"), [(3, 1), (1, 3), (3, 2)])
+def test_a_state_of_another_reading_ahead(run, before, after):
+    """The seeds already taken go to the batches they were taken for, even if they have to be saved once more."""
+    rng = CaffeRng(21)
+    layer = VideoData(video_layer(FLOW), "TRAIN", rng, ahead=before)
+    layer.next_uint8()
+    state, global_state = layer.state(), rng.state()
+    wanted = plans_of(layer, 6)
+    for restarts in (1, 2):
+        layer = VideoData(video_layer(FLOW), "TRAIN", rng, workers=1, ahead=after)
+        rng.set_state(global_state)
+        layer.load_state(state)
+        assert plans_of(layer, restarts) == wanted[:restarts]
+        state, global_state, wanted = layer.state(), rng.state(), wanted[restarts:]
+        layer.close()
+    assert len(wanted) == 3
+
+
 def test_state_without_any_draws(run):
     (layer,) = build("det_fixed", CaffeRng(1), ["TEST"])
     layer.next_uint8()
@@ -299,6 +317,18 @@ def test_a_missing_and_a_broken_frame(run, workers, tmp_path):
     with pytest.raises(PytsnError, match=r"b/img_00002\.png: the image is cut short"):
         layer.next_batch()
     layer.close()
+
+
+def test_layers_that_share_a_pool_one_after_the_other(run):
+    """The second layer's memory may come to lie where the first one's lay; the processes must not mix them up."""
+    wanted, _ = VideoData(video_layer(FLOW), "TRAIN", CaffeRng(8)).next_uint8()
+    pool = ReaderPool(1)
+    for seed in (7, 8):
+        layer = VideoData(video_layer(FLOW), "TRAIN", CaffeRng(seed), pool=pool)
+        data = layer.next_uint8()[0].clone()
+        layer.close()
+    pool.close()
+    assert torch.equal(data, wanted)
 
 
 def test_a_killed_reader(run):
