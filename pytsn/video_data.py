@@ -167,10 +167,8 @@ class VideoData:
         check_labels(self.videos, classes, self._order.source)
 
     def state(self) -> dict:
-        """What it takes to go on with the batch that comes next, bit for bit: a dict of arrays and numbers.
-
-        ``rng`` is not in it; whoever owns that saves it too.
-        """
+        """What it takes to go on with the batch that comes next, bit for bit: a dict of arrays and numbers. ``rng`` is
+        not in it; whoever owns that saves it too."""
         seeds = [*(pending.seed for pending in self._pending), *self._saved_seeds]
         return {**self._pending[0].before, "seeds": np.array(seeds, np.int64)}
 

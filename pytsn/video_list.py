@@ -56,6 +56,6 @@ def check_labels(videos: Sequence[ListedVideo], classes: int, source: str) -> No
     for video in videos:
         if video.label >= classes:
             raise PytsnError(
-                f"{source}, line {video.line}: label {video.label} of video '{video.folder}', but the net has {classes} "
-                f"classes, 0 to {classes - 1}"
+                f"{source}, line {video.line}: label {video.label} of video '{video.folder}', but the net has "
+                f"{classes} classes, 0 to {classes - 1}"
             )
