@@ -1,0 +1,120 @@
+"""Iterations per second of `pytsn train`, beside plain PyTorch on the same crops, and the time spent waiting for data.
+
+    python benchmarks/train_speed.py                       2 videos x 3 segments an iteration, on all cores
+    python benchmarks/train_speed.py --modality flow
+    python benchmarks/train_speed.py --device cuda         32 videos; fp32, TF32, bf16, with and without torch.compile
+
+Each round takes, in turn, one iteration (data, forward, backward, clipping, update) of the UCF101 net as `pytsn train`
+runs it, reading random JPEG frames from a temporary folder, and the same of eager PyTorch, channels-last, partial BN
+frozen the same way, with torch.optim.SGD; PyTorch gets the crops of the other's last batch, ready in memory. Ratios are
+medians of ratios taken within a round; above 1: faster than eager PyTorch. Waiting: the share of an iteration until its
+data is there, mean subtracted; with --workers 0 frames are read within it.
+"""
+
+import argparse
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import torch
+from timing import interleave, machine, print_table, ratio
+from train_contestants import Dataset, PlainTorch, training, write_dataset
+
+from pytsn.train import Training
+from pytsn.train_pass import Hardware
+from pytsn.train_setup import default_workers
+
+
+class Contestant:
+    """``pytsn train`` with one set of options, and plain PyTorch with the same."""
+
+    def __init__(self, dataset: Dataset, hardware: Hardware, workers: int) -> None:
+        self.run: Training = training(dataset, hardware, workers)
+        self.plain = PlainTorch(self.run, dataset)
+        self.hardware = hardware
+        self.waited: list[float] = []
+        self._batch: dict[str, torch.Tensor] = {}
+        self._feed = self.run.train.feed.next_batch
+        self.run.train.feed.next_batch = self._keep
+
+    def _keep(self, device: torch.device) -> dict[str, torch.Tensor]:
+        self._batch = self._feed(device)
+        return self._batch
+
+    def iterate(self) -> None:
+        """An iteration of pytsn's."""
+        self.hardware.prepare()
+        before = self.run.train.data_seconds
+        self.run.loop.step()
+        self.waited.append(self.run.train.data_seconds - before)
+
+    def iterate_plain(self) -> None:
+        """An iteration of plain PyTorch, on the same crops."""
+        self.hardware.prepare()
+        self.plain.step(*self._batch.values())
+
+
+def contestants(dataset: Dataset, args: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Contestant]:
+    """Name -> contestant: one on the CPU, all precisions and layouts on a GPU."""
+    device = torch.device(args.device)
+    if device.type == "cpu":
+        hardwares = {"fp32": Hardware(device)}
+    else:
+        hardwares = {"fp32, NCHW": Hardware(device, channels_last=False)}
+        for precision in ("fp32", "tf32", "bf16"):
+            hardwares[precision] = Hardware(device, precision)
+            hardwares[f"{precision}, compiled"] = Hardware(device, precision, compile=True)
+    found = {name: Contestant(dataset, hardware, args.workers) for name, hardware in hardwares.items()}
+    for contestant in found.values():
+        stack.callback(contestant.run.close)
+    return found
+
+
+def report(dataset: Dataset, args: argparse.Namespace) -> None:
+    """Runs the rounds and prints the table."""
+    with contextlib.ExitStack() as stack:
+        runs = contestants(dataset, args, stack)
+        calls = {}
+        for name, run in runs.items():
+            calls[f"pytsn train, {name}"] = run.iterate
+            if not run.hardware.compile:
+                calls[f"eager PyTorch, {name}"] = run.iterate_plain
+        times = interleave(calls, args.rounds)
+    waited = {f"pytsn train, {name}": run.waited[-args.rounds :] for name, run in runs.items()}
+    eager = [name for name in times if name.startswith("eager")]
+    rows = []
+    for name, own in times.items():
+        limit = next(plain for plain in eager if name.partition(", ")[2].removesuffix(", compiled") in plain)
+        wait = f"{sum(waited[name]) / sum(own):.1%}" if name in waited else ""
+        speed = [f"{min(own):.4f}", f"{median(own):.4f}", f"{1 / median(own):.2f}", f"{ratio(times, name, [limit]):.3f}"]
+        rows.append([name, *speed, wait])
+    where = f"{torch.cuda.get_device_name(args.device)}, " if args.device != "cpu" else ""
+    print(f"{where}{machine(args.threads)}, {args.workers} reading processes")
+    print(f"{dataset.spec.modality}, {dataset.crops} crops an iteration, {args.rounds} rounds\n")
+    print_table(["", "min s", "median s", "iterations/s", "/ eager", "waiting"], rows)
+
+
+def main() -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
+    parser.add_argument("--modality", choices=("rgb", "flow"), default="rgb", help="default: rgb")
+    parser.add_argument("--videos", type=int, help="videos an iteration, of 3 segments (default: 2; on a GPU 32)")
+    parser.add_argument("--rounds", type=int, default=10, help="iterations of each (default: 10)")
+    parser.add_argument("--threads", type=int, default=cores, help="default: all cores")
+    parser.add_argument("--workers", type=int, help="reading processes (default: 1; on a GPU up to 8)")
+    args = parser.parse_args()
+    if args.device != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device {args.device}: this PyTorch sees no CUDA device")
+    args.videos = args.videos or (2 if args.device == "cpu" else 32)
+    if args.workers is None:
+        args.workers = default_workers(torch.device(args.device), 1)
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        report(write_dataset(Path(folder), args.modality, args.videos, 2 * args.videos), args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Crops per second of all that `eval_net.py` does: reading frames, resizing, cropping, scoring.
+
+    python benchmarks/whole_eval.py                          a few synthetic videos of 25 frames on all cores
+    python benchmarks/whole_eval.py --workers 2              as `eval_net.py --num_worker 2`
+    python benchmarks/whole_eval.py --device cuda --videos 200 --precision bf16
+
+Written to a temporary folder: videos of JPEG frames 340x256 (smooth random pictures), and the net. Each round takes a
+bare matrix product of the same FLOPs (4.06 GFLOP a crop; on the CPU torch.mm and oneDNN's, the faster counts), then all
+videos. Starting up (imports, the net) is not counted, as it is paid once for thousands of videos; only the processes of
+--workers are started in every round: give them many videos.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import torch
+from contestants import SIDE, caffe_net, products, prototxt
+from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
+from timing import interleave, machine
+
+from converter.weights import save_caffemodel
+from pytsn.action_net import ActionNet, NetOptions
+from pytsn.datasets import Video
+from pytsn.evaluate import EvalOptions, cpu_count, score_videos, score_videos_in_processes
+
+FRAMES, CROPS, CLASSES = 25, 10, 101
+_REPEATS = 20  # of the product in a round: a second, where the videos take several
+
+
+def write_videos(folder: Path, count: int) -> list[Video]:
+    """``count`` videos of FRAMES frames; the files of the first are hard links in all others."""
+    random = np.random.default_rng(0)
+    videos = []
+    for index in range(count):
+        home = folder / f"v_{index:05d}"
+        home.mkdir()
+        for frame in range(1, FRAMES + 1):
+            name = f"img_{frame:05d}.jpg"
+            if index:
+                (home / name).hardlink_to(folder / "v_00000" / name)
+            else:
+                coarse = random.integers(0, 256, (16, 21, 3), dtype=np.uint8)
+                cv2.imwrite(str(home / name), cv2.resize(coarse, (340, 256), interpolation=cv2.INTER_CUBIC))
+        videos.append(Video(home.name, index % CLASSES, str(home), FRAMES, 0))
+    return videos
+
+
+def contestant(files: tuple[str, str], videos: list[Video], args: argparse.Namespace):
+    """A call that scores all videos, as eval_net.py does it."""
+    options = EvalOptions(NetOptions(args.device, args.precision), num_worker=args.workers)
+    if args.workers > 1:
+        return lambda: [scores.shape for _, scores in score_videos_in_processes(files, videos, options)]
+    net = ActionNet(*files, options.net)
+    return lambda: [scores.shape for _, scores in score_videos(net, videos, options)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
+    parser.add_argument("--precision", default="fp32", help="fp32, tf32 or bf16 (default: fp32)")
+    parser.add_argument("--videos", type=int, default=3, help="videos a round (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    args = parser.parse_args()
+    if args.device != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device {args.device}: this PyTorch sees no CUDA device")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = str(folder / PROTOTXT), str(folder / CAFFEMODEL)
+        Path(files[0]).write_text(prototxt(CLASSES))
+        save_caffemodel(files[1], caffe_net(CLASSES))
+        report(contestant(files, write_videos(folder, args.videos), args), args)
+
+
+def report(work, args: argparse.Namespace) -> None:
+    """Runs the rounds and prints crops per second and the share of the bare product's."""
+    crops = args.videos * FRAMES * CROPS
+    bare = {name: _repeated(product) for name, product in (products() if args.device == "cpu" else {}).items()}
+    times = interleave({**bare, "videos": work}, args.rounds, warm_up=1)
+    own = times.pop("videos")
+    print(f"{machine(cpu_count())}, {args.videos} videos of {FRAMES} frames, {args.workers} workers, {args.device}")
+    print(f"{crops / min(own):.1f} crops/s at best, {crops / median(own):.1f} in the median of {args.rounds} rounds")
+    for name, seconds in times.items():
+        limits = [each * FLOP_PER_CROP * crops / (2 * SIDE**3 * _REPEATS) for each in seconds]
+        share = median(limit / whole for limit, whole in zip(limits, own, strict=True))
+        print(f"{share:.2f} of what {name} alone would allow ({crops / min(limits):.1f} crops/s)")
+
+
+def _repeated(product):
+    return lambda: [product() for _ in range(_REPEATS)]
+
+
+if __name__ == "__main__":
+    main()
