@@ -41,7 +41,7 @@ class Dataset:
 
 
 def write_dataset(folder: Path, modality: str, batch: int, videos: int) -> Dataset:
-    """``videos`` folders of FRAMES JPEG frames 340x256 (smooth random pictures), and prototxts for ``batch`` a batch."""
+    """``videos`` folders of FRAMES JPEG frames 340x256 (smooth random pictures); prototxts."""
     listed = str(folder / "train.txt")
     spec = NetSpec(
         "ucf101", modality, batch_size=batch, train_list=listed, val_list=listed, test_iter=1, folder=str(folder)
@@ -79,8 +79,8 @@ def training(dataset: Dataset, hardware: Hardware, workers: int) -> Training:
 
 
 class PlainTorch:
-    """An iteration as anybody would write it: BNInception, partial BN, cross entropy of the mean over segments, gradient
-    clipping and torch.optim.SGD; ``step(x, labels)`` with x (videos, segments * C, 224, 224)."""
+    """An iteration as anybody would write it: BNInception, partial BN, cross entropy of the mean over segments,
+    gradient clipping and torch.optim.SGD; ``step(x, labels)`` with x (videos, segments * C, 224, 224)."""
 
     def __init__(self, run: Training, dataset: Dataset) -> None:
         """Weights and options of ``run``; its own copy."""

@@ -88,7 +88,12 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
     for name, own in times.items():
         limit = next(plain for plain in eager if name.partition(", ")[2].removesuffix(", compiled") in plain)
         wait = f"{sum(waited[name]) / sum(own):.1%}" if name in waited else ""
-        speed = [f"{min(own):.4f}", f"{median(own):.4f}", f"{1 / median(own):.2f}", f"{ratio(times, name, [limit]):.3f}"]
+        speed = [
+            f"{min(own):.4f}",
+            f"{median(own):.4f}",
+            f"{1 / median(own):.2f}",
+            f"{ratio(times, name, [limit]):.3f}",
+        ]
         rows.append([name, *speed, wait])
     where = f"{torch.cuda.get_device_name(args.device)}, " if args.device != "cpu" else ""
     print(f"{where}{machine(args.threads)}, {args.workers} reading processes")
