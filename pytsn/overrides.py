@@ -72,7 +72,7 @@ def _set(message: Message, override: Override, text: str) -> None:
         raise PytsnError(f"--set {text}: '{override.field}' is a message, a plain field was expected")
     message.ClearField(override.field)
     repeated = hasattr(getattr(message, override.field), "extend")
-    values = override.value.strip("[]").split(",") if repeated else [override.value]
+    values = [part for part in override.value.strip("[]").split(",") if part] if repeated else [override.value]
     if descriptor.type == FieldDescriptor.TYPE_STRING:
         values = [_quote(value) for value in values]
     try:

@@ -149,7 +149,7 @@ class CaffeSolver:
             weights = [self.blobs[index].tensor.data for index in group.indices]
             gradients = self._gradients(group, weights, norm)
             history = [self.history[index] for index in group.indices]
-            local_rate = float(np.float32(rate) * np.float32(group.lr_mult))
+            local_rate = _product(rate, group.lr_mult)
             updates.append((weights, self._rule(history, gradients, local_rate, self.param.momentum, self.param.delta)))
         for weights, update in updates:  # after all of them: regularisation must see the weights of before
             torch._foreach_sub_(weights, update)
@@ -163,7 +163,7 @@ class CaffeSolver:
         factor = (1.0 if scale is None else scale) / self.param.iter_size
         if factor != 1:
             torch._foreach_mul_(gradients, factor)
-        decay = float(np.float32(self.param.weight_decay) * np.float32(group.decay_mult))
+        decay = _product(self.param.weight_decay, group.decay_mult)
         if decay:
             penalty = weights if self.param.regularization_type == "L2" else torch._foreach_sign(weights)
             torch._foreach_add_(gradients, penalty, alpha=decay)
@@ -191,3 +191,9 @@ class CaffeSolver:
         """The history as float32 arrays in net order and Caffe's shapes."""
         pairs = zip(self.history, self.blobs, strict=True)
         return [tensor.cpu().contiguous().numpy().reshape(blob.caffe_shape) for tensor, blob in pairs]
+
+
+def _product(one: float, other: float) -> float:
+    """In float32, as Caffe multiplies them."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(one) * np.float32(other))
