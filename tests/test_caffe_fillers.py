@@ -52,6 +52,17 @@ def test_sparse_gaussian_draws_all_values_then_the_mask():
     assert rng.raw() == other.raw()
 
 
+def test_the_sparse_mask_is_compared_in_float32():
+    class Recorder(CaffeRng):
+        def bernoulli(self, count, p, single=False):
+            asked.append((count, type(p), p, single))
+            return super().bernoulli(count, p, single)
+
+    asked, filler = [], pb.FillerParameter(type="gaussian", std=1, sparse=3)
+    fill(torch.empty(7, 5), filler, Recorder(1))
+    assert asked == [(35, np.float32, np.float32(3) / np.float32(7), True)]
+
+
 def test_uniform_and_unitball():
     values, _ = filled('type: "uniform" min: -1 max: 3', (4, 3), 5)
     np.testing.assert_array_equal(values.ravel(), CaffeRng(5).uniform(12, -1, 3))

@@ -7,6 +7,7 @@ import pytest
 
 from converter.errors import PytsnError
 from pytsn.caffe_rng import CaffeRng
+from pytsn.ziggurat import unit_normals
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,14 @@ def test_four_million_gaussians(boost):
     powers = np.cumprod(np.append(np.uint32(1), np.full(len(values) - 1, 31, np.uint32)), dtype=np.uint32)
     assert (values.view(np.uint32) * powers[::-1]).sum(dtype=np.uint32) == boost["gaussian_long_hash"][0]
     assert rng.raw() == boost["gaussian_long_next"][0]
+
+
+def test_gaussians_at_the_corners_of_the_layers(boost):
+    """Where float32 and float64 edges differ, and where uniform_01 draws once more."""
+    raws, wanted = boost["corner_raws"].astype(np.uint64), boost["corner_values"]
+    values, used = unit_normals(raws, len(wanted))
+    same_bits(values, wanted)
+    assert raws[used] == boost["corner_next"][0]
 
 
 def test_gaussians_one_by_one_are_the_same_stream(boost):

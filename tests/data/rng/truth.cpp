@@ -33,6 +33,15 @@ template <class T> static std::vector<unsigned char> bernoulli(Rng* r, int n, T 
   for (int i = 0; i < n; ++i) v.push_back(g());
   return v;
 }
+// an engine that gives numbers out of a file: those that land on the corners of the ziggurat's layers
+struct Replay {
+  typedef unsigned result_type;
+  static result_type min() { return 0; }
+  static result_type max() { return 0xffffffffu; }
+  result_type operator()() { return raws[used++]; }
+  std::vector<unsigned> raws;
+  size_t used = 0;
+};
 static std::vector<unsigned> next(Rng* r) { return std::vector<unsigned>(1, (*r)()); }
 int main() {
   for (unsigned seed : {0u, 1u, 7u, 4294967295u}) {
@@ -57,4 +66,8 @@ int main() {
   { Rng r(9); std::vector<long> v; for (long n : {1L, 2L, 3L, 6L, 100L, 9536L, 238399L, 3000000000L, 4294967294L})
       for (int i = 0; i < 40; ++i) { boost::uniform_int<std::ptrdiff_t> d(0, n); v.push_back(d(r)); }
     save("uniform_int", v); save("uniform_int_next", next(&r)); }
+  { Replay r; unsigned u; FILE* f = fopen("corner_raws.bin", "rb"); while (fread(&u, 4, 1, f) == 1) r.raws.push_back(u); fclose(f);
+    std::vector<float> v; boost::random::detail::unit_normal_distribution<float> d;
+    while (r.used + 300 < r.raws.size()) v.push_back(d(r));
+    save("corner_values", v); save("corner_next", std::vector<unsigned>(1, r.raws[r.used])); }
 }
