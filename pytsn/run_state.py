@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from converter.errors import PytsnError
 from pytsn import side_state
 from pytsn.distributed import Processes
 from pytsn.random_source import RandomSource
-from pytsn.snapshot import read_side
+from pytsn.snapshot import read_side, side_path
 from pytsn.solver import CaffeSolver
 from pytsn.train_log import SmoothedLoss
 from pytsn.train_pass import NetRunner
@@ -48,7 +49,7 @@ class RunState:
         """Takes up the side file of a snapshot. Returns "" or why it is not used: then the run goes on as Caffe's does,
         with data and random numbers from their start.
 
-        Raises PytsnError for a damaged side file.
+        Raises PytsnError for a damaged side file, and for one of other lists of videos.
         """
         tree, reason = read_side(solverstate, caffemodel)
         if tree is None:
@@ -56,8 +57,13 @@ class RunState:
         if len(tree["ranks"]) != self.processes.world:
             return f"the side file was written by {len(tree['ranks'])} processes"
         own = side_state.unpack(tree["ranks"][self.processes.rank].tobytes(), solverstate)
-        for runner, state in zip(self.runners, own["feeds"], strict=True):
-            runner.feed.load_state(state)
+        if len(own["feeds"]) != len(self.runners):
+            return f"the side file is of a run with {len(own['feeds']) - 1} test nets"
+        try:
+            for runner, state in zip(self.runners, own["feeds"], strict=True):
+                runner.feed.load_state(state)
+        except PytsnError as error:
+            raise PytsnError(f"{error} (or rename {side_path(solverstate)} and go on without it)") from None
         self.random.load_state(own["random"])
         for tensor, values in zip(self._statistics(), own["statistics"], strict=True):
             tensor.copy_(torch.from_numpy(values))

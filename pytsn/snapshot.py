@@ -36,6 +36,11 @@ def snapshot_paths(prefix: str, iteration: int) -> SnapshotPaths:
     return SnapshotPaths(f"{stem}.caffemodel", f"{stem}.solverstate", f"{stem}{_SIDE}")
 
 
+def side_path(solverstate: str | os.PathLike) -> str:
+    """The side file of a solverstate."""
+    return os.path.splitext(solverstate)[0] + _SIDE
+
+
 def check_prefix(prefix: str) -> None:
     """Raises PytsnError when no snapshot could be written below this prefix, which is better known before training."""
     folder = os.path.dirname(prefix) or "."
@@ -109,7 +114,7 @@ def read_side(path: str | os.PathLike, caffemodel: str) -> tuple[object | None, 
 
     Raises PytsnError for a damaged side file.
     """
-    side = os.path.splitext(path)[0] + _SIDE
+    side = side_path(path)
     if not os.path.exists(side):
         return None, f"no {os.path.basename(side)} beside it"
     tree = side_state.unpack(read_bytes(side), side)

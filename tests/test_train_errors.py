@@ -152,3 +152,17 @@ def test_a_full_disk_ends_the_run_in_a_line(tiny):
     assert not [path for path in (tiny / "ours").iterdir() if path.name.startswith(".")]
     state = written[-1]
     assert read_side(state, state.with_suffix(".caffemodel"))[1] == ""
+
+
+def test_a_side_file_of_other_data_is_told(tiny, capsys):
+    """Fewer test nets: the run goes on as Caffe's would, and says so. Another list: a line that says what to do."""
+    more = ["--set=snapshot=2", "--set=max_iter=3", "--set=test_iter="]
+    assert main(["train", *arguments("rgb_step", "ours/side", *more)]) == 0
+    resume = ["--snapshot=ours/side_iter_2.solverstate", "--set=max_iter=3"]
+    capsys.readouterr()
+    assert main(["train", *arguments("rgb_step", "ours/side", *resume)]) == 0
+    assert "start afresh, as in Caffe: the side file is of a run with 0 test nets" in capsys.readouterr().out
+    (tiny / "list.txt").write_text("frames/v0 40 0\n")
+    assert main(["train", *arguments("rgb_step", "ours/side", *resume, "--set=test_iter=")]) == 2
+    (error,) = errors_of(capsys.readouterr().err)
+    assert re.search(r"list\.txt: 1 videos, .* 6.*rename ours/side_iter_2\.pytsnstate", error), error
