@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from converter.frozen_bn import fold_frozen_bn
 from converter.net import CaffeNet
 from pytsn.distributed import Processes
 from pytsn.feed import Feed
@@ -27,7 +28,7 @@ class Hardware:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of images and convolution weights."""
+        """Of convolution weights, which the blobs follow."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def prepare(self) -> None:
@@ -55,16 +56,14 @@ class NetRunner:
         self.data_seconds = 0.0
         self._outputs = output_names(net)
         self._blobs = tuple(dict.fromkeys([*self._outputs, *net.loss_weights]))
+        fold_frozen_bn(net)
         self._call = torch.compile(net) if hardware.compile else net
 
     def _batch(self) -> dict[str, torch.Tensor]:
         start = time.perf_counter()
         batch = self.feed.next_batch(self.hardware.device)
         self.data_seconds += time.perf_counter() - start
-        return {blob: self._in_format(tensor) for blob, tensor in batch.items()}
-
-    def _in_format(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.contiguous(memory_format=self.hardware.memory_format) if tensor.dim() == 4 else tensor
+        return batch  # planes: the first layer folds segments into the batch; convolutions follow their weights' format
 
     def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The next batch through the net: the objective, a scalar, and the blobs that Caffe prints."""

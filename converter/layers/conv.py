@@ -1,5 +1,7 @@
 """Convolution and Deconvolution, in two dimensions."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -54,6 +56,8 @@ class Convolution(CaffeLayer):
         self.dilation = positive_pair(conv, "dilation", default=1)
         self.padding = spatial_pair(conv, "pad", default=0)
         self.group = conv.group
+        #: the (scale, shift) per channel of a frozen BN that is applied to the filters (converter/frozen_bn.py)
+        self.absorbed: Callable[[], tuple[torch.Tensor, torch.Tensor]] | None = None
         self._check_groups(conv.num_output)
         height, width = (self.output_size(i, size) for i, size in enumerate(bottom_shapes[0][2:]))
         check_count((bottom_shapes[0][0], conv.num_output, height, width), "top")
@@ -83,11 +87,18 @@ class Convolution(CaffeLayer):
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:
         """One bottom's top."""
+        weight, bias = self._filters()
+        options = (self.stride, self.padding, self.dilation, self.group)
         if not self._sums_bias(x):
-            return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.group)
-        bias = self.bias.detach()
-        y = F.conv2d(x, self.weight, bias, self.stride, self.padding, self.dilation, self.group)
-        return _BiasGradient.apply(y, self.bias)
+            return F.conv2d(x, weight, bias, *options)
+        return _BiasGradient.apply(F.conv2d(x, weight, bias.detach(), *options), bias)
+
+    def _filters(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if self.absorbed is None:
+            return self.weight, self.bias
+        scale, shift = self.absorbed()
+        bias = shift if self.bias is None else torch.addcmul(shift, self.bias, scale)
+        return self.weight * scale[:, None, None, None], bias
 
     def _sums_bias(self, x: torch.Tensor) -> bool:
         trains = self.training and self.bias is not None and self.bias.requires_grad

@@ -40,6 +40,7 @@ class BN(CaffeLayer):
         channels = bottom_shapes[0][1]
         self.eps, self.momentum, self.frozen = bn.eps, bn.momentum, bn.frozen
         self.unbiased_running_var: bool | None = None
+        self.folded = False  # applied by the convolution before it (converter/frozen_bn.py)
         self.cudnn = bn.engine != pb.BNParameter.CAFFE
         # Filled in the shape of the file: xavier and its like look at it.
         self.add_parameter("weight", (1, channels), bn.slope_filler, context)
@@ -55,6 +56,8 @@ class BN(CaffeLayer):
         return (1, *getattr(self, blob_name).shape)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.folded:
+            return x
         if self.training and not self.frozen:
             return self._train(x)
         if self.frozen:  # detached: whoever turns requires_grad on for all parameters must not thaw it
@@ -63,6 +66,11 @@ class BN(CaffeLayer):
         if not (x.requires_grad and torch.is_grad_enabled()):
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return self._test_with_gradient(x)
+
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale and shift, (C,) each, without gradient: y = x * scale + shift by the running statistics."""
+        scale = self.weight.detach() * (self.running_var + self.eps).rsqrt()
+        return scale, torch.addcmul(self.bias.detach(), self.running_mean, scale, value=-1)
 
     def _per_channel(self, values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return values.reshape((-1,) + (1,) * (x.dim() - 2))  # (C,) -> (C, 1, 1)
