@@ -5,7 +5,7 @@ become the mean over the processes; weights are rank 0's at the start and before
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import torch
@@ -33,7 +33,7 @@ class Processes:
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        distributed.all_reduce(flat)
+        _call(distributed.all_reduce, flat)
         flat /= self.world
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view(tensor.shape))
@@ -43,7 +43,7 @@ class Processes:
         if self.world == 1:
             return value
         shared = torch.tensor([value], device=self.device)
-        distributed.all_reduce(shared, op=distributed.ReduceOp.MAX)
+        _call(distributed.all_reduce, shared, op=distributed.ReduceOp.MAX)
         return int(shared)
 
     def broadcast_(self, tensors: Sequence[torch.Tensor]) -> None:
@@ -51,7 +51,7 @@ class Processes:
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        distributed.broadcast(flat, 0)
+        _call(distributed.broadcast, flat, 0)
         for tensor, values in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.detach().copy_(values.view(tensor.shape))
 
@@ -60,22 +60,30 @@ class Processes:
         if self.world == 1:
             return [data]
         sizes = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.world)]
-        distributed.all_gather(sizes, torch.tensor([len(data)], device=self.device))
+        _call(distributed.all_gather, sizes, torch.tensor([len(data)], device=self.device))
         length = max(int(size) for size in sizes)
         own = torch.frombuffer(bytearray(data.ljust(length, b"\0")), dtype=torch.uint8).to(self.device)
         parts = [torch.empty_like(own) for _ in range(self.world)]
-        distributed.all_gather(parts, own)
+        _call(distributed.all_gather, parts, own)
         return [part[: int(size)].cpu().numpy().tobytes() for part, size in zip(parts, sizes, strict=True)]
 
     def wait(self) -> None:
         """Returns when all processes have come here."""
         if self.world > 1:
-            distributed.barrier()
+            _call(distributed.barrier)
 
     def close(self) -> None:
-        """Leaves the group."""
+        """Leaves the group. Call wait() before where all went well: who leaves early pulls the rug from the others."""
         if self.world > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _call(operation: Callable, *arguments, **options) -> None:
+    """A collective operation. Raises PytsnError when another process has ended: that one has said why."""
+    try:
+        operation(*arguments, **options)
+    except RuntimeError as error:
+        raise PytsnError(f"the other processes are gone: {str(error).splitlines()[0]}") from None
 
 
 def world_from_environment() -> tuple[int, int, int]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, read_bytes, sha256_of, write_bytes
 from converter.net import CaffeNet
-from converter.weights import save_caffemodel
 from pytsn import side_state
-from pytsn.solver import CaffeSolver, DivergedError
+from pytsn.solver import CaffeSolver
 from pytsn.solverstate import SolverState, read_solverstate, solverstate_pieces
 
 _SIDE = ".pytsnstate"
@@ -50,13 +49,9 @@ def check_prefix(prefix: str) -> None:
         raise PytsnError(f"snapshot_prefix '{prefix}': folder '{folder}' cannot be written to")
 
 
-def write_caffemodel_of(path: str, net: CaffeNet) -> None:
-    """The net's weights as a caffemodel. Raises DivergedError for weights that are not finite, PytsnError when the file
-    cannot be written."""
-    bad = [blob for blob, tensor in net.state_dict().items() if not bool(tensor.isfinite().all())]
-    if bad:
-        raise DivergedError(f"{path}: not written: weights of '{bad[0]}' (and {len(bad) - 1} more) are not finite")
-    save_caffemodel(path, net)
+def not_finite(net: CaffeNet) -> list[str]:
+    """The names of weights that hold an infinity or a NaN: such a net is no snapshot to go on from."""
+    return [name for name, tensor in net.state_dict().items() if not bool(tensor.isfinite().all())]
 
 
 def write_state(paths: SnapshotPaths, solver: CaffeSolver, side: object) -> None:

@@ -9,7 +9,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.layers.norm import BN
 from converter.net import CaffeNet
-from converter.weights import load_any_weights, load_weights
+from converter.weights import load_any_weights, load_weights, save_caffemodel
 from pytsn.distributed import Processes
 from pytsn.feed import Feed
 from pytsn.learnables import learnables
@@ -17,8 +17,8 @@ from pytsn.overrides import Override
 from pytsn.random_source import random_source
 from pytsn.reader_pool import ReaderPool
 from pytsn.run_state import RunState
-from pytsn.snapshot import find_learned_net, load_solverstate, snapshot_paths, write_caffemodel_of, write_state
-from pytsn.solver import CaffeSolver
+from pytsn.snapshot import find_learned_net, load_solverstate, not_finite, snapshot_paths, write_state
+from pytsn.solver import CaffeSolver, DivergedError
 from pytsn.solverstate import read_solverstate
 from pytsn.train_loop import Console, TrainLoop
 from pytsn.train_nets import NetSpec, share_weights, specs_for_tests, train_spec
@@ -144,12 +144,16 @@ class Training:
         return self.loop.solve()
 
     def snapshot(self) -> None:
-        """Writes a snapshot; only rank 0 writes. Raises PytsnError when it cannot: earlier ones stay as they are."""
+        """Writes a snapshot; only rank 0 writes. Raises PytsnError when it cannot: earlier ones stay as they are; and
+        DivergedError for weights that are not finite."""
+        paths = snapshot_paths(self.param.snapshot_prefix, self.solver.iteration)
+        bad = not_finite(self.train.net)
+        if self.processes.max_of(len(bad)):
+            raise DivergedError(f"{paths.caffemodel}: not written: weights are not finite, {', '.join(bad[:3])} ...")
         tree = self.state.tree()
         if self.processes.is_first:
-            paths = snapshot_paths(self.param.snapshot_prefix, self.solver.iteration)
             self.console.print(f"Snapshotting to {paths.caffemodel}")
-            write_caffemodel_of(paths.caffemodel, self.train.net)
+            save_caffemodel(paths.caffemodel, self.train.net)
             self.console.print(f"Snapshotting solver state to {paths.solverstate}")
             write_state(paths, self.solver, tree)
             self.last_snapshot = paths.solverstate

@@ -11,18 +11,19 @@ import torch
 from converter import caffe_tsn_pb2 as pb
 from converter import proto
 from converter.errors import PytsnError
+from converter.weights import save_caffemodel
 from pytsn import side_state
 from pytsn.learnables import learnables
 from pytsn.snapshot import (
     check_prefix,
     find_learned_net,
     load_solverstate,
+    not_finite,
     read_side,
     snapshot_paths,
-    write_caffemodel_of,
     write_state,
 )
-from pytsn.solver import CaffeSolver, DivergedError
+from pytsn.solver import CaffeSolver
 from pytsn.solverstate import read_solverstate, solverstate_pieces
 from tests.nets import build
 
@@ -47,7 +48,7 @@ def make_solver(seed: int = 0, text: str = NET) -> tuple:
 def write(folder, seed: int = 0, side: object = None):
     net, solver = make_solver(seed)
     paths = snapshot_paths(str(folder / "snap"), 40)
-    write_caffemodel_of(paths.caffemodel, net)
+    save_caffemodel(paths.caffemodel, net)
     write_state(paths, solver, side)
     return paths, solver
 
@@ -101,7 +102,7 @@ def test_the_caffemodel_is_looked_for_as_caffe_does_and_then_beside(tmp_path, mo
     (tmp_path / "runs").mkdir()
     net, solver = make_solver()
     paths = snapshot_paths("runs/snap", 40)
-    write_caffemodel_of(paths.caffemodel, net)
+    save_caffemodel(paths.caffemodel, net)
     write_state(paths, solver, None)
     state = read_solverstate(paths.solverstate)
     assert find_learned_net(state, paths.solverstate) == "runs/snap_iter_40.caffemodel"
@@ -192,13 +193,14 @@ def test_a_full_disk_leaves_the_snapshot_before_it_whole(tmp_path, monkeypatch, 
     assert sorted(os.listdir(tmp_path)) == sorted(os.path.basename(file) for file in before)
 
 
-def test_weights_that_are_not_finite_are_not_written(tmp_path):
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_that_are_not_finite_are_named(value):
     net, _ = make_solver()
+    assert not_finite(net) == []
     with torch.no_grad():
-        net.bn.weight[2] = float("nan")
-    with pytest.raises(DivergedError, match=r"weights of 'bn\.weight'.*not finite"):
-        write_caffemodel_of(str(tmp_path / "x.caffemodel"), net)
-    assert not os.listdir(tmp_path)
+        net.bn.running_var[2] = float(value)
+        net.c_1.weight[3, 1, 0, 1] = -float(value)
+    assert not_finite(net) == ["c_1.weight", "bn.running_var"]
 
 
 def test_a_prefix_without_folder_is_refused_before_training(tmp_path):

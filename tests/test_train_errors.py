@@ -106,7 +106,7 @@ def test_a_frame_that_cannot_be_read_ends_the_run_in_a_line(tiny, capsys, conten
 
 @pytest.mark.parametrize(
     ("rate", "message"),
-    [("1e18", r"the (loss|gradient norm) is (nan|inf)"), ("3e38", r"not written: weights of .* are not finite")],
+    [("1e18", r"the (loss|gradient norm) is (nan|inf)"), ("3e38", "not written: weights are not finite, conv1")],
 )
 def test_numbers_that_are_not_finite_stop_the_run(tiny, capsys, rate, message):
     """Three good updates, then rates that ruin the weights: at once, or so that the next loss is no number. Exit status

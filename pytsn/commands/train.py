@@ -75,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
     with ProgressLog(plan.solver.max_iter, rank == 0) as log, StopSignals() as signals:
         console = Console(log.print, lambda: signals.received, log.done)
         with contextlib.closing(Training(plan.solver, options, join(hardware.device), console)) as training:
-            return _solve(training, console)
+            status = _solve(training, console)
+            training.processes.wait()
+            return status
 
 
 def _options(args: argparse.Namespace, overrides, hardware, world: int):
