@@ -1,15 +1,20 @@
 """Lines of the log on stdout, and a progress bar with ETA on stderr where that is a terminal."""
 
+import os
 import sys
+from datetime import datetime
 
 from tqdm import tqdm
 
 
 class ProgressLog:
-    """A context that prints lines and shows progress towards ``max_iter``; quiet where ``active`` is False."""
+    """A context that prints lines and shows progress towards ``max_iter``; quiet where ``active`` is False.
 
-    def __init__(self, max_iter: int, active: bool = True) -> None:
-        self._active = active
+    ``glog``: each line starts as Caffe's do, with date, time, process and place; some old parsers count on it.
+    """
+
+    def __init__(self, max_iter: int, active: bool = True, glog: bool = False) -> None:
+        self._active, self._glog = active, glog
         self._bar = tqdm(total=max_iter, unit="iteration", disable=None if active else True)
         self._started = False
 
@@ -23,6 +28,7 @@ class ProgressLog:
         """One line, at once, so that a log that is piped can be followed."""
         if not self._active:
             return
+        line = glog_prefix(datetime.now()) + line if self._glog else line
         if self._bar.disable:
             print(line, flush=True)
         else:
@@ -34,3 +40,8 @@ class ProgressLog:
             self._bar.initial = self._bar.n = iteration - 1
             self._started = True
         self._bar.update(iteration - self._bar.n)
+
+
+def glog_prefix(now: datetime) -> str:
+    """What glog puts before an information line of solver.cpp: ``I1122 09:05:00.000000  4242 solver.cpp:1] ``."""
+    return f"I{now:%m%d %H:%M:%S.%f} {os.getpid():5d} solver.cpp:1] "

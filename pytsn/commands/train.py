@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of images and weights",
     )
     add("--compile", action="store_true", help="run the nets through torch.compile")
+    add("--glog", action="store_true", help="start log lines with date, time and place, as Caffe's did")
     add("--tensorboard", metavar="DIR", help="write TensorBoard logs")
 
 
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args, overrides, hardware, world)
     for note in plan.notes if rank == 0 else ():
         print(note, file=sys.stderr)
-    with ProgressLog(plan.solver.max_iter, rank == 0) as log, StopSignals() as signals:
+    with ProgressLog(plan.solver.max_iter, rank == 0, args.glog) as log, StopSignals() as signals:
         console = Console(log.print, lambda: signals.received, log.done)
         with contextlib.closing(Training(plan.solver, options, join(hardware.device), console)) as training:
             status = _solve(training, console)
