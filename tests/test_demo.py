@@ -1,4 +1,4 @@
-"""The demo's parts: what its videos show, its flow images, its closed-form weights, and the whole of it end to end."""
+"""The demo's parts: what its videos show, its flow images, its nets and their training, and all of it end to end."""
 
 import json
 
@@ -8,14 +8,17 @@ import torch
 
 from converter.errors import PytsnError
 from converter.net import load_net
+from converter.proto import read_net, read_solver
+from converter.weights import save_caffemodel
 from pytsn.cli import run_command
 from pytsn.datasets import make_videos, parse_directory, parse_split_file
 from pytsn.demo import extract, videos
 from pytsn.demo.dataset import extract_frames, plan_dataset, write_splits, write_videos
-from pytsn.demo.nets import FEATURE_BLOB, SCORE_BLOB, STREAMS, deploy_prototxt
+from pytsn.demo.nets import FEATURE_BLOB, SCORE_BLOB, STREAMS, deploy_prototxt, train_val_prototxt
 from pytsn.demo.run import clear_folder
 from pytsn.demo.summary import evaluate, fusion_wins
-from pytsn.demo.weights import calibrate, edge_filters, linear_discriminants
+from pytsn.demo.training import stream_files, write_training_files
+from pytsn.demo.weights import edge_filters
 from pytsn.frames import load_cv2, read_flow_stack, read_rgb
 
 
@@ -146,27 +149,56 @@ def test_deploy_net(stream, tmp_path):
     net = load_net(path)
     assert net.outputs == (SCORE_BLOB,)
     assert net.inputs == {"data": (1, stream.channels, 224, 224)}
-    assert net.blob_shapes[FEATURE_BLOB] == (1, sum(stream.widths), 1, 1)
+    assert net.blob_shapes[FEATURE_BLOB] == (1, stream.widths[-1], 1, 1)
     assert net.blob_shapes[SCORE_BLOB] == (1, 7)
 
 
-def test_calibration_standardises_every_level(tmp_path):
-    stream = STREAMS["flow"]
-    path = tmp_path / "net.prototxt"
-    path.write_text(deploy_prototxt(stream, 3))
-    net = load_net(path, generator=torch.Generator().manual_seed(0))
-    crops = torch.randn(3, stream.channels, 224, 224, generator=torch.Generator().manual_seed(1)) * 5 + 2
-    calibrate(net, stream, crops)
-    for level in range(1, len(stream.widths) + 1):
-        response = net(crops, blobs=(f"conv{level}",))[f"conv{level}"].detach().double().numpy()
-        bn = getattr(net, f"conv{level}_bn")
-        moved = (response - response.mean(axis=(0, 2, 3), keepdims=True)).std(axis=(0, 2, 3))
-        np.testing.assert_allclose(bn.running_mean.numpy(), response.mean(axis=(0, 2, 3)), atol=1e-4 * moved.max())
-        np.testing.assert_allclose(bn.running_var.numpy(), moved**2, rtol=1e-4)  # float32 sums over 9408 places
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
+def test_deploy_net_is_the_trained_net_on_larger_pixels(stream, tmp_path):
+    """Frames of half the size, every pixel drawn as 2x2: the deploy net's scores, averaged over a video's snippets, are
+    the scores of the train_val net with the same weights."""
+    deploy, train_val = tmp_path / "deploy.prototxt", tmp_path / "train_val.prototxt"
+    deploy.write_text(deploy_prototxt(stream, 5))
+    train_val.write_text(train_val_prototxt(stream, 5, tmp_path / "a.txt", tmp_path / "b.txt", 2, 0.4))
+    net = load_net(deploy, generator=torch.Generator().manual_seed(0))
+    for name, buffer in net.named_buffers():
+        if name.endswith("running_var"):  # a new BN has none yet
+            buffer.copy_(torch.linspace(0.5, 2, len(buffer)))
+    save_caffemodel(tmp_path / "net.caffemodel", net)
+    whole = load_net(train_val, tmp_path / "net.caffemodel", phase="TEST")
+    snippets = torch.randn(2 * 3, stream.channels, 112, 112, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        large = snippets.repeat_interleave(2, 2).repeat_interleave(2, 3)  # (6, C, 112, 112) -> (6, C, 224, 224)
+        scores = net(large)[SCORE_BLOB].reshape(2, 3, 5).mean(1)
+        data = snippets.reshape(2, 3 * stream.channels, 112, 112)
+        found = whole({"data": data, "label": torch.tensor([4, 1])}, blobs=("pool_fc", "loss"))
+    assert found["pool_fc"].shape == (2, 1, 1, 5)
+    # the same sums of float32 on maps of another size
+    torch.testing.assert_close(found["pool_fc"].reshape(2, 5), scores, rtol=1e-4, atol=1e-5 * float(scores.abs().max()))
+    loss = -scores.double().log_softmax(1)[[0, 1], [4, 1]].mean()
+    torch.testing.assert_close(found["loss"].double().reshape(()), loss, rtol=1e-4, atol=0)
+
+
+def test_training_files_start_where_they_say(tmp_path):
+    """rgb starts from edge filters that stay (learning rate 0), flow from none; solvers name lists and nets that train
+    can read, and a seed that fits."""
+    for modality, given in (("rgb", True), ("flow", False)):
+        files = stream_files(tmp_path, modality, 30)
+        written = write_training_files(files, 16, tested=33, seed=2**70 + 5)
+        assert all(path.is_file() for path in written)
+        assert (files.start in written) == given == (files.start is not None)
+        solver = read_solver(files.solver)
+        assert (solver.net, solver.max_iter, solver.random_seed) == (str(files.train_val), 30, 5)
+        assert list(solver.test_iter) == [3]  # batches of 16 that cover 33 videos
+        assert solver.snapshot_prefix + "_iter_30.caffemodel" == str(files.snapshot)
+        conv1 = next(layer for layer in read_net(files.train_val).layer if layer.name == "conv1")
+        assert conv1.param[0].lr_mult == (0 if given else 1)
+    start = load_net(stream_files(tmp_path, "rgb", 30).deploy, stream_files(tmp_path, "rgb", 30).start)
+    np.testing.assert_array_equal(start.conv1.weight.detach().numpy(), edge_filters(16, 5))
 
 
 def test_edge_filters_ignore_colour_and_see_edges():
-    filters = edge_filters(8)
+    filters = edge_filters(8, 7)
     assert filters.shape == (8, 3, 7, 7)
     np.testing.assert_allclose(filters.sum(axis=(2, 3)), 0, atol=1e-6)
     step = np.zeros((3, 7, 7), np.float32)
@@ -176,42 +208,6 @@ def test_edge_filters_ignore_colour_and_see_edges():
     assert response.argmin() == 4
     np.testing.assert_allclose(response[[2, 6]], 0, atol=1e-4)
     np.testing.assert_allclose(response[:4], -response[4:], atol=1e-4)
-
-
-def slow_log_likelihoods(features, labels, samples, shrinkage):
-    """Gaussian classes of one covariance, written out sample by sample; differences between classes are what counts."""
-    centre, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    standard = (features - centre) / spread
-    classes, dims = labels.max() + 1, features.shape[1]
-    means = [
-        sum(row for row, own in zip(standard, labels, strict=True) if own == k) / (labels == k).sum()
-        for k in range(classes)
-    ]
-    within = np.zeros((dims, dims))
-    for row, own in zip(standard, labels, strict=True):
-        within += np.outer(row - means[own], row - means[own]) / len(standard)
-    within += shrinkage * np.diag(within).mean() * np.eye(dims)
-    inverse = np.linalg.inv(within)
-    out = np.empty((len(samples), classes))
-    for n, sample in enumerate((samples - centre) / spread):
-        for k, mean in enumerate(means):
-            out[n, k] = -0.5 * (sample - mean) @ inverse @ (sample - mean)
-    return out
-
-
-def test_linear_discriminants_are_gaussian_log_likelihoods():
-    rng = np.random.default_rng(2)
-    labels = np.repeat(np.arange(4), (9, 5, 14, 7))  # classes of unequal size
-    features = rng.normal(size=(35, 6)) @ rng.normal(size=(6, 6)) + rng.normal(0, 3, (4, 6))[labels] + 50
-    weight, bias = linear_discriminants(features, labels, 4, shrinkage=0.02)
-    assert weight.shape == (4, 6)
-    assert weight.dtype == bias.dtype == np.float32
-    samples = rng.normal(50, 4, (11, 6))
-    scores = samples @ weight.T.astype(np.float64) + bias
-    slow = slow_log_likelihoods(features, labels, samples, 0.02)
-    # only differences between classes are determined: the common quadratic term falls out. float32 weights times
-    # features of about 50, so 1e-4 of the largest score
-    np.testing.assert_allclose(scores - scores[:, :1], slow - slow[:, :1], atol=1e-4 * abs(slow).max())
 
 
 def test_summary_counts_shape_and_motion_apart():
@@ -243,6 +239,9 @@ def test_folder_of_an_earlier_demo_is_emptied(tmp_path):
     assert sorted(path.name for path in root.iterdir()) == [".pytsn-demo", "models"]
 
 
+_RGB_WEIGHTS = ("models/demo_rgb_start.caffemodel", "train_rgb/demo_rgb_iter_240.caffemodel")
+
+
 @pytest.mark.slow
 def test_quick_demo_end_to_end(tmp_path, capsys):
     """The fused accuracy beats both streams on videos that neither net has seen; each stream does what it can and
@@ -256,12 +255,23 @@ def test_quick_demo_end_to_end(tmp_path, capsys):
     assert streams["rgb"]["shape_accuracy"] > 0.8
     assert streams["rgb"]["motion_accuracy"] < 0.55
     assert streams["flow"]["motion_accuracy"] > 0.9
+    start, end = (load_net(root / "models/demo_rgb_deploy.prototxt", root / path) for path in _RGB_WEIGHTS)
+    assert torch.equal(start.conv1.weight, end.conv1.weight)  # given, and left alone
+    assert not torch.equal(start.conv2.weight, end.conv2.weight)
     assert f"Accuracy {accuracy['rgb'] * 100:.02f}%" in out  # what eval-net printed, and what the report counted
     assert f"Accuracy {accuracy['flow'] * 100:.02f}%" in out
     assert f"Final accuracy {accuracy['fused'] * 100:02f}%" in out
-    for name in ("rgb.caffemodel", "rgb.safetensors", "rgb.onnx", "flow.onnx", "flow_deploy.prototxt"):
+    for name in ("rgb_start.caffemodel", "rgb.safetensors", "rgb.onnx", "flow.onnx", "flow_deploy.prototxt"):
         assert (root / "models" / f"demo_{name}").stat().st_size > 500
-    for name in ("confusion.png", "confusion_rgb.png", "confusion_flow.png", "confusion_fused.png"):
+    for name in (
+        "train_rgb/loss.png",
+        "train_rgb/accuracy.png",
+        "train_flow/loss.png",
+        "confusion.png",
+        "confusion_rgb.png",
+        "confusion_flow.png",
+        "confusion_fused.png",
+    ):
         assert min(load_cv2().imread(str(root / name)).shape[:2]) > 500
     for name in ("rgb", "flow", "fused"):
         assert np.array(streams[name]["confusion"]).sum() == 32

@@ -1,31 +1,36 @@
-"""``pytsn demo``: the whole way from video files to fused accuracy on data the demo makes itself."""
+"""``pytsn demo``: the whole way from video files over training to fused accuracy, on data the demo makes itself."""
 
 import argparse
 import os
 from pathlib import Path
 
 HELP = """\
-make small videos and nets, then convert, verify, evaluate and fuse them
+make small videos, train two small nets on them, then convert, verify, evaluate and fuse
 
 Shapes x motions: the rgb stream sees the shape but not the motion, the flow stream the motion and hardly the shape, so
-that only both together tell the classes. The steps are videos, frames and flow images, prototxts and caffemodels
-(weights in closed form, no training), convert, verify-parity, eval-net for rgb and flow, eval-scores; every command is
-shown as you would type it. Nothing is downloaded.
+that only both together tell the classes. The steps are videos, frames and flow images, build-file-list, train for rgb
+and flow (three snippets a video, as TSN's; rgb starts from edge filters, as real nets do from ImageNet), convert,
+verify-parity, eval-net for rgb and flow, eval-scores; every command is shown as you would type it. Nothing is
+downloaded. The same seed gives the same videos and the same training.
 
   pytsn demo                     results in ./demo, a few minutes on two cores
-  pytsn demo --quick -o out      fewer videos and snippets, results in ./out
+  pytsn demo --quick -o out      fewer videos, updates and snippets, results in ./out
 
-The folder then holds results.txt, results.json, confusion.png, the models and all the data. A folder that the demo made
+The folder then holds results.txt, results.json, confusion.png, the curves of training (train_rgb/loss.png ...), the
+models and all the data. A folder that the demo made
 before is emptied first; any other that has content is left alone.
 """
+
+
+_QUICK = {"train": 8, "test": 2, "rgb_iterations": 240, "flow_iterations": 60, "test_snippets": 5}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of demo."""
     parser.add_argument("-o", "--output", default="demo", metavar="FOLDER", help="where to (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="fewer videos and snippets: well under a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer videos, updates and snippets: about a minute")
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of videos and filters (default: %(default)s)"
+        "--seed", type=_seed, default=0, metavar="N", help="of videos, filters and training (default: %(default)s)"
     )
 
 
@@ -42,5 +47,5 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from pytsn.demo.run import DemoOptions, run_demo
 
-    small = {"train": 5, "test": 2, "fit_snippets": 2, "test_snippets": 5} if args.quick else {}
+    small = _QUICK if args.quick else {}
     return run_demo(DemoOptions(Path(args.output), seed=args.seed, **small))

@@ -1,70 +1,148 @@
-"""The demo's two small nets, written as the prototxt text that Caffe would be given (deploy form)."""
+"""The demo's two small nets as the prototxt text that Caffe would be given: deploy and train_val form.
 
+A level is convolution, BN (the fork's), ReLU; a 3x3/2 maximum stands between levels. The mean over all places of the
+last level, through a BN of its own, is `global_pool`, and the classifier reads that. Without this last BN the few
+hundred updates that the demo has time for do not suffice: means over places hardly differ from one another. Training
+is TSN's: three snippets a video, folded into the batch, scores averaged before the loss.
+
+Both nets look at frames of half the size. Training has them shrunk as they are read; the deploy net, which eval-net
+hands 224x224 crops of 340x256 frames, takes the mean of 2x2 pixels first, and that is what shrinking by two does.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from pytsn.crops import CROP_SIZE
+from pytsn.crops import CROP_SIZE, FLOW_MEAN, FRAME_SIZE, RGB_MEAN_BGR
+from pytsn.models.prototxt_text import Word, field, fields, heading, layer
+from pytsn.sampling import STACK_DEPTH
 
 SCORE_BLOB = "fc-action"
 FEATURE_BLOB = "global_pool"
+SEGMENTS = 3
+_SHRINK = 2
+_SIDE = CROP_SIZE // _SHRINK
+_GIVEN, _LEARNED = ({"param": {"lr_mult": rate}} for rate in (0, 1))
+_NO_DECAY = {"param": [{"lr_mult": 1, "decay_mult": 0}] * 2}
+_BN = {"bn_param": {"slope_filler": {"type": "constant", "value": 1}}}
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One of the two streams: modality, input channels (BGR, or x and y of five flow pairs), channels of each level."""
+    """One of the two streams: modality, input channels (BGR, or x and y of five flow pairs), name pattern of its
+    images, mean of its planes, channels of each level; ``conv1_given``: the first filters are given and stay."""
 
     modality: str
     channels: int
+    name_pattern: str
+    mean: Sequence[int]
     widths: tuple[int, ...]
+    conv1_given: bool
 
 
-#: The flow net has one level less, and fewer channels: motion is all it has to tell.
-STREAMS = {"rgb": Stream("rgb", 3, (16, 64, 128)), "flow": Stream("flow", 10, (16, 32))}
+#: The flow net has fewer levels, and fewer channels: motion is all it has to tell.
+STREAMS = {
+    "rgb": Stream("rgb", 3, "img_%05d.jpg", RGB_MEAN_BGR, (16, 32, 64), conv1_given=True),
+    "flow": Stream("flow", 10, "flow_%c_%05d.jpg", (FLOW_MEAN,), (16, 32), conv1_given=False),
+}
 
 
 def deploy_prototxt(stream: Stream, num_classes: int) -> str:
-    """The net as prototxt text: input (1, channels, 224, 224), scores (1, num_classes) in `fc-action`.
-
-    A level is convolution, BN (the fork's), ReLU; a 3x3/2 maximum stands between levels. The mean over all
-    places of every level, concatenated, is `global_pool` (N, sum of widths, 1, 1), and the classifier reads that.
-    """
-    blocks = [_head(stream)]
-    bottom = "data"
-    for level, width in enumerate(stream.widths, start=1):
-        blocks.append(_level(level, width, bottom))
-        if level < len(stream.widths):
-            blocks.append(_layer(f"pool{level}", "Pooling", [f"conv{level}_bn"], _MAX_POOL))
-        bottom = f"pool{level}"
-    pooled = [f"conv{level}_mean" for level in range(1, len(stream.widths) + 1)]
-    blocks.append(_layer(FEATURE_BLOB, "Concat", pooled, "concat_param { axis: 1 }"))
-    classifier = f'inner_product_param {{ num_output: {num_classes} weight_filler {{ type: "xavier" }} }}'
-    blocks.append(_layer(SCORE_BLOB, "InnerProduct", [FEATURE_BLOB], classifier))
-    return "\n".join(blocks)
+    """The net that scores snippets: input (1, channels, 224, 224), scores (1, num_classes) in `fc-action`."""
+    head = fields(name=f"pytsn_demo_{stream.modality}", input="data", input_dim=[1, stream.channels, *[CROP_SIZE] * 2])
+    half = {"pooling_param": {"pool": Word("AVE"), "kernel_size": _SHRINK, "stride": _SHRINK}}
+    shrink = layer("half", "Pooling", ["data"], ["half"], half)
+    return f"{head}\n{shrink}{_trunk(stream, 'half')}{_classifier(num_classes, SCORE_BLOB)}"
 
 
-_MAX_POOL = "pooling_param { pool: MAX kernel_size: 3 stride: 2 }"
-_MEAN_POOL = "pooling_param { pool: AVE global_pooling: true }"
-
-
-def _head(stream: Stream) -> str:
-    dims = "\n".join(f"input_dim: {size}" for size in (1, stream.channels, CROP_SIZE, CROP_SIZE))
-    return f'name: "pytsn_demo_{stream.modality}"\ninput: "data"\n{dims}'
-
-
-def _level(level: int, width: int, bottom: str) -> str:
-    name = f"conv{level}"
-    window = "pad: 3 kernel_size: 7 stride: 4" if level == 1 else "pad: 1 kernel_size: 3"
-    filler = 'bias_term: false weight_filler { type: "msra" }'
-    return "\n".join(
+def train_val_prototxt(stream: Stream, num_classes: int, train: Path, test: Path, batch: int, dropout: float) -> str:
+    """The net of training and of its test passes. train, test: list files; batch: videos in one."""
+    fold = {"reshape_param": {"shape": {"dim": (-1, stream.channels, _SIDE, _SIDE)}}}
+    return "".join(
         [
-            _layer(name, "Convolution", [bottom], f"convolution_param {{ num_output: {width} {window} {filler} }}"),
-            _layer(f"{name}_bn", "BN", [name], 'bn_param { frozen: true slope_filler { type: "constant" value: 1 } }'),
-            _layer(f"{name}_relu", "ReLU", [f"{name}_bn"], top=f"{name}_bn"),
-            _layer(f"{name}_mean", "Pooling", [f"{name}_bn"], _MEAN_POOL),
+            field("name", f"pytsn_demo_{stream.modality}") + "\n",
+            heading(f"data: (videos, {SEGMENTS} * {stream.channels}, {_SIDE}, {_SIDE}), folded into snippets"),
+            _video_data(stream, "TRAIN", train, batch),
+            _video_data(stream, "TEST", test, batch),
+            layer("reshape_data", "Reshape", ["data"], ["reshape_data"], fold),
+            _trunk(stream, "reshape_data"),
+            layer("dropout", "Dropout", [FEATURE_BLOB], [FEATURE_BLOB], {"dropout_param": {"dropout_ratio": dropout}}),
+            _classifier(num_classes, "fc"),
+            _consensus_and_loss(num_classes),
         ]
     )
 
 
-def _layer(name: str, kind: str, bottoms: list[str], param: str = "", top: str | None = None) -> str:
-    lines = [f'name: "{name}"', f'type: "{kind}"', *(f'bottom: "{bottom}"' for bottom in bottoms)]
-    lines += [f'top: "{top or name}"', *([param] if param else [])]
-    return "layer {\n" + "".join(f"  {line}\n" for line in lines) + "}"
+def _consensus_and_loss(num_classes: int) -> str:
+    unfold = {"reshape_param": {"shape": {"dim": (-1, 1, SEGMENTS, num_classes)}}}
+    mean = {"pooling_param": {"pool": Word("AVE"), "kernel_h": SEGMENTS, "kernel_w": 1}}
+    axis = {"axis": 3}  # the blob is (videos, 1, 1, classes)
+    return (
+        heading("segmental consensus: mean of the snippets' scores; loss and accuracy")
+        + layer("reshape_fc", "Reshape", ["fc"], ["reshape_fc"], unfold)
+        + layer("segment_consensus", "Pooling", ["reshape_fc"], ["pool_fc"], mean)
+        + layer("loss", "SoftmaxWithLoss", ["pool_fc", "label"], ["loss"], {"softmax_param": axis})
+        + layer("accuracy", "Accuracy", ["pool_fc", "label"], ["accuracy"], {"accuracy_param": axis}, _only("TEST"))
+    )
+
+
+def _only(phase: str) -> dict[str, object]:
+    return {"include": {"phase": Word(phase)}}
+
+
+def _video_data(stream: Stream, phase: str, source: Path, batch: int) -> str:
+    train = phase == "TRAIN"
+    video = {
+        "source": str(source),
+        "batch_size": batch,
+        "shuffle": train,
+        "new_width": FRAME_SIZE[0] // _SHRINK,
+        "new_height": FRAME_SIZE[1] // _SHRINK,
+        "new_length": STACK_DEPTH[stream.modality],
+        "num_segments": SEGMENTS,
+        "modality": Word(stream.modality.upper()),
+        "name_pattern": stream.name_pattern,
+    }
+    transform = {
+        "crop_size": _SIDE,
+        "mirror": train,
+        "mean_value": tuple(stream.mean) * (1 if len(stream.mean) == 1 else SEGMENTS),
+        "is_flow": stream.modality == "flow",
+    }
+    if train:
+        transform |= {"fix_crop": True, "more_fix_crop": True, "multi_scale": True, "scale_ratios": (1, 0.875, 0.75)}
+    messages = {"video_data_param": video}, {"transform_param": transform}, _only(phase)
+    return layer("data", "VideoData", [], ["data", "label"], *messages)
+
+
+def _trunk(stream: Stream, bottom: str) -> str:
+    """All layers from blob ``bottom`` (N, channels, 112, 112) to `global_pool` (N, last width, 1, 1)."""
+    text = heading("levels")
+    for level, width in enumerate(stream.widths, start=1):
+        text += _level(level, width, bottom, level == 1 and stream.conv1_given)
+        bottom = f"conv{level}_bn"
+        if level < len(stream.widths):
+            pool = {"pool": Word("MAX"), "kernel_size": 3, "stride": 2}
+            text += layer(f"pool{level}", "Pooling", [bottom], [f"pool{level}"], {"pooling_param": pool})
+            bottom = f"pool{level}"
+    mean = {"pool": Word("AVE"), "global_pooling": True}
+    text += layer(FEATURE_BLOB, "Pooling", [bottom], [FEATURE_BLOB], {"pooling_param": mean})
+    return text + layer(f"{FEATURE_BLOB}_bn", "BN", [FEATURE_BLOB], [FEATURE_BLOB], _NO_DECAY, _BN)
+
+
+def _level(level: int, width: int, bottom: str, given: bool) -> str:
+    name = f"conv{level}"
+    window = {"pad": 2, "kernel_size": 5, "stride": 2} if level == 1 else {"pad": 1, "kernel_size": 3}
+    conv = {"num_output": width, **window, "bias_term": False, "weight_filler": {"type": "msra"}}
+    return (
+        layer(name, "Convolution", [bottom], [name], _GIVEN if given else _LEARNED, {"convolution_param": conv})
+        + layer(f"{name}_bn", "BN", [name], [f"{name}_bn"], _NO_DECAY, _BN)
+        + layer(f"{name}_relu", "ReLU", [f"{name}_bn"], [f"{name}_bn"])
+    )
+
+
+def _classifier(num_classes: int, top: str) -> str:
+    param = {"num_output": num_classes, "weight_filler": {"type": "xavier"}}
+    return heading("classifier") + layer(
+        SCORE_BLOB, "InnerProduct", [FEATURE_BLOB], [top], {"inner_product_param": param}
+    )
