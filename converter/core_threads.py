@@ -11,7 +11,8 @@ class CoreThreads:
     """Threads that each run torch's CPU operators on one core.
 
     ``count``: how many; None takes torch.get_num_threads(). With one, everything runs in the calling thread. On two
-    cores ten crops of BN-Inception take 0.9 of the time that torch's own threads need, less so on a busy machine.
+    cores BN-Inception's crops take 0.9 of the time that torch's own threads need when nothing else runs, and a quarter
+    on a busy machine, where those wait for each other at every operator.
     """
 
     def __init__(self, count: int | None = None) -> None:
