@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from converter import caffe_tsn_pb2 as pb
 from converter.layers.base import CaffeLayer, Context, Shape, check_axes, require
+from converter.layers.layout import has_channels_last, to_channels_last, to_planes
 
 
 def gradient_through_statistics(
@@ -91,8 +92,7 @@ class BN(CaffeLayer):
         else:
             # Momentum 1 makes PyTorch leave the batch's own statistics, with the unbiased variance, in these two.
             mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
-            x = _planes(x)
-            y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
+            y = _by_batch(x, mean, variance, self.weight, self.bias, self.eps)
             if not self._averages_unbiased(x):
                 variance = variance * ((count - 1) / count)
         with torch.no_grad():
@@ -146,7 +146,7 @@ class BatchNorm(CaffeLayer):
             count > 1, f"batch statistics need more than one value a channel, found a bottom of shape {tuple(x.shape)}"
         )
         mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
-        y = F.batch_norm(_planes(x), mean, variance, None, None, True, 1.0, self.eps)  # leaves the unbiased variance
+        y = _by_batch(x, mean, variance, None, None, self.eps)  # leaves the unbiased variance
         with torch.no_grad():
             self.scale_factor.mul_(self.fraction).add_(1)
             self.running_mean.mul_(self.fraction).add_(mean)
@@ -154,10 +154,16 @@ class BatchNorm(CaffeLayer):
         return y
 
 
-def _planes(x: torch.Tensor) -> torch.Tensor:
-    """x with each channel's values together, on a CPU: over channels-last data PyTorch sums the batch's statistics in
-    plain float32, 2e-5 off for the first layer of a real net, where over planes it is 1e-7 (and faster)."""
-    return x.contiguous() if x.device.type == "cpu" else x
+def _by_batch(x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, weight, bias, eps: float) -> torch.Tensor:
+    """x normalised by the batch's statistics, which are left in mean and variance (the unbiased one).
+
+    On a CPU each channel's values are put together first: over channels-last data PyTorch sums the batch's statistics
+    in plain float32, 2e-5 off for the first layer of a real net, where over planes it is 1e-7.
+    """
+    if has_channels_last(x):
+        return to_channels_last(F.batch_norm(to_planes(x), mean, variance, weight, bias, True, 1.0, eps))
+    x = x.contiguous() if x.device.type == "cpu" else x
+    return F.batch_norm(x, mean, variance, weight, bias, True, 1.0, eps)
 
 
 def _all_but_channels(x: torch.Tensor) -> list[int]:
