@@ -170,7 +170,7 @@ def test_a_signal_stops_after_a_snapshot(tiny, number, status):
 @pytest.mark.slow
 def test_bn_inception_trains_as_in_caffe(golden, rgb_caffemodel, tmp_path, monkeypatch, capsys):
     """Four iterations of the real UCF101 net. Caffe with another BLAS kernel prints the same first loss, then
-    max-pooling and ReLU flip on rounding and the runs part: later losses are up to 1.3 % from its own, and twice that is
+    max-pooling and ReLU flip on rounding and the runs part: later losses are up to 1.3 % from its own; twice that is
     the bound. (Ours, over threads, memory formats and convolution libraries: 0.2 to 1.7 %. What a single pass of an
     iteration prints is further off and is not looked at.)"""
     torch.set_num_threads(2)
