@@ -21,7 +21,7 @@ from pytsn.snapshot import find_learned_net, load_solverstate, not_finite, snaps
 from pytsn.solver import CaffeSolver, DivergedError
 from pytsn.solverstate import read_solverstate
 from pytsn.train_loop import Console, TrainLoop
-from pytsn.train_nets import NetSpec, share_weights, specs_for_tests, train_spec
+from pytsn.train_nets import NetSpec, check_processes, share_weights, specs_for_tests, train_spec
 from pytsn.train_pass import Hardware, NetRunner
 from pytsn.train_records import Records
 
@@ -95,6 +95,7 @@ class Training:
 
     def _build_net(self, spec: NetSpec) -> tuple[CaffeNet, Feed]:
         rank, world = self.processes.rank, self.processes.world
+        check_processes(spec, world)
         ahead = self.random.batches_ahead
         feed = Feed(spec.phase, rng=self.random.data, rank=rank, world=world, pool=self._pool, ahead=ahead)
         try:

@@ -78,6 +78,14 @@ def _spec(net: str | pb.NetParameter, field: str, phase: str, state: pb.NetState
     return NetSpec(source, param, phase)
 
 
+def check_processes(spec: NetSpec, world: int) -> None:
+    """Raises PytsnError for layers that would move blobs between processes, where there are several."""
+    for layer in spec.param.layer if world > 1 else ():
+        if layer.type in ("Gather", "Scatter"):
+            label = f"{spec.source}: layer '{layer.name}' ({layer.type})"
+            raise PytsnError(f"{label} moves blobs between processes, which is not supported: use one process")
+
+
 def share_weights(target: CaffeNet, owner: CaffeNet) -> None:
     """Lets ``target`` use the blobs of ``owner``'s layers of the same names. Raises PytsnError where shapes differ."""
     owners = {step.param.name: module for step, module in owner.layers() if module.blob_names}

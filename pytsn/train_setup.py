@@ -17,6 +17,7 @@ from pytsn.train_pass import PRECISIONS, Hardware
 
 RELEASED_BATCH = 128  # the released schedules count on updates of so many videos: 32 a process, 4 processes
 _READERS_OF_A_GPU = 8
+_IGNORED = ("debug_info", "snapshot_diff")  # gradients in logs and caffemodels: nobody reads them back
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def plan_solver(
     _check(solver, str(path))
     batch = _batch_size(solver, overrides)
     notes = [_set_iter_size(solver, batch * world, effective_batch, clip_on)] if effective_batch is not None else []
-    return Plan(solver, tuple(filter(None, [*notes, *_batch_notes(solver, batch, world)])))
+    ignored = [name for name in _IGNORED if getattr(solver, name)]
+    notes += [f"note: the solver's {name} is ignored" for name in ignored]
+    return Plan(solver, (*notes, *_batch_notes(solver, batch, world)))
 
 
 def _check(solver: pb.SolverParameter, path: str) -> None:

@@ -14,6 +14,7 @@ from pytsn.cli import main
 from pytsn.train import Training, TrainOptions
 from pytsn.train_log import SmoothedLoss, number
 from pytsn.train_loop import Console
+from pytsn.train_nets import check_processes, train_spec
 from pytsn.train_setup import plan_hardware, plan_solver
 from tests.test_train import arguments
 from tests.tiny_videos import make_tiny_run
@@ -198,6 +199,17 @@ def test_the_smoothed_loss_is_the_mean_of_the_window():
 )
 def test_numbers_are_printed_as_cpp_streams_do(value, text):
     assert number(float(np.float32(value))) == text
+
+
+def test_what_is_not_supported_is_said(tiny):
+    """Gradients in snapshots and logs are left out; layers that talk between processes need one process."""
+    solver = plan_solver("rgb_step/solver.prototxt", (parse_override("snapshot_diff=true"),))
+    assert solver.notes[0] == "note: the solver's snapshot_diff is ignored"
+    spec = train_spec(solver.solver)
+    spec.param.layer.add(name="all", type="Gather")
+    check_processes(spec, 1)
+    with pytest.raises(PytsnError, match=r"train_val\.prototxt: layer 'all' \(Gather\).*use one process"):
+        check_processes(spec, 2)
 
 
 def test_devices(tiny):
