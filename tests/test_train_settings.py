@@ -11,6 +11,7 @@ from converter.errors import PytsnError
 from converter.net import load_net
 from converter.proto import read_solver
 from pytsn.cli import main
+from pytsn.overrides import parse_override
 from pytsn.train import Training, TrainOptions
 from pytsn.train_log import SmoothedLoss, number
 from pytsn.train_loop import Console
