@@ -78,6 +78,7 @@ def _read_pth(path) -> tuple[dict, dict]:
         pickle.UnpicklingError,
         zipfile.BadZipFile,
         EOFError,
+        OSError,  # a file cut short: torch seeks behind its end
         ValueError,
         KeyError,
         TypeError,

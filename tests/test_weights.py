@@ -211,9 +211,16 @@ def test_damaged_and_hostile_weight_files_are_one_line(tmp_path, monkeypatch):
     torch.save({"weight": 3}, "number.pth")
     torch.save([1], "list.pth")
     whole = (tmp_path / "number.pth").read_bytes()
-    for name, content in (("empty.pth", b""), ("cut.pth", whole[:100]), ("x.safetensors", b"nonsense" * 9)):
+    torch.save({"weight": torch.zeros(40000)}, "large.pth")
+    large = (tmp_path / "large.pth").read_bytes()
+    for name, content in (
+        ("empty.pth", b""),
+        ("cut.pth", whole[:100]),
+        ("half.pth", large[:5000]),
+        ("x.safetensors", b"nonsense" * 9),
+    ):
         (tmp_path / name).write_bytes(content)
-    for name in ("bomb.pth", "number.pth", "list.pth", "empty.pth", "cut.pth", "x.safetensors", "none.pth"):
+    for name in ("bomb.pth", "number.pth", "list.pth", "empty.pth", "cut.pth", "half.pth", "x.safetensors", "none.pth"):
         with pytest.raises(PytsnError) as caught:
             read_state(name)
         assert str(caught.value).startswith(f"{name}: ")
