@@ -48,7 +48,7 @@ def clip(shape: str, motion: str, seed: int = 0, frames: int = 9) -> videos.Clip
     ],
 )
 def test_flow_mapping(flow, grey):
-    assert extract.quantise_flow(np.array([flow], np.float32)) == grey
+    assert quantise_flow(np.array([flow], np.float32)) == grey
 
 
 def test_flow_mapping_rounds_half_to_even():
@@ -56,7 +56,7 @@ def test_flow_mapping_rounds_half_to_even():
     values = 255 * (exact + 20) / 40
     ties = values == np.arange(255) + 0.5  # those that stay ties in binary
     assert ties.sum() > 100  # the test has something to look at
-    assert (extract.quantise_flow(exact)[ties] % 2 == 0).all()
+    assert (quantise_flow(exact)[ties] % 2 == 0).all()
 
 
 def test_clips_are_determined_by_seed_and_differ_otherwise():

@@ -10,19 +10,10 @@ import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.demo.videos import HEIGHT, WIDTH
+from pytsn.flow.quantise import quantise_flow
 from pytsn.frames import frame_path, load_cv2
 
-FLOW_BOUND = 20.0  # pixels a frame; dense_flow's default bound
 _JPEG_QUALITY = 90
-
-
-def quantise_flow(flow: np.ndarray) -> np.ndarray:
-    """Flow in pixels, any shape, float -> uint8: clipped to [-20, 20], then round(255 * (v + 20) / 40), half to even.
-
-    dense_flow's mapping (common.cpp, convertFlowToImage; its cvRound is half to even): 0 pixels become 128, not 127.
-    """
-    clipped = np.clip(flow.astype(np.float64), -FLOW_BOUND, FLOW_BOUND)
-    return np.rint(255.0 * (clipped + FLOW_BOUND) / (2 * FLOW_BOUND)).astype(np.uint8)
 
 
 def read_video(path: str | Path) -> np.ndarray:
