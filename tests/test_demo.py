@@ -22,6 +22,7 @@ from pytsn.demo.run import clear_folder
 from pytsn.demo.summary import evaluate, fusion_wins
 from pytsn.demo.training import stream_files, write_training_files
 from pytsn.demo.weights import edge_filters
+from pytsn.flow.quantise import quantise_flow
 from pytsn.frames import load_cv2, read_flow_stack, read_rgb
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "demo.py"
