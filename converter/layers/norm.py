@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from converter import caffe_tsn_pb2 as pb
 from converter.layers.base import CaffeLayer, Context, Shape, check_axes, require
-from converter.layers.layout import has_channels_last, to_channels_last, to_planes
+from converter.layers.channels_last_bn import has_channels_last, normalise_pixels
 
 
 def gradient_through_statistics(
@@ -157,11 +157,14 @@ class BatchNorm(CaffeLayer):
 def _by_batch(x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, weight, bias, eps: float) -> torch.Tensor:
     """x normalised by the batch's statistics, which are left in mean and variance (the unbiased one).
 
-    On a CPU each channel's values are put together first: over channels-last data PyTorch sums the batch's statistics
-    in plain float32, 2e-5 off for the first layer of a real net, where over planes it is 1e-7.
+    On a CPU PyTorch's own statistics are exact over planes only (converter/layers/channels_last_bn.py).
     """
     if has_channels_last(x):
-        return to_channels_last(F.batch_norm(to_planes(x), mean, variance, weight, bias, True, 1.0, eps))
+        y, batch_mean, biased = normalise_pixels(x, weight, bias, eps)
+        count = x.numel() // x.shape[1]
+        mean.copy_(batch_mean)
+        variance.copy_(biased * (count / (count - 1)))
+        return y
     x = x.contiguous() if x.device.type == "cpu" else x
     return F.batch_norm(x, mean, variance, weight, bias, True, 1.0, eps)
 
