@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text
+from pytsn.frame_store import archive_name, count_frames, is_frame_folder
 from pytsn.splits import NUM_SPLITS, Entry, Split, parse_split_file
 
 __all__ = [
@@ -62,23 +63,25 @@ def parse_directory(
     names: Iterable[str] | None = None,
     report: Report | None = None,
 ) -> dict[str, FrameFolder]:
-    """The frame folders below ``frame_path`` by video name, with the number of files that start with each prefix.
+    """The frame folders below ``frame_path`` by video name, with the number of frames whose names start with each prefix.
 
     ``names`` limits the search to those videos, which saves listing the others' files. Folders may also lie one level
-    deeper, in one folder per class (a folder that holds nothing but folders). ``report`` is called with the lines
-    that the original prints. Order: by name.
+    deeper, in one folder per class (a folder that holds nothing but folders). Zip archives count as the files in them
+    (pytsn/frame_store.py); a VIDEO.zip goes under the folder's path that it stands for, without ``.zip``. ``report`` is
+    called with the lines that the original prints. Order: by name.
 
-    Raises PytsnError when the folder cannot be read, when x and y flow images of a video differ in number, and when two
+    Raises PytsnError when a folder or archive cannot be read, when x and y flow images of a video differ in number, and when two
     folders carry one video's name.
     """
     report = report or (lambda line: None)
     wanted = None if names is None else set(names)
     report(f"parse frames under folder {frame_path}")
     folders: dict[str, FrameFolder] = {}
-    for index, (name, path) in enumerate(_video_folders(frame_path, wanted)):
+    prefixes = (rgb_prefix, flow_x_prefix, flow_y_prefix)
+    for index, (name, path) in enumerate(_video_folders(frame_path, wanted, {archive_name(item) for item in prefixes})):
         if name in folders:
             raise PytsnError(f"video '{name}' has two frame folders: {folders[name].path} and {path}; remove one")
-        rgb, flow_x, flow_y = _count_files(path, (rgb_prefix, flow_x_prefix, flow_y_prefix))
+        rgb, flow_x, flow_y = count_frames(path, prefixes)
         if flow_x != flow_y:
             raise PytsnError(f"video '{name}': {flow_x} x and {flow_y} y flow images in {path}; extract its flow again")
         folders[name] = FrameFolder(path, rgb, flow_x)
@@ -120,7 +123,7 @@ def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry
     known = {video.name for video in videos}
     absent = [name for name, _ in entries if name not in known]
     return absent + [
-        video.name for video in videos if video.frame_count(modality) < 1 or not os.path.isdir(video.folder)
+        video.name for video in videos if video.frame_count(modality) < 1 or not is_frame_folder(video.folder)
     ]
 
 
@@ -130,47 +133,50 @@ def missing_message(missing: Sequence[str], total: int, where: str) -> str:
     return f"{len(missing)} of {total} videos have no frames in {where}: {shown}"
 
 
-def _video_folders(root: str, wanted: set[str] | None) -> list[tuple[str, str]]:
+def _video_folders(root: str, wanted: set[str] | None, kinds: set[str]) -> list[tuple[str, str]]:
+    """Names and paths; ``kinds``: names of archives that lie inside a video's folder."""
     found = []
-    for name in _subfolders(root):
+    for name in _members(root, kinds):
         path = os.path.join(root, name)
         if wanted is not None and name in wanted:
             found.append((name, path))
-        elif _holds_only_folders(path):  # a class folder
-            members = [(inner, os.path.join(path, inner)) for inner in _subfolders(path)]
+        elif _holds_only_videos(path, kinds):  # a class folder
+            members = [(inner, os.path.join(path, inner)) for inner in _members(path, kinds)]
             found += [member for member in members if wanted is None or member[0] in wanted]
         elif wanted is None:
             found.append((name, path))
     return sorted(found)
 
 
-def _subfolders(path: str) -> list[str]:
-    """Names of the folders in ``path``, hidden ones and files left out, sorted."""
+def _members(path: str, kinds: set[str]) -> list[str]:
+    """Names of the folders in ``path``, and of the archives without ``.zip``, sorted; hidden ones are left out."""
     try:
         with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            names = {entry.name for entry in shown if entry.is_dir()}
+            names.update(entry.name.removesuffix(".zip") for entry in shown if _is_video_archive(entry, kinds))
     except OSError as error:
         raise explain_os_error(error, path) from None
+    return sorted(names)
 
 
-def _holds_only_folders(path: str) -> bool:
+def _is_video_archive(entry: os.DirEntry, kinds: set[str]) -> bool:
+    return entry.name.endswith(".zip") and entry.name not in kinds and entry.is_file()
+
+
+def _holds_only_videos(path: str, kinds: set[str]) -> bool:
+    """Whether everything in the folder is a folder or a video's archive, and something is."""
+    if not os.path.isdir(path):
+        return False
     with os.scandir(path) as entries:  # stops at the first file: one look suffices for a folder of frames
         empty = True
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if not entry.is_dir():
+            if not entry.is_dir() and not _is_video_archive(entry, kinds):
                 return False
             empty = False
     return not empty
-
-
-def _count_files(path: str, prefixes: Sequence[str]) -> list[int]:
-    try:
-        names = os.listdir(path)
-    except OSError as error:
-        raise explain_os_error(error, path) from None
-    return [sum(name.startswith(prefix) for name in names) for prefix in prefixes]
 
 
 def _parse_list_line(line: str, where: str) -> tuple[str, int, int]:

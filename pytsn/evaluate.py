@@ -1,20 +1,17 @@
 """Scoring all videos of a list: one process with its own reader threads, or several processes."""
 
-import multiprocessing
+import contextlib
 import os
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from converter.errors import PytsnError
 from pytsn.action_net import ActionNet, NetOptions, pick_device
 from pytsn.datasets import Video
 from pytsn.snippets import SnippetOptions, read_videos, video_ticks
+from pytsn.worker_pool import ordered_results
 
 #: videos a worker process takes at a time: few, so that the last one does not keep the others waiting
 _CHUNK = 2
@@ -61,49 +58,26 @@ def score_videos_in_processes(
 ) -> Iterator[tuple[Video, np.ndarray]]:
     """The same by ``options.num_worker`` processes; the scores do not depend on their number.
 
-    Processes are started fresh (spawn: CUDA does not survive a fork). A worker's PytsnError is raised here, and one for
-    a worker that was killed.
+    A worker's PytsnError is raised here, and WorkerKilled (pytsn.worker_pool).
     """
-    context = multiprocessing.get_context("spawn")
-    turns = context.Queue()
-    for worker in range(options.num_worker):
-        turns.put(worker)
     chunks = [videos[start : start + _CHUNK] for start in range(0, len(videos), _CHUNK)]
-    pool = ProcessPoolExecutor(options.num_worker, context, _start_worker, (net_files, options, turns))
-    try:
-        for chunk, result in zip(chunks, pool.map(_score_chunk, chunks), strict=True):
-            if isinstance(result, str):
-                raise PytsnError(result)
-            yield from zip(chunk, result, strict=True)
-    except BrokenProcessPool:
-        raise PytsnError("a worker process was killed (out of memory?): try a smaller --num_worker") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    arguments = [(net_files, options, worker) for worker in range(options.num_worker)]
+    results = ordered_results(_Scorer, arguments, chunks)
+    with contextlib.closing(results):
+        for chunk, scores in zip(chunks, results, strict=True):
+            yield from zip(chunk, scores, strict=True)
 
 
-_worker: tuple[ActionNet, EvalOptions, int] | str | None = None
+class _Scorer:
+    """What a worker process does: videos -> their scores."""
 
+    def __init__(self, net_files: tuple[str, str], options: EvalOptions, worker: int) -> None:
+        self.options, self.threads = options, max(1, cpu_count() // options.num_worker)
+        torch.set_num_threads(self.threads)
+        self.net = ActionNet(*net_files, replace(options.net, device=worker_device(worker, options)))
 
-def _start_worker(net_files: tuple[str, str], options: EvalOptions, turns) -> None:
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops the workers
-    threads = max(1, cpu_count() // options.num_worker)
-    torch.set_num_threads(threads)
-    try:
-        device = worker_device(turns.get(), options)
-        _worker = ActionNet(*net_files, replace(options.net, device=device)), options, threads
-    except PytsnError as error:  # raised here it would reach nobody: told with the first video
-        _worker = str(error)
-
-
-def _score_chunk(videos: Sequence[Video]) -> list[np.ndarray] | str:
-    if isinstance(_worker, str):
-        return _worker
-    net, options, threads = _worker
-    try:
-        return [scores for _, scores in score_videos(net, videos, options, threads)]
-    except PytsnError as error:
-        return str(error)
+    def __call__(self, videos: Sequence[Video]) -> list[np.ndarray]:
+        return [scores for _, scores in score_videos(self.net, videos, self.options, self.threads)]
 
 
 def cpu_count() -> int:

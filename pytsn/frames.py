@@ -1,5 +1,5 @@
 """Reading the images dense_flow wrote: ``img_00001.jpg`` (BGR), ``flow_x_00001.jpg`` and ``flow_y_00001.jpg``
-(grey)."""
+(grey), as files or inside its zip archives (pytsn/frame_store.py)."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converter.errors import PytsnError
-from converter.files import read_bytes
+from pytsn.frame_store import frame_source, read_frame
 
 #: the bytes every whole file of that kind ends with; OpenCV fills a cut JPEG with grey and says nothing
 _START_AND_END = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
@@ -58,23 +58,30 @@ def read_flow_stack(folder: str, x_prefix: str, y_prefix: str, indices: Sequence
 
 
 def read_image(path: str, flags: int) -> np.ndarray:
-    """An image file as ``cv2.imread`` with these flags gives it: uint8 (H, W, 3) BGR or (H, W). Raises PytsnError that
-    names the file when it is missing, empty, cut short or not an image."""
+    """An image as ``cv2.imread`` with these flags gives it, from its file or from an archive in its place: uint8
+    (H, W, 3) BGR or (H, W). Raises PytsnError that names the file, or archive and entry, when it is missing, empty, cut
+    short or not an image."""
     cv2 = load_cv2()
-    data = read_bytes(path)
+    data = read_frame(*os.path.split(path))
     if not data:
-        raise PytsnError(f"{path}: the image is empty (0 bytes); extract the frames of this video again")
+        raise PytsnError(f"{image_source(path)}: the image is empty (0 bytes); extract the frames of this video again")
     if _cut_short(data):
         raise PytsnError(
-            f"{path}: the image is cut short after {len(data)} bytes; extract the frames of this video again"
+            f"{image_source(path)}: the image is cut short after {len(data)} bytes; extract the frames of this video again"
         )
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
-        raise PytsnError(f"{path}: not an image that OpenCV can read ({len(data)} bytes starting {data[:4]!r})")
+        start = f"({len(data)} bytes starting {data[:4]!r})"
+        raise PytsnError(f"{image_source(path)}: not an image that OpenCV can read {start}")
     return image
+
+
+def image_source(path: str) -> str:
+    """Where the image ``path`` comes from, for messages: the path itself, or an archive and its entry."""
+    return frame_source(*os.path.split(path))
 
 
 def _cut_short(data: bytes) -> bool:
@@ -89,5 +96,6 @@ def _check_size(path: str, image: np.ndarray, first_path: str, first: np.ndarray
     if image.shape != first.shape:
         (height, width), (first_height, first_width) = image.shape, first.shape
         raise PytsnError(
-            f"{path}: {width}x{height} pixels, but {first_path} of the same snippet has {first_width}x{first_height}"
+            f"{image_source(path)}: {width}x{height} pixels, but {image_source(first_path)} of the same snippet has "
+            f"{first_width}x{first_height}"
         )

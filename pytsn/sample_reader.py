@@ -8,7 +8,7 @@ import numpy as np
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
-from pytsn.frames import load_cv2, read_image
+from pytsn.frames import image_source, load_cv2, read_image
 from pytsn.transform import CropOptions, choose_crop, crop_options
 
 _PATTERNS = {False: "image_%04d.jpg", True: "flow_%c_%04d.jpg"}
@@ -114,8 +114,9 @@ def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:
         images[name] = image if options.size is None else cv2.resize(image, options.size)
         first = images[names[0]]
         if images[name].shape != first.shape:
-            sizes = f"{image.shape[1]}x{image.shape[0]} pixels, but {names[0]} has {first.shape[1]}x{first.shape[0]}"
-            raise PytsnError(f"{name}: {sizes}; extract the frames of this video again")
+            sizes = f"{image.shape[1]}x{image.shape[0]} pixels, but {image_source(names[0])} has"
+            size = f"{first.shape[1]}x{first.shape[0]}"
+            raise PytsnError(f"{image_source(name)}: {sizes} {size}; extract the frames of this video again")
     return [images[name] for name in names]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from pytsn.caffe_rng import CaffeRng
+from pytsn.frame_store import has_frame
 from pytsn.sample_reader import ReadOptions, SamplePlan, file_names
 from pytsn.video_list import ListedVideo, read_video_list
 
@@ -120,4 +121,4 @@ def _short_videos(videos: list[ListedVideo], length: int, options: ReadOptions) 
 
 
 def _has_frame(folder: str, number: int, options: ReadOptions) -> bool:
-    return all(os.path.exists(os.path.join(folder, name)) for name in file_names(options, number))
+    return all(has_frame(*os.path.split(os.path.join(folder, name))) for name in file_names(options, number))

@@ -147,28 +147,40 @@ def test_any_number_of_workers_and_any_batch_give_the_same_file(world, tmp_path,
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
 
-def test_a_killed_worker_is_one_line_and_keeps_what_was_done(world, tmp_path, capfd):
-    def kill_workers():
-        for _ in range(2000):
-            for child in multiprocessing.active_children():
-                if list((tmp_path / "s.npz.partial").glob("*.npy")):
-                    os.kill(child.pid, signal.SIGKILL)
-                    return
-            time.sleep(0.005)
+@pytest.mark.parametrize("moment", ["starting", "working"])
+def test_a_killed_worker_is_one_line_and_keeps_what_was_done(world, tmp_path, capfd, moment):
+    names = [f"v_A_g{group:02d}_c01" for group in range(1, 9)]
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{tmp_path}/frames/{name} 40 1\n" for name in names))
+    write_frames(tmp_path / "frames", dict.fromkeys(names, 40), size=(340, 256))
+    partial = tmp_path / "s.npz.partial"
+    killed = []
 
-    killer = threading.Thread(target=kill_workers)
+    def kill_a_worker():
+        deadline = time.time() + 60
+        while not killed and time.time() < deadline:
+            children = multiprocessing.active_children()
+            if children and (moment == "starting" or list(partial.glob("*.npy"))):
+                os.kill(children[0].pid, signal.SIGKILL)
+                killed.append(children[0].pid)
+            time.sleep(0.001)
+
+    killer = threading.Thread(target=kill_a_worker)
     killer.start()
-    write_frames(tmp_path / "frames", dict.fromkeys(COUNTS, 60), size=(340, 256))
-    argv = arguments(world, "flow", "--num_worker", 2, "--save_scores", tmp_path / "s")
-    argv[3] = str(tmp_path / "frames")
+    argv = arguments(world, "flow", "--num_worker", 2, "--save_scores", tmp_path / "s", "--test_list", listed)
+    argv[0] = "custom"
     status = run_command("eval-net", argv)
     killer.join()
     err = capfd.readouterr().err
-    if status == 0:
-        pytest.skip("the run was over before a worker could be killed")
+    assert killed
     assert status == 2
     assert "error: a worker process was killed" in err
     assert "Traceback" not in err
+    assert not multiprocessing.active_children()
+    done = len(list(partial.glob("*.npy")))
+    assert done == 0 if moment == "starting" else 1 <= done < len(names)
+    assert run_command("eval-net", [*argv, "--resume"]) == 0
+    assert len(read_scores(tmp_path / "s.npz").scores) == len(names)
 
 
 def test_converted_weights_give_the_same_scores(world, tmp_path, capsys):
