@@ -1,0 +1,99 @@
+"""The primal-dual iteration of TV-L1, many pairs at once, in place: nothing is allocated while it runs."""
+
+import torch
+from torch import Tensor
+
+from pytsn.flow.presets import Preset
+from pytsn.flow.tvl1_warp import DataTerm
+
+#: keeps rsqrt(0) finite; a gradient this small squared is no gradient
+TINY = 1e-30
+
+
+class PrimalDual:
+    """Flow and dual fields of the pairs being worked on at one level, and the scratch space of an iteration.
+
+    Slots 0..count-1 hold pairs. ``flow`` (B, 2, H, W): x and y, pixels. ``dual`` (B, 2, 2, H, W): [b, direction of
+    the difference, flow component]. The dual of the last column (x) and of the last row (y) stays 0 for ever, because
+    the forward difference there is 0 and it starts at 0.
+    """
+
+    def __init__(self, flow: Tensor, preset: Preset) -> None:
+        batch, _, height, width = flow.shape
+        self.flow, self.dual = torch.empty_like(flow), flow.new_empty(batch, 2, 2, height, width)
+        self._offset, self._slope, self._image_gradient = flow[:, 0].clone(), flow.clone(), flow.clone()
+        self._step, self._norm = flow.new_empty(batch, height, width), torch.empty_like(flow)
+        self._difference = torch.zeros_like(self.dual)
+        self._one, self._tiny = flow.new_tensor(1.0), flow.new_tensor(TINY)
+        self._theta, self._threshold = preset.theta, preset.lam * preset.theta
+        self._rate = preset.tau / preset.theta
+
+    def load(self, flow: Tensor, dual: Tensor, term: DataTerm) -> None:
+        """Start a warp: all B pairs, from this flow and these dual fields."""
+        own = (self.flow, self.dual, self._offset, self._slope, self._image_gradient)
+        for mine, given in zip(own, (flow, dual, term.offset, term.slope, term.gradient), strict=True):
+            mine.copy_(given)
+        self._bind(flow.shape[0])
+
+    def keep(self, slots: list[int]) -> None:
+        """Drop all pairs but those in ``slots``, which move to the front in that order."""
+        index = torch.tensor(slots, device=self.flow.device)
+        for mine in (self.flow, self.dual, self._offset, self._slope, self._image_gradient):
+            mine[: len(slots)] = mine.index_select(0, index)
+        self._bind(len(slots))
+
+    def run(self, iterations: int) -> None:
+        """That many iterations of every pair."""
+        for _ in range(iterations):
+            self._move_flow()
+            self._move_dual()
+
+    def run_measured(self) -> list[float]:
+        """One iteration; the squared change of the flow of every slot, summed over the pixels (in float64)."""
+        change = self._v["norm"]  # free until the dual step
+        change.copy_(self._v["flow"])
+        self._move_flow()
+        torch.sub(self._v["flow"], change, out=change)
+        errors = change.square_().sum((1, 2, 3), dtype=torch.float64)
+        self._move_dual()
+        return errors.tolist()
+
+    def _bind(self, count: int) -> None:
+        """The views an iteration needs, made once: slicing costs as much as arithmetic on a small level."""
+        flow, dual, grad, norm = (t[:count] for t in (self.flow, self.dual, self._difference, self._norm))
+        slope, step = self._slope[:count], self._step[:count]
+        dual_x, dual_y, grad_x, grad_y = dual[:, 0], dual[:, 1], grad[:, 0], grad[:, 1]
+        self._v = {
+            "flow": flow,
+            "dual": dual,
+            "norm": norm,
+            "threshold": (self._offset[:count], slope[:, 0], flow[:, 0], slope[:, 1], flow[:, 1], step),
+            "descent": (self._image_gradient[:count], step[:, None]),
+            "divergence": (dual_x, flow[..., 1:], dual_x[..., :-1], dual_y, flow[..., 1:, :], dual_y[..., :-1, :]),
+            "forward_x": (flow[..., 1:], flow[..., :-1], grad_x[..., :-1]),
+            "forward_y": (flow[..., 1:, :], flow[..., :-1, :], grad_y[..., :-1, :]),
+            "gradient": (grad, grad_x, grad_y, norm[:, None]),
+        }
+
+    def _move_flow(self) -> None:
+        """u + d + theta div p, where d = (Ix, Iy) clamp(-r / g): see DataTerm."""
+        flow = self._v["flow"]
+        offset, slope_x, flow_x, slope_y, flow_y, step = self._v["threshold"]
+        torch.addcmul(offset, slope_x, flow_x, out=step)
+        step.addcmul_(slope_y, flow_y).clamp_(-self._threshold, self._threshold)
+        flow.addcmul_(*self._v["descent"])
+        dual_x, right, dual_left, dual_y, below, dual_above = self._v["divergence"]
+        flow.add_(dual_x, alpha=self._theta).add_(dual_y, alpha=self._theta)
+        right.sub_(dual_left, alpha=self._theta)
+        below.sub_(dual_above, alpha=self._theta)
+
+    def _move_dual(self) -> None:
+        """p <- (p + rate grad u) / (1 + rate |grad u|), a norm for each flow component; |v| as v^2 / sqrt(v^2)."""
+        dual, norm = self._v["dual"], self._v["norm"]
+        grad, grad_x, grad_y, divisor = self._v["gradient"]
+        for ahead, here, out in (self._v["forward_x"], self._v["forward_y"]):
+            torch.sub(ahead, here, out=out)
+        torch.mul(grad_x, grad_x, out=norm)
+        norm.addcmul_(grad_y, grad_y).sqrt_()
+        torch.add(self._one, norm, alpha=self._rate, out=norm)
+        dual.add_(grad, alpha=self._rate).div_(divisor)

@@ -1,0 +1,90 @@
+"""The data term of GPU TV-L1 around a flow: I1 and its gradients read at the flow's end points, then linearised."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: squared gradients up to this are no gradient: float32's epsilon, as in the original
+FLAT = 1.19e-7
+
+
+@dataclass(frozen=True)
+class DataTerm:
+    """The brightness constraint of B pairs, linear in the flow u, scaled so that an iteration needs no division.
+
+    ``gradient`` (B, 2, H, W): (Ix, Iy) of the warped image. The residual r = rho_c + Ix u1 + Iy u2 appears only as
+    -r / g with g = Ix^2 + Iy^2: ``offset`` (B, H, W) is -rho_c / g and ``slope`` (B, 2, H, W) is -(Ix, Iy) / g.
+
+    With them one clamp does the three branches of the thresholding step, d = (Ix, Iy) clamp(-r / g, -lt, lt): where
+    r < -lt g the quotient is above lt, where r > lt g it is below -lt, and in between it is -r / g itself. Where g is
+    at most FLAT, 1 / g is replaced by 1e30: then r != 0 gives +-lt, the outer branches, and r = 0 gives 0, the last.
+    """
+
+    offset: Tensor
+    slope: Tensor
+    gradient: Tensor
+
+
+def image_gradients(images: Tensor) -> Tensor:
+    """(B, H, W) -> (B, 2, H, W): half the difference of the right and left, lower and upper neighbours, clamped."""
+    out = images.new_empty(images.shape[0], 2, *images.shape[1:])
+    for component, dim in enumerate((2, 1)):
+        index = torch.arange(images.shape[dim], device=images.device)
+        after, before = (index + 1).clamp(max=len(index) - 1), (index - 1).clamp(min=0)
+        torch.sub(images.index_select(dim, after), images.index_select(dim, before), out=out[:, component])
+    return out.mul_(0.5)
+
+
+def linearise(image0: Tensor, layers1: Tensor, flow: Tensor) -> DataTerm:
+    """image0 (B, H, W), layers1 (B, 3, H, W) = I1 and its gradients, flow (B, 2, H, W) -> the term around ``flow``."""
+    warped = warp_cubic(layers1, flow)
+    gradient = warped[:, 1:].contiguous()
+    rho = warped[:, 0] - (gradient * flow).sum(1) - image0
+    square = gradient.square().sum(1)
+    scale = torch.where(square > FLAT, -1.0 / square, -1e30)
+    return DataTerm(rho.mul_(scale), gradient * scale[:, None], gradient)
+
+
+def warp_cubic(layers: Tensor, flow: Tensor) -> Tensor:
+    """Layers (B, C, H, W) read at X = x + flow[:, 0], Y = y + flow[:, 1] (flow (B, 2, H, W), pixels) -> (B, C, H, W).
+
+    Cubic with A = -0.5 over the texels ceil(X - 2)..floor(X + 2), weights divided by their sum, texel indices clamped
+    to the image. Between texels those are the four floor(X) - 1..floor(X) + 2. On one they are five, X - 2..X + 2, but
+    k(-2) = 0 = k(2), so that the same four give the same sum. Both sums factor into x times y, so each axis is
+    normalised by itself.
+    """
+    batch, channels, height, width = layers.shape
+    columns, across = _taps(flow[:, 0], torch.arange(width, device=flow.device, dtype=flow.dtype))
+    rows, down = _taps(flow[:, 1], torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None])
+    texels = layers.reshape(batch, channels, -1)
+    out = torch.zeros_like(layers)
+    for row, down_weight in zip(rows, down, strict=True):
+        line = torch.zeros_like(layers)
+        for column, across_weight in zip(columns, across, strict=True):
+            index = (row * width + column).view(batch, 1, -1).expand(-1, channels, -1)
+            line.addcmul_(texels.gather(2, index).view_as(layers), across_weight[:, None])
+        out.addcmul_(line, down_weight[:, None])
+    return out
+
+
+def _taps(shift: Tensor, base: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Positions base + shift (B, H, W) along one axis of len(base) texels -> 4 clamped indices and their weights."""
+    position = base + shift
+    low = position.floor()
+    part, last = position - low, base.numel() - 1
+    # far outside every texel is the edge one, and no float is too large for an integer
+    index = low.clamp_(-3.0, last + 3.0).long()
+    weights = [_outer(part + 1), _inner(part), _inner(1 - part), _outer(2 - part)]
+    total = weights[0] + weights[1] + weights[2] + weights[3]
+    return [(index + k).clamp_(0, last) for k in range(-1, 3)], [weight.div_(total) for weight in weights]
+
+
+def _inner(t: Tensor) -> Tensor:
+    """The cubic for 0 <= t <= 1."""
+    return t * t * (1.5 * t - 2.5) + 1.0
+
+
+def _outer(t: Tensor) -> Tensor:
+    """The cubic for 1 <= t <= 2."""
+    return t * (t * (-0.5 * t + 2.5) - 4.0) + 2.0
