@@ -63,15 +63,15 @@ def parse_directory(
     names: Iterable[str] | None = None,
     report: Report | None = None,
 ) -> dict[str, FrameFolder]:
-    """The frame folders below ``frame_path`` by video name, with the number of frames whose names start with each prefix.
+    """The frame folders below ``frame_path`` by video name, with the number of frames of each prefix.
 
     ``names`` limits the search to those videos, which saves listing the others' files. Folders may also lie one level
     deeper, in one folder per class (a folder that holds nothing but folders). Zip archives count as the files in them
     (pytsn/frame_store.py); a VIDEO.zip goes under the folder's path that it stands for, without ``.zip``. ``report`` is
     called with the lines that the original prints. Order: by name.
 
-    Raises PytsnError when a folder or archive cannot be read, when x and y flow images of a video differ in number, and when two
-    folders carry one video's name.
+    Raises PytsnError when a folder or archive cannot be read, when x and y flow images of a video differ in number, and
+    when two folders carry one video's name.
     """
     report = report or (lambda line: None)
     wanted = None if names is None else set(names)

@@ -13,6 +13,7 @@ from pytsn.frame_store import frame_source, read_frame
 #: the bytes every whole file of that kind ends with; OpenCV fills a cut JPEG with grey and says nothing
 _START_AND_END = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
 _JPEG_SCAN = b"\xff\xda"
+_AGAIN = "extract the frames of this video again"
 
 
 @functools.cache
@@ -64,11 +65,9 @@ def read_image(path: str, flags: int) -> np.ndarray:
     cv2 = load_cv2()
     data = read_frame(*os.path.split(path))
     if not data:
-        raise PytsnError(f"{image_source(path)}: the image is empty (0 bytes); extract the frames of this video again")
+        raise PytsnError(f"{image_source(path)}: the image is empty (0 bytes); {_AGAIN}")
     if _cut_short(data):
-        raise PytsnError(
-            f"{image_source(path)}: the image is cut short after {len(data)} bytes; extract the frames of this video again"
-        )
+        raise PytsnError(f"{image_source(path)}: the image is cut short after {len(data)} bytes; {_AGAIN}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:

@@ -1,0 +1,102 @@
+"""Entries of zip archives, read by many threads and processes at once.
+
+An archive's directory is cached and its file opened anew for each entry: no open file is shared by threads or forked
+processes. An archive that was replaced is noticed by its size, time or inode.
+"""
+
+import os
+import struct
+import zipfile
+import zlib
+from functools import lru_cache
+from typing import NamedTuple
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+
+#: archives whose directories are kept, at about 0.3 KB an entry
+_CACHED = 32
+#: no image is larger; an entry that says so is damaged
+_LARGEST = 1 << 28
+_AGAIN = "extract the frames of this video again"
+#: what zipfile raises for bytes that are no archive
+_NOT_A_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, OSError)
+
+
+class Entry(NamedTuple):
+    """Where an entry lies in its archive, its size there and unpacked, its CRC-32, and how it is packed."""
+
+    offset: int
+    packed: int
+    size: int
+    crc: int
+    method: int
+    encrypted: bool
+
+
+def zip_directory(archive: str) -> dict[str, Entry]:
+    """The archive's entries by name. Raises PytsnError naming an archive that is not there, cut short or none."""
+    try:
+        state = os.stat(archive)
+    except OSError as error:
+        raise explain_os_error(error, archive) from None
+    return _read_directory(archive, (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+def read_entry(archive: str, name: str) -> bytes:
+    """The entry's bytes, unpacked. Raises PytsnError naming the archive, and the entry where it is missing, damaged
+    (length or CRC), encrypted, or packed by another method than deflate."""
+    directory = zip_directory(archive)
+    if name not in directory:
+        raise PytsnError(f"{archive}: holds no entry {name} ({len(directory)} entries); {_AGAIN}")
+    where, entry = f"{archive}, entry {name}", directory[name]
+    if entry.encrypted or entry.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        how = "encrypted" if entry.encrypted else f"packed by method {entry.method}"
+        raise PytsnError(f"{where}: is {how}; stored and deflated entries can be read: pack it again")
+    data = _unpack(_packed_bytes(archive, entry), entry)
+    if data is None:
+        raise PytsnError(f"{where}: is damaged (its length or CRC does not fit); {_AGAIN}")
+    return data
+
+
+@lru_cache(maxsize=_CACHED)
+def _read_directory(archive: str, stamp: tuple[int, ...]) -> dict[str, Entry]:
+    try:
+        with open(archive, "rb") as file, zipfile.ZipFile(file) as opened:
+            return {item.filename: _entry(item) for item in opened.infolist()}
+    except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
+        raise explain_os_error(error, archive) from None
+    except _NOT_A_ZIP as error:
+        raise PytsnError(f"{archive}: cut short, or no zip archive ({error}); {_AGAIN}") from None
+
+
+def _entry(item: zipfile.ZipInfo) -> Entry:
+    encrypted = bool(item.flag_bits & 1)
+    return Entry(item.header_offset, item.compress_size, item.file_size, item.CRC, item.compress_type, encrypted)
+
+
+def _packed_bytes(archive: str, entry: Entry) -> bytes | None:
+    """The entry as it is in the file; None where the file does not hold it whole."""
+    try:
+        with open(archive, "rb") as file:
+            file.seek(max(entry.offset, 0))
+            header = file.read(30)
+            if len(header) < 30 or not header.startswith(b"PK\3\4"):
+                return None
+            file.seek(sum(struct.unpack_from("<HH", header, 26)), os.SEEK_CUR)  # the entry's name, its extra field
+            packed = file.read(min(entry.packed, _LARGEST))
+    except OSError as error:
+        raise explain_os_error(error, archive) from None
+    return packed if len(packed) == entry.packed else None
+
+
+def _unpack(packed: bytes | None, entry: Entry) -> bytes | None:
+    """The entry's bytes; None where they are damaged."""
+    if packed is None or entry.size > _LARGEST:
+        return None
+    try:
+        stored = entry.method == zipfile.ZIP_STORED
+        data = packed if stored else zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, entry.size + 1)
+    except zlib.error:
+        return None
+    return data if len(data) == entry.size and zlib.crc32(data) == entry.crc else None
