@@ -19,6 +19,7 @@ COMMANDS = {
     "build-file-list": "build_file_list",
     "make-prototxt": "make_prototxt",
     "init-flow": "init_flow",
+    "flow-preview": "flow_preview",
     "demo": "demo",
 }
 

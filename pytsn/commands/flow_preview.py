@@ -1,0 +1,113 @@
+"""``pytsn flow-preview``: a contact sheet of a video's flow."""
+
+import argparse
+import os
+from pathlib import Path
+
+from converter.errors import PytsnError
+
+HELP = """\
+draw frames, flow and warped flow of a video on one sheet
+
+A row a pair of frames: the frame, its flow in the colour wheel of the Middlebury benchmark, the x and y images that the
+nets see (128 is no motion), and the flow with the camera's motion taken out. One scale for the whole sheet.
+
+  pytsn flow-preview diving.mp4                       writes diving_flow.png
+  pytsn flow-preview diving.mp4 --frames 10 11 12 -o three.png
+  pytsn flow-preview diving.mp4 --algorithm dis       quick, but not the flow that the models know
+  pytsn flow-preview FRAMES/v_Diving_g01_c01          a folder that build_of.py wrote: what is in its images
+
+Numbers are those of the extracted images: number 7 is the flow between the video's frames 7 and 8, and image 7 is
+frame 8.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of flow-preview."""
+    from pytsn.flow.methods import ALGORITHMS
+    from pytsn.flow.presets import DEFAULT_PRESET, PRESETS
+
+    add = parser.add_argument
+    add("source", metavar="VIDEO", help="a video, or a folder of extracted images (img_, flow_x_, flow_y_)")
+    add("-o", "--output", metavar="PNG", help="where to write (default: VIDEO_flow.png in the current folder)")
+    add("--rows", type=int, default=6, metavar="N", help="pairs, spread over the video (default: 6)")
+    add("--frames", type=int, nargs="+", metavar="K", help="the numbers of the pairs instead")
+    add("--algorithm", choices=ALGORITHMS, default="tvl1", help="default: tvl1, as the models were trained on")
+    add("--preset", choices=tuple(PRESETS), default=DEFAULT_PRESET, help=f"of TV-L1 (default: {DEFAULT_PRESET})")
+    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
+    add("--new_width", type=int, default=340, metavar="W", help="frames are resized first (default: 340)")
+    add("--new_height", type=int, default=256, metavar="H", help="default: 256; 0 and 0 keep the video's size")
+    add("--bound", type=float, default=20.0, metavar="PX", help="pixels at the ends of the grey levels (default: 20)")
+    add("--no-warp", dest="warp", action="store_false", help="without the warped flow")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the sheet and says where. Raises PytsnError for bad input and before any work for an output that cannot
+    be written."""
+    from converter.files import atomic_path
+    from pytsn.flow.preview import save_sheet
+    from pytsn.frame_store import is_frame_folder
+
+    _check(args)
+    output = Path(args.output or f"{Path(args.source).resolve().stem}_flow.png")
+    _check_output(output)
+    make_sheet = _folder_sheet if is_frame_folder(args.source) else _video_sheet
+    with atomic_path(output) as temporary:
+        save_sheet(temporary, make_sheet(args))
+    print(f"wrote {output}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.rows < 1:
+        raise PytsnError(f"--rows {args.rows}: at least one row was expected")
+    if not 0 < args.bound < float("inf"):
+        raise PytsnError(f"--bound {args.bound:g}: a positive number of pixels was expected")
+    size = args.new_width, args.new_height
+    if min(size) < 0 or (0 in size and any(size)):
+        raise PytsnError(
+            f"--new_width {size[0]} --new_height {size[1]}: two sizes in pixels, or 0 and 0, were expected"
+        )
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix.lower() != ".png":
+        raise PytsnError(f"{output}: the sheet is a PNG; give -o a name that ends in .png")
+    if output.is_dir():
+        raise PytsnError(f"{output}: is a folder; -o takes the picture's file name")
+
+
+def _video_sheet(args: argparse.Namespace):
+    from tqdm import tqdm
+
+    from pytsn.flow.methods import make_flow
+    from pytsn.flow.preview import Sheet
+    from pytsn.flow.preview_rows import count_pairs, pick_numbers, video_rows
+    from pytsn.flow.video_frames import VideoFrames
+
+    flow_fn = make_flow(args.algorithm, args.preset, args.device)
+    video = VideoFrames(args.source, (args.new_width, args.new_height) if args.new_width else None)
+    pairs = count_pairs(video, lambda frames: tqdm(frames, "counting frames", unit="frame", disable=None, leave=False))
+    numbers = pick_numbers(args.source, pairs, args.rows, args.frames)
+    found = video_rows(video, numbers, flow_fn, args.warp, args.bound)
+    rows = list(tqdm(found, "flow", len(numbers), unit="pair", disable=None))
+    method = f"TV-L1, preset {args.preset}" if args.algorithm == "tvl1" else f"{args.algorithm} (OpenCV)"
+    return Sheet(_name(args.source), f"{_counts(rows, pairs)}; {method}", rows, args.bound)
+
+
+def _folder_sheet(args: argparse.Namespace):
+    from pytsn.flow.preview import Sheet
+    from pytsn.flow.preview_rows import count_folder_pairs, folder_rows, pick_numbers
+
+    pairs = count_folder_pairs(args.source)
+    rows = list(folder_rows(args.source, pick_numbers(args.source, pairs, args.rows, args.frames), args.bound))
+    return Sheet(_name(args.source), f"{_counts(rows, pairs)}; flow as the images hold it", rows, args.bound)
+
+
+def _counts(rows, pairs: int) -> str:
+    height, width = rows[0].flow.shape[:2]
+    return f"{len(rows)} of {pairs} pairs of frames, {width}x{height} pixels"
+
+
+def _name(source: str) -> str:
+    return os.path.basename(os.path.abspath(source))
