@@ -179,7 +179,7 @@ def data_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
 def _video_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
     """(N, segments * length * channels, crop, crop) and (N,): video_data_layer.cpp, DataLayerSetUp."""
     video, crop = layer.video_data_param, layer.transform_param.crop_size
-    planes = (1 if video.grayscale else 3) if video.modality == video.RGB else 2
+    planes = 2 if video.modality == video.FLOW else 1 if video.grayscale else 3
     height, width = (crop, crop) if crop else (video.new_height, video.new_width)
     channels = video.num_segments * video.new_length * planes
     data = (video.batch_size, channels, height, width)

@@ -6,9 +6,6 @@ from torch import Tensor
 from pytsn.flow.presets import Preset
 from pytsn.flow.tvl1_warp import DataTerm
 
-#: keeps rsqrt(0) finite; a gradient this small squared is no gradient
-TINY = 1e-30
-
 
 class PrimalDual:
     """Flow and dual fields of the pairs being worked on at one level, and the scratch space of an iteration.
@@ -24,7 +21,7 @@ class PrimalDual:
         self._offset, self._slope, self._image_gradient = flow[:, 0].clone(), flow.clone(), flow.clone()
         self._step, self._norm = flow.new_empty(batch, height, width), torch.empty_like(flow)
         self._difference = torch.zeros_like(self.dual)
-        self._one, self._tiny = flow.new_tensor(1.0), flow.new_tensor(TINY)
+        self._one = flow.new_tensor(1.0)
         self._theta, self._threshold = preset.theta, preset.lam * preset.theta
         self._rate = preset.tau / preset.theta
 
@@ -88,7 +85,7 @@ class PrimalDual:
         below.sub_(dual_above, alpha=self._theta)
 
     def _move_dual(self) -> None:
-        """p <- (p + rate grad u) / (1 + rate |grad u|), a norm for each flow component; |v| as v^2 / sqrt(v^2)."""
+        """p <- (p + rate grad u) / (1 + rate |grad u|), a norm for each flow component."""
         dual, norm = self._v["dual"], self._v["norm"]
         grad, grad_x, grad_y, divisor = self._v["gradient"]
         for ahead, here, out in (self._v["forward_x"], self._v["forward_y"]):

@@ -40,10 +40,15 @@ def linearise(image0: Tensor, layers1: Tensor, flow: Tensor) -> DataTerm:
     """image0 (B, H, W), layers1 (B, 3, H, W) = I1 and its gradients, flow (B, 2, H, W) -> the term around ``flow``."""
     warped = warp_cubic(layers1, flow)
     gradient = warped[:, 1:].contiguous()
-    rho = warped[:, 0] - (gradient * flow).sum(1) - image0
+    rho_c = warped[:, 0] - (gradient * flow).sum(1) - image0
+    return _scaled(rho_c, gradient)
+
+
+def _scaled(rho_c: Tensor, gradient: Tensor) -> DataTerm:
+    """rho_c (B, H, W), gradient (B, 2, H, W) -> both divided by -g, the squared gradient."""
     square = gradient.square().sum(1)
     scale = torch.where(square > FLAT, -1.0 / square, -1e30)
-    return DataTerm(rho.mul_(scale), gradient * scale[:, None], gradient)
+    return DataTerm(rho_c * scale, gradient * scale[:, None], gradient)
 
 
 def warp_cubic(layers: Tensor, flow: Tensor) -> Tensor:
