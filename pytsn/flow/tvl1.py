@@ -71,4 +71,7 @@ def _tensors(gray0, gray1) -> tuple[Tensor, Tensor]:
     if type(gray0) is not type(gray1) or gray0.shape != gray1.shape:
         found = f"{type(gray0).__name__} {tuple(gray0.shape)} and {type(gray1).__name__} {tuple(gray1.shape)}"
         raise PytsnError(f"gray0 and gray1 are {found}; give two of one kind and shape")
-    return torch.as_tensor(gray0), torch.as_tensor(gray1)
+    if isinstance(gray0, Tensor):
+        return gray0, gray1
+    # copies: torch shares neither read-only memory nor negative strides
+    return torch.from_numpy(np.array(gray0, order="C")), torch.from_numpy(np.array(gray1, order="C"))
