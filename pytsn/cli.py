@@ -17,6 +17,7 @@ COMMANDS = {
     "eval-net": "eval_net",
     "eval-scores": "eval_scores",
     "build-file-list": "build_file_list",
+    "build-of": "build_of",
     "make-prototxt": "make_prototxt",
     "init-flow": "init_flow",
     "flow-preview": "flow_preview",

@@ -1,0 +1,118 @@
+"""The frames of a video file one after the other, however long it is."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+from pytsn.frames import load_cv2
+
+#: libav's level "quiet"; OpenCV reads the variable when it first opens a video
+_FFMPEG_QUIET = "-8"
+#: containers often announce a frame or two more than they hold; fewer than this share of them is worth a word
+_SLACK_FRAMES, _SLACK_SHARE = 2, 0.02
+
+
+class VideoFrames:
+    """An iterable of a video's frames: uint8 (H, W, 3) BGR, 0 to 255, one in memory at a time.
+
+    path: the file. size: (width, height) to which every frame is resized (bilinear, as dense_flow does); None keeps
+    the first frame's size, and frames that change size later are resized to it. Each iteration opens the file anew.
+    A rotation noted in the file (telephones) is applied, so that people stand upright. Frames come as they are stored:
+    a variable rate neither repeats nor drops any. What cannot be decoded at the end is left out.
+
+    announced: frames that the container promises (0: unknown); known once an iteration has begun, as are ``count``
+    (frames given so far) and ``notes``: what the user should hear about this file, one line each.
+
+    Raises PytsnError naming the file when it is missing, empty, has no video stream or holds no frame that decodes.
+    """
+
+    def __init__(self, path: str | os.PathLike, size: tuple[int, int] | None = None) -> None:
+        if size is not None and min(size) < 1:
+            raise PytsnError(f"{path}: frames cannot be resized to {size[0]}x{size[1]}")
+        self.path, self.size = os.fspath(path), size
+        self.announced = self.count = self.changed_size = 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        cv2, size = load_cv2(), self.size
+        self.count = self.changed_size = 0
+        with contextlib.closing(_Capture(self.path)) as capture:
+            self.announced = capture.announced
+            while (frame := capture.read()) is not None:
+                found = frame.shape[1], frame.shape[0]
+                size = size or found
+                self.changed_size += self.size is None and found != size
+                self.count += 1
+                yield frame if found == size else cv2.resize(frame, size)
+        if not self.count:
+            raise PytsnError(f"{self.path}: none of its frames can be decoded; is the file whole?")
+
+    @property
+    def notes(self) -> list[str]:
+        """What was unusual about the frames given so far."""
+        notes = []
+        if self.announced - self.count > max(_SLACK_FRAMES, _SLACK_SHARE * self.announced):
+            notes.append(f"{self.count} of the {self.announced} frames it announces could be decoded: cut short?")
+        if self.changed_size:
+            notes.append(f"{self.changed_size} frames differ in size from the first and were resized to it")
+        return notes
+
+
+class _Capture:
+    """cv2.VideoCapture with errors in one line, decoding in one thread and without chatter on stderr."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        _check_file(path)
+        cv2 = _quiet_cv2()
+        backends = cv2.videoio_registry.getBackends()
+        backend = cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in backends else cv2.CAP_ANY
+        threads = [cv2.CAP_PROP_N_THREADS, 1] if backend == cv2.CAP_FFMPEG else []
+        try:
+            self._capture = cv2.VideoCapture(path, backend, threads)
+        except cv2.error:
+            self._capture = None
+        if self._capture is None or not self._capture.isOpened():
+            raise PytsnError(f"{path}: OpenCV finds no video stream in it (damaged, sound only, or of another kind?)")
+        announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.announced = int(announced) if 0 < announced < 1e9 else 0
+
+    def read(self) -> np.ndarray | None:
+        """The next frame, uint8 (H, W, 3) BGR; None after the last one."""
+        cv2 = load_cv2()
+        try:
+            more, frame = self._capture.read()
+        except (cv2.error, MemoryError) as error:
+            raise PytsnError(f"{self.path}: decoding failed ({error})") from None
+        if not more or frame is None or not frame.size:
+            return None
+        if frame.dtype != np.uint8:
+            raise PytsnError(f"{self.path}: frames of type {frame.dtype}; 8-bit video was expected")
+        if frame.ndim == 3 and frame.shape[2] == 3:
+            return frame
+        grey = frame.ndim == 2 or frame.shape[2] == 1
+        return cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR if grey else cv2.COLOR_BGRA2BGR)
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def _check_file(path: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise PytsnError(f"{path}: the file is empty (0 bytes)")
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+
+
+def _quiet_cv2():
+    """cv2 that does not print what its decoders find in damaged files; an explicit choice of the user stays."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _FFMPEG_QUIET)
+    cv2 = load_cv2()
+    if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)
+    return cv2
