@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _DOTS_PER_INCH = 100
 _PICTURE = (340, 256)  # a picture is scaled to fit in here
 _NARROWEST = 210  # columns of portrait videos still have room for their headings
-_LABELS, _GAP, _EDGE = 158, 10, 16
+_LABELS, _GAP, _EDGE = 196, 10, 16
 _HEADER, _HEADINGS, _LEGEND = 74, 28, 132
 _WHEEL = 100
 _SMALL, _LINE = 9.5, 17  # size in points of small text and pixels from line to line
@@ -67,7 +67,7 @@ def sheet_figure(sheet: Sheet) -> "Figure":
     """The matplotlib figure: per row one axes a column, then the legends' axes."""
     columns = _columns(sheet)
     board = _Board(sheet.rows[0].flow.shape[:2], len(columns), len(sheet.rows))
-    board.text(_EDGE, 14, _shortened(sheet.title, board.width // 11), 15, weight="bold")
+    board.text(_EDGE, 14, _shortened(sheet.title, board.width // 13), 15, weight="bold")
     board.text(_EDGE, 44, sheet.subtitle, 10.5, color="0.35")
     for index, column in enumerate(columns):
         board.text(board.left(index), _HEADER + 5, column.heading, 11.5, weight="bold")
@@ -87,7 +87,7 @@ def _columns(sheet: Sheet) -> list[_Column]:
         _Column("y image", lambda row, scale: row.image_y, _grey_legend("up", "down")),
     ]
     if all(row.frame is not None for row in sheet.rows):
-        columns.insert(0, _Column("frame (second of the pair)", lambda row, scale: row.frame))
+        columns.insert(0, _Column("frame", lambda row, scale: row.frame, _frame_legend))
     if all(row.warp is not None for row in sheet.rows):
         columns.append(_Column("warped flow", lambda row, scale: flow_to_bgr(row.warp.flow, scale), _warp_legend))
     return columns
@@ -119,8 +119,10 @@ class _Board:
         return _HEADER + _HEADINGS + row * (max(self.size[1], 150) + _GAP)  # 150: a row's label has room
 
     def text(self, x: float, y: float, text: str, size: float, **style) -> None:
-        """Text whose top left corner is (x, y); a $ in a file's name is no formula."""
-        self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, va="top", parse_math=False, **style)
+        """A line of text whose top left corner is (x, y); a $ in a file's name is no formula."""
+        base = y + 0.93 * size * _DOTS_PER_INCH / 72  # the font's ascent; va="top" would go by the letters' own height
+        x, y = x / self.width, 1 - base / self.height
+        self.figure.text(x, y, text, fontsize=size, va="baseline", parse_math=False, **style)
 
     def lines(self, x: float, y: float, lines: Sequence[str], **style) -> None:
         """Small text, line below line."""
@@ -157,6 +159,10 @@ def _label(board: _Board, y: int, row: PreviewRow) -> None:
 def _lengths(flow: np.ndarray) -> str:
     lengths = np.hypot(flow[..., 0], flow[..., 1])
     return f"mean {lengths.mean():.1f}, max {lengths.max():.1f} px"
+
+
+def _frame_legend(board: _Board, sheet: Sheet, x: int) -> None:
+    board.lines(x, board.legend_top + 8, ["the second of the pair,", "numbered as the extracted", "images are"])
 
 
 def _wheel_legend(board: _Board, sheet: Sheet, x: int) -> None:
