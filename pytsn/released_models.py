@@ -1,0 +1,137 @@
+"""The weights that the authors of TSN released, and what a weight file's name promises.
+
+Source: scripts/get_reference_models.sh and scripts/get_init_models.sh of the original (names and addresses); the class
+counts are those of the datasets.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST = "https://yjxiong.blob.core.windows.net"
+KINDS = ("reference", "init")
+
+#: dataset -> classes; what a net's number of scores says about where it was trained
+CLASSES = {
+    "ucf101": 101,
+    "hmdb51": 51,
+    "kinetics": 400,
+    "activitynet1.2": 100,
+    "activitynet1.3": 200,
+    "imagenet": 1000,
+}
+#: modality -> channels that conv1 reads; warped flow is read like flow
+CHANNELS = {"rgb": 3, "flow": 10, "warped": 10, "rgbdiff": 15}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a file's name says its weights are; None where it says nothing, or contradicts itself."""
+
+    dataset: str | None = None
+    split: int | None = None
+    modality: str | None = None
+    net: str | None = None
+
+    @property
+    def classes(self) -> int | None:
+        """How many scores the net must have; None when the name tells no dataset."""
+        return CLASSES.get(self.dataset)
+
+    @property
+    def channels(self) -> int | None:
+        """How many channels its first convolution must read; None when the name tells no modality."""
+        return CHANNELS.get(self.modality)
+
+    def __str__(self) -> str:
+        split = None if self.split is None else f"split {self.split}"
+        return " ".join(word for word in (self.dataset, split, self.modality, self.net) if word)
+
+
+@dataclass(frozen=True)
+class Released:
+    """One released file: ``address`` below HOST, ``name`` as the original's script saves it. All are BN-Inception."""
+
+    name: str
+    address: str
+    modality: str
+    dataset: str | None = None
+    split: int | None = None
+
+    @property
+    def promise(self) -> Promise:
+        """What must be in it. The init files promise no class count: their classifier is for another task."""
+        return Promise(self.dataset, self.split, self.modality, "BN-Inception")
+
+
+def _reference(dataset: str, split: int, modality: str) -> Released:
+    name = f"{dataset}_split_{split}_tsn_{modality}_reference_bn_inception.caffemodel"
+    # Published as .v5: trained with cuDNN v4, rewritten so that BN holds variances. Saved without that suffix.
+    return Released(name, f"tsn-reference-models/{name}.v5", modality, dataset, split)
+
+
+def _init(modality: str) -> Released:
+    name = f"bn_inception_{modality}_init.caffemodel"
+    return Released(name, f"tsn-init/{name}", modality)
+
+
+RELEASED: dict[str, tuple[Released, ...]] = {
+    "reference": tuple(
+        _reference(dataset, split, modality)
+        for dataset in ("ucf101", "hmdb51")
+        for modality in ("rgb", "flow")
+        for split in (1, 2, 3)
+    ),
+    "init": (_init("rgb"), _init("flow")),
+}
+
+_SPLIT = re.compile(r"(?:^|_)split_?(\d{1,2})(?![a-z0-9])")
+# fmt: off
+_DATASETS = {
+    "ucf101": r"ucf_?101", "hmdb51": r"hmdb_?51", "kinetics": r"(?:mini_?)?kinetics(?:_?400)?",
+    "activitynet1.2": r"(?:activitynet|anet)_?(?:v?_?1_?2|v12)", "imagenet": r"imagenet",
+    "activitynet1.3": r"(?:activitynet|anet)_?(?:v?_?1_?3|v13|2016)",
+}
+_PRETRAINING = ("kinetics", "imagenet")  # beside another dataset they say where the net came from
+_MODALITIES = {
+    "warped": r"warp(?:ed)?(?:_?flow)?", "rgbdiff": r"rgb_?diff(?:erence)?", "flow": r"flow", "rgb": r"rgb",
+}
+_STREAMS = {"flow": r"temporal(?!_segment)", "rgb": r"spatial"}  # ActivityNet 2016's words for the two
+_NETS = {
+    "BN-Inception": r"bn_?inception", "Inception V3": r"inception_?v3", "ResNet-200": r"resnet_?200",
+    "ResNet-152": r"resnet_?152", "ResNet-101": r"resnet_?101", "ResNet-50": r"resnet_?50", "VGG-16": r"vgg_?16",
+}
+# fmt: on
+
+
+def promised(path: str | os.PathLike) -> Promise | None:
+    """What the name of a weight file says it holds; None when it says nothing. Folders on the way say nothing either.
+
+    Understood are the names of the released files, of the released solvers' snapshots (``ucf101_split1_tsn_rgb_...``),
+    and any name with the same words, whatever its suffixes. A file named after two datasets, splits or modalities
+    promises none of them.
+    """
+    words = re.sub(r"[^a-z0-9]+", "_", Path(path).name.lower())
+    datasets = _found(_DATASETS, words)
+    dataset = _one([name for name in datasets if name not in _PRETRAINING] or datasets)
+    if dataset == "kinetics" and re.search(r"kinetics_?(?:600|700)|mini_?kinetics", words):
+        dataset = None  # other class counts
+    modality = _one(_found(_MODALITIES, words) or _found(_STREAMS, words))
+    splits = {int(number) for number in _SPLIT.findall(words)}
+    split = splits.pop() if len(splits) == 1 else None
+    promise = Promise(dataset, split, modality, _one(_found(_NETS, words)))
+    return None if promise == Promise() else promise
+
+
+def _found(table: dict[str, str], words: str) -> list[str]:
+    """The entries whose pattern stands in ``words`` as whole words."""
+    found = []
+    for name, pattern in table.items():
+        words, count = re.subn(rf"(?:^|(?<=_))(?:{pattern})(?=_|$)", "", words)  # `rgb_diff` is not rgb as well
+        found += [name] * bool(count)
+    return found
+
+
+def _one(found: list[str]) -> str | None:
+    return found[0] if len(found) == 1 else None
