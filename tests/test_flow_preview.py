@@ -124,10 +124,6 @@ def test_scale_has_a_floor_and_outliers_do_not_set_it():
     assert Sheet("", "", [row]).scale == 2.5  # 30 of 5280 vectors are under 1 %; 2.2 upwards to a half
 
 
-def headings(figure) -> list[str]:
-    return [text.get_text() for text in figure.texts if text.get_text() in HEADINGS]
-
-
 HEADINGS = ("frame", "flow", "x image", "y image", "warped flow")
 
 
@@ -145,7 +141,7 @@ def test_columns_are_those_there_is_something_for():
     assert columns(Sheet("", "", [bare])) == ["flow", "x image", "y image"]
 
 
-@pytest.mark.parametrize("shape", [(256, 340), (426, 240), (60, 500), (12, 12), (2160, 3840)])
+@pytest.mark.parametrize("shape", [(256, 340), (426, 240), (60, 500), (12, 12), (72, 128)])
 def test_nothing_overlaps(shape):
     """Boxes of all texts and pictures as they are drawn, with the longest numbers there can be."""
     rows = [make_row(99998, shape, 123.4), make_row(99999, shape, 1.0)]
@@ -161,11 +157,9 @@ def test_nothing_overlaps(shape):
         assert whole.x0 <= box.x0 < box.x1 <= whole.x1, name
         assert whole.y0 <= box.y0 < box.y1 <= whole.y1, name
         for other, other_box in boxes[:place]:
-            inside = (
-                min(box.x1, other_box.x1) - max(box.x0, other_box.x0),
-                min(box.y1, other_box.y1) - max(box.y0, other_box.y0),
-            )
-            assert min(inside) <= 1, (name, other)  # letters' boxes touch by a pixel
+            shared_x = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
+            shared_y = min(box.y1, other_box.y1) - max(box.y0, other_box.y0)
+            assert min(shared_x, shared_y) <= 1, (name, other)  # letters' boxes touch by a pixel
 
 
 def test_pictures_keep_their_proportions():

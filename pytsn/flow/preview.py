@@ -1,5 +1,6 @@
 """The contact sheet of ``pytsn flow-preview``: a row a pair of frames, a column a picture, a legend below."""
 
+import functools
 import math
 import os
 import warnings
@@ -38,7 +39,7 @@ class Sheet:
     rows: Sequence[PreviewRow]
     bound: float = FLOW_BOUND
 
-    @property
+    @functools.cached_property
     def scale(self) -> float:
         """Pixels of motion at which colours are full, one for the sheet: 99 % of all vectors are within."""
         flows = [row.flow for row in self.rows] + [row.warp.flow for row in self.rows if row.warp]
