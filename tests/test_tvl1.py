@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from converter.errors import PytsnError
-from pytsn.flow import tvl1, tvl1_solver, tvl1_warp
+from pytsn.flow import tvl1, tvl1_fused, tvl1_solver, tvl1_warp
 from pytsn.flow.presets import DEFAULT_PRESET, PRESETS
 from pytsn.flow.quantise import dequantise_flow, quantise_flow
 from pytsn.flow.tvl1_iterate import PrimalDual
@@ -120,13 +120,9 @@ def test_iterations_equal_the_loop():
 
 
 def test_unmeasured_iterations_are_the_same_ones():
-    states = []
-    for _ in range(2):
-        random = torch.Generator().manual_seed(2)
-        flow, gradient = (torch.randn(1, 2, 5, 8, generator=random) for _ in range(2))
-        term = tvl1_warp._scaled(torch.randn(1, 5, 8, generator=random), gradient)
-        states.append(PrimalDual(flow, A))
-        states[-1].load(flow, torch.zeros(1, 2, 2, 5, 8), term)
+    states = [PrimalDual(torch.zeros(1, 2, 5, 8), A) for _ in range(2)]
+    for state in states:
+        state.load(*random_fields(1, 5, 8))
     states[0].run(3)
     for _ in range(3):
         states[1].run_measured()
@@ -239,9 +235,9 @@ GOOD = np.zeros((1, 20, 33), np.uint8)
         ((GOOD, torch.from_numpy(GOOD)), "give two of one kind"),
         (([[0]], GOOD), "gray0 is a list"),
         ((GOOD, GOOD, "opencv5"), "'opencv5' is unknown; use one of opencv2.4-cuda, opencv2.4.9-cuda"),
-        ((GOOD, GOOD, DEFAULT_PRESET, "abacus"), "device 'abacus' cannot be used"),
-        ((GOOD, GOOD, DEFAULT_PRESET, "cuda:99"), "device 'cuda:99' cannot be used"),
-        ((GOOD, GOOD, DEFAULT_PRESET, None), "device 'None' cannot be used"),
+        ((GOOD, GOOD, DEFAULT_PRESET, "abacus"), "device 'abacus': auto, cpu"),
+        ((GOOD, GOOD, DEFAULT_PRESET, "cuda:99"), "device 'cuda:99': this PyTorch sees"),
+        ((GOOD, GOOD, DEFAULT_PRESET, None), "device 'None': auto, cpu"),
     ],
 )
 def test_bad_input_is_named(arguments, says):
@@ -249,12 +245,54 @@ def test_bad_input_is_named(arguments, says):
         tvl1.compute_flow(*arguments)
 
 
+def random_fields(batch: int, height: int, width: int, seed: int = 3):
+    """Flow, dual fields and data term of one warp, from a seed."""
+    random = torch.Generator().manual_seed(seed)
+    flow, gradient = (torch.randn(batch, 2, height, width, generator=random) for _ in range(2))
+    term = tvl1_warp._scaled(torch.randn(batch, height, width, generator=random), 3 * gradient)
+    return flow, torch.zeros(batch, 2, 2, height, width), term
+
+
+def test_fused_iteration_is_the_plain_one(monkeypatch):
+    """Not compiled here, so that the test runs anywhere: the same expressions, other order of rounding."""
+    monkeypatch.setattr(tvl1_fused, "compiled_iteration", lambda: tvl1_fused.iteration)
+    plain, fused = (kind(torch.zeros(2, 2, 5, 8), A) for kind in (PrimalDual, tvl1_fused.FusedPrimalDual))
+    for state in (plain, fused):
+        state.load(*random_fields(2, 5, 8))
+        state.run(4)
+    np.testing.assert_allclose(fused.run_measured(), plain.run_measured(), rtol=1e-4)
+    np.testing.assert_allclose(fused.flow, plain.flow, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(fused.dual, plain.dual, rtol=0, atol=2e-5)
+    gray0, gray1 = tensors([side[1:3] for side in mixed_batch()])
+    tvl1_fused.can_fuse.cache_clear()
+    found, counts = tvl1.solve(gray0, gray1, A, batch=2, fused=True)
+    tvl1_fused.can_fuse.cache_clear()
+    expected, counts_plain = tvl1.solve(gray0, gray1, A)
+    assert (found - expected).abs().mean() < 0.005
+    assert np.sum(counts) == pytest.approx(np.sum(counts_plain), rel=0.05)
+
+
+def test_fused_where_nothing_compiles_warns_and_runs_plain(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(tvl1_fused, "compiled_iteration", lambda: broken)
+    tvl1_fused.can_fuse.cache_clear()
+    pair = [side[2:3] for side in mixed_batch(20, 33)]
+    with pytest.warns(UserWarning, match=r"torch.compile fails here \(RuntimeError: no compiler\); runs plain"):
+        found = tvl1.compute_flow(*pair, fused=True)
+    tvl1_fused.can_fuse.cache_clear()
+    np.testing.assert_array_equal(found, tvl1.compute_flow(*pair))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("preset", RECORDED)
-def test_cpu_and_cuda_agree(preset):
+def test_cpu_and_cuda_agree(preset, fused):
     """Bounds of the issue; pairs together on the GPU, one by one on the CPU."""
-    sides = mixed_batch(120, 161)
-    found, truth = (quantise_flow(tvl1.compute_flow(*sides, preset, device)) for device in ("cuda", "cpu"))
+    sides = [side[[0, 1, 2, 4]] for side in mixed_batch(120, 161)]  # unrelated frames (3) never converge
+    truth = quantise_flow(tvl1.compute_flow(*sides, preset))
+    found = quantise_flow(tvl1.compute_flow(*sides, preset, "cuda", fused=fused))
     assert endpoint_error(dequantise_flow(found), dequantise_flow(truth)).mean() <= RECORDED[preset][1]
     assert (np.abs(found.astype(int) - truth) <= 1).mean() >= 0.99

@@ -136,8 +136,8 @@ def test_warp_from_very_far_is_the_edge_pixel_and_finite():
 
 def test_the_clamp_is_the_three_branches():
     """d = gradient * clamp(offset + slope . u): every branch, g = 0 with r = 0 and r != 0, and g just under FLAT."""
-    gradient = torch.tensor([[3.0, -4.0], [0.5, 0.1], [0.0, 0.0], [0.0, 0.0], [2e-4, 1e-4], [2.0, 1.0]])
-    rho = torch.tensor([-30.0, 0.5, 0.0, 7.0, 2.0, 0.04])
+    gradient = torch.tensor([[3.0, -4.0], [0.5, 0.1], [0.0, 0.0], [0.0, 0.0], [2e-4, 1e-4], [2e-4, 1e-4], [2.0, 1.0]])
+    rho = torch.tensor([-30.0, 0.5, 0.0, 7.0, 2.0, 4e-9, 0.04])
     term = tvl1_warp._scaled(rho.view(1, 1, -1), gradient.T.reshape(1, 2, 1, -1))
     found = (term.gradient * term.offset.clamp(-0.045, 0.045)[:, None])[0, :, 0].T
     expected = [oracle.step(float(r), (float(g[0]), float(g[1]))) for r, g in zip(rho, gradient, strict=True)]

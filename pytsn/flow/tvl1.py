@@ -12,28 +12,34 @@ from pytsn.flow.tvl1_solver import solve_batch
 MIN_SIDE = 3
 
 
-def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch.device = "cpu"):
+def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch.device = "cpu", fused: bool = False):
     """Flow from every frame of ``gray0`` to the one of ``gray1`` beside it.
 
     gray0, gray1: uint8 (B, H, W), both numpy arrays or both tensors, grey levels 0..255; B may be 0, H and W at least
     3. Returns float32 (B, H, W, 2), pixels a frame, x (right) then y (down), never NaN: gray0[y, x] is found again at
     gray1[y + v, x + u]. A numpy array for numpy arrays, for tensors a tensor on ``device``.
 
-    preset: a name of ``presets.PRESETS``. device: "cpu", "cuda", "cuda:1", ... On the CPU pairs are worked on one
-    after the other, which keeps them in the cache; on a GPU all at once (about 12 MB a pair at 340x256). Every pair
-    stops by itself, so what else is in the batch changes nothing.
+    preset: a name of ``presets.PRESETS``. device: "cpu", "cuda", "cuda:1" or "auto". On the CPU pairs are worked on
+    one after the other, which keeps them in the cache; on a GPU all at once (about 35 MB a pair at 340x256). Every pair
+    stops by itself, so what else is in the batch changes nothing. fused: the GPU presets' iterations compiled by
+    PyTorch, equal but for rounding; worth it on a GPU and for many calls, as the first takes half a minute to compile,
+    and with a warning run plain where compiling fails.
 
     PytsnError for anything else: another kind, dtype, shape, preset or device. Source: OpenCV's gpu, cudaoptflow and
     optflow modules, the three flow programs dense_flow was ever built with.
     """
-    chosen, target = find_preset(preset), _find_device(device)
+    from pytsn.action_net import pick_device  # nets are not needed to import flow
+
+    chosen, target = find_preset(preset), pick_device(str(device))
     frames0, frames1 = _tensors(gray0, gray1)
-    flow = solve(frames0.to(target), frames1.to(target), chosen)[0]
+    flow = solve(frames0.to(target), frames1.to(target), chosen, fused=fused)[0]
     return flow if isinstance(gray0, Tensor) else flow.cpu().numpy()
 
 
 @torch.no_grad()
-def solve(gray0: Tensor, gray1: Tensor, preset: Preset, batch: int | None = None) -> tuple[Tensor, list]:
+def solve(
+    gray0: Tensor, gray1: Tensor, preset: Preset, batch: int | None = None, fused: bool = False
+) -> tuple[Tensor, list]:
     """``compute_flow`` of checked tensors on their own device, and the iterations each pair took.
 
     gray0, gray1: uint8 (B, H, W). batch: how many pairs at a time (None: 1 on the CPU, all elsewhere). Returns float32
@@ -46,18 +52,8 @@ def solve(gray0: Tensor, gray1: Tensor, preset: Preset, batch: int | None = None
 
         return solve_optflow(gray0, gray1, gray0.device), []
     size = batch or (1 if gray0.device.type == "cpu" else len(gray0))
-    parts = [solve_batch(a, b, preset) for a, b in zip(gray0.split(size), gray1.split(size), strict=True)]
+    parts = [solve_batch(a, b, preset, fused) for a, b in zip(gray0.split(size), gray1.split(size), strict=True)]
     return torch.cat([flow for flow, _ in parts]), [pair for _, counts in parts for pair in counts]
-
-
-def _find_device(device: str | torch.device) -> torch.device:
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = (str(error).splitlines() or ["not found"])[0]
-        raise PytsnError(f"device {str(device)!r} cannot be used ({reason}); use 'cpu' or 'cuda'") from error
-    return found
 
 
 def _tensors(gray0, gray1) -> tuple[Tensor, Tensor]:

@@ -47,13 +47,17 @@ class PrimalDual:
 
     def run_measured(self) -> list[float]:
         """One iteration; the squared change of the flow of every slot, summed over the pixels (in float64)."""
-        change = self._v["norm"]  # free until the dual step
-        change.copy_(self._v["flow"])
+        before = self._v["norm"]  # free until the dual step
+        before.copy_(self._v["flow"])
         self._move_flow()
-        torch.sub(self._v["flow"], change, out=change)
-        errors = change.square_().sum((1, 2, 3), dtype=torch.float64)
+        errors = self._squared_change(before)
         self._move_dual()
         return errors.tolist()
+
+    def _squared_change(self, before: Tensor) -> Tensor:
+        """Of the flow since it was ``before`` (B, 2, H, W), which is overwritten: float64 (B,)."""
+        torch.sub(self._v["flow"], before, out=before)
+        return before.square_().sum((1, 2, 3), dtype=torch.float64)
 
     def _bind(self, count: int) -> None:
         """The views an iteration needs, made once: slicing costs as much as arithmetic on a small level."""
@@ -64,6 +68,7 @@ class PrimalDual:
             "flow": flow,
             "dual": dual,
             "norm": norm,
+            "term": (self._offset[:count], slope, self._image_gradient[:count]),
             "threshold": (self._offset[:count], slope[:, 0], flow[:, 0], slope[:, 1], flow[:, 1], step),
             "descent": (self._image_gradient[:count], step[:, None]),
             "divergence": (dual_x, flow[..., 1:], dual_x[..., :-1], dual_y, flow[..., 1:, :], dual_y[..., :-1, :]),

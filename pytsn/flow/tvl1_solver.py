@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pytsn.flow.presets import Preset
 from pytsn.flow.pyramid import build_pyramid, enlarge_flow
+from pytsn.flow.tvl1_fused import FusedPrimalDual, can_fuse
 from pytsn.flow.tvl1_iterate import PrimalDual
 from pytsn.flow.tvl1_warp import image_gradients, linearise
 
@@ -12,12 +13,16 @@ from pytsn.flow.tvl1_warp import image_gradients, linearise
 IDLE_SHARE = 0.25
 
 
-def solve_batch(gray0: Tensor, gray1: Tensor, preset: Preset) -> tuple[Tensor, list[list[list[int]]]]:
+def solve_batch(
+    gray0: Tensor, gray1: Tensor, preset: Preset, fused: bool = False
+) -> tuple[Tensor, list[list[list[int]]]]:
     """Flow from gray0 to gray1, and how many iterations it took.
 
     gray0, gray1: uint8 (B, H, W) on the device that is to do the work, B >= 1, sides >= 3. Returns float32
     (B, H, W, 2), pixels, x then y, and counts [b][level, coarse to fine][warp]. Pairs do not influence one another.
+    fused: iterations compiled by PyTorch, where that works.
     """
+    fields = FusedPrimalDual if fused and can_fuse(gray0.device) else PrimalDual
     pyramid0, pyramid1 = (build_pyramid(gray.float(), preset) for gray in (gray0, gray1))
     flow, counts = None, [[] for _ in range(len(gray0))]
     for image0, image1 in zip(reversed(pyramid0), reversed(pyramid1), strict=True):
@@ -25,16 +30,15 @@ def solve_batch(gray0: Tensor, gray1: Tensor, preset: Preset) -> tuple[Tensor, l
             flow = image0.new_zeros(len(image0), 2, *image0.shape[1:])
         else:
             flow = enlarge_flow(flow, image0.shape[1:], preset)
-        for pair, level in zip(counts, _solve_level(image0, image1, flow, preset), strict=True):
+        for pair, level in zip(counts, _solve_level(image0, image1, flow, fields(flow, preset), preset), strict=True):
             pair.append(level)
     return flow.permute(0, 2, 3, 1).contiguous(), counts  # (B, 2, H, W) -> (B, H, W, 2)
 
 
-def _solve_level(image0: Tensor, image1: Tensor, flow: Tensor, preset: Preset) -> list[list[int]]:
+def _solve_level(image0, image1, flow: Tensor, state: PrimalDual, preset: Preset) -> list[list[int]]:
     """All warps of one level: changes ``flow`` (B, 2, H, W) in place; iterations [b][warp]."""
     layers1 = torch.cat((image1[:, None], image_gradients(image1)), 1)  # (B, H, W) -> (B, 3, H, W)
     dual = flow.new_zeros(len(flow), 2, *flow.shape[1:])  # kept across warps
-    state = PrimalDual(flow, preset)
     counts = [[] for _ in range(len(flow))]
     for _ in range(preset.warps):
         state.load(flow, dual, linearise(image0, layers1, flow))
