@@ -1,11 +1,13 @@
 """Warped flow: the camera's motion is taken out, what is left is the motion of things (Wang and Schmid 2013)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from converter.errors import PytsnError
+from pytsn.flow.methods import FlowFunction
 from pytsn.flow.warp_points import Keypoints, find_keypoints, follow_corners, match_keypoints
 from pytsn.frames import load_cv2
 
@@ -13,9 +15,6 @@ from pytsn.frames import load_cv2
 RANSAC_DISTANCE, MIN_MATCHES, MIN_INLIERS = 1.0, 50, 25
 #: pixels at the second frame's border that are not trusted after warping
 BORDER = 5
-
-#: uint8 (B, H, W) twice -> float32 (B, H, W, 2), pixels, x then y
-FlowFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ def warped_flows(
 ) -> list[WarpResult]:
     """``warped_flow`` of B pairs at once, frames uint8 (B, H, W, 3) BGR or (B, H, W) grey; B results.
 
-    ``flow_fn`` is called twice at most: with all pairs, then with those of which a homography was kept.
+    ``flow_fn`` is called twice at most: with all pairs, then with those of which a homography was kept. In between,
+    pairs are worked on in as many threads as OpenCV may use (cv2.setNumThreads); their number changes no result.
     """
     grays0, grays1 = _gray(frames0, "frames0"), _gray(frames1, "frames1")
     if grays0.shape != grays1.shape:
@@ -76,10 +76,7 @@ def warped_flows(
         return []
     first = flow_fn(grays0, grays1) if flows is None else flows
     first = _checked_flow(first, grays0.shape)
-    motions = [
-        camera_motion(gray0, points, flow)
-        for gray0, points, flow in zip(grays0, pair_keypoints(grays0, grays1), first, strict=True)
-    ]
+    motions = _in_threads(camera_motion, grays0, pair_keypoints(grays0, grays1), first)
     second = first.copy()
     moved = [index for index, motion in enumerate(motions) if motion.ok]
     if moved:
@@ -95,11 +92,19 @@ def pair_keypoints(grays0: np.ndarray, grays1: np.ndarray) -> list[tuple[Keypoin
     Each pair has its own two frames' keypoints. dense_flow keeps those of the video's first frame for all pairs, a
     slip: its later pairs have useful points from the flow only.
     """
-    pairs: list[tuple[Keypoints, Keypoints]] = []
-    for index, (gray0, gray1) in enumerate(zip(grays0, grays1, strict=True)):
-        chained = index and np.array_equal(gray0, grays1[index - 1])
-        pairs.append((pairs[-1][1] if chained else find_keypoints(gray0), find_keypoints(gray1)))
-    return pairs
+    chained = [bool(index) and np.array_equal(gray, grays1[index - 1]) for index, gray in enumerate(grays0)]
+    starts = iter(_in_threads(find_keypoints, [gray for gray, known in zip(grays0, chained, strict=True) if not known]))
+    ends = _in_threads(find_keypoints, grays1)
+    return [(ends[index - 1] if known else next(starts), ends[index]) for index, known in enumerate(chained)]
+
+
+def _in_threads(work: Callable, *items: Sequence) -> list:
+    """``work`` of each item, in order. OpenCV lets go of the interpreter while it computes."""
+    threads = min(len(items[0]), load_cv2().getNumThreads())
+    if threads < 2:
+        return list(map(work, *items))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, *items))
 
 
 def camera_motion(gray0: np.ndarray, keypoints: tuple[Keypoints, Keypoints], flow: np.ndarray) -> CameraMotion:
