@@ -9,6 +9,7 @@ from converter.errors import PytsnError
 from pytsn.aggregation import (
     default_aggregation,
     fusion,
+    multiscale_aggregation,
     parse_aggregation,
     sliding_window_aggregation,
     softmax,
@@ -90,6 +91,105 @@ def test_windows_against_loops(frames):
     np.testing.assert_allclose(result, loop_window(scores, (1, 3, 8), 0.2, 2), rtol=1e-12)
 
 
+def loop_multiscale(scores, spans=(1, 2, 4, 8, 16), fps=1.0, crop_rule=np.mean):
+    """The paper's formula in plain loops, for overlaps of 0.2: time in thousandths of a second, whole numbers."""
+    frames, _, classes = scores.shape
+    times = [round(1000 * t / fps) for t in range(frames)]  # when each snippet is
+    result = np.zeros(classes)
+    for c in range(classes):
+        for span in spans:
+            maxima, start = [], 0
+            while start < 1000 * frames / fps:
+                inside = [crop_rule(scores[t, :, c]) for t in range(frames) if start <= times[t] < start + 1000 * span]
+                if inside:
+                    maxima.append(max(inside))
+                start += 800 * span
+            best = sorted(maxima, reverse=True)[: max(15, len(maxima) // 4)]
+            result[c] += sum(best) / len(best) / len(spans)
+    return result
+
+
+@pytest.mark.parametrize("frames", [1, 2, 13, 26, 97, 240])
+def test_multiscale_against_loops(frames):
+    scores = np.random.default_rng(frames).normal(size=(frames, 3, 4))
+    result = multiscale_aggregation(scores, normalization=False)
+    assert result.shape == (4,)
+    np.testing.assert_allclose(result, loop_multiscale(scores), rtol=1e-12)
+    largest = multiscale_aggregation(scores, normalization=False, crop_agg="max")
+    np.testing.assert_allclose(largest, loop_multiscale(scores, crop_rule=np.max), rtol=1e-12)
+
+
+@pytest.mark.parametrize("fps", [0.5, 2, 2.5])
+def test_multiscale_at_other_snippet_rates(fps):
+    scores = np.random.default_rng(5).normal(size=(60, 2, 3))
+    result = parse_aggregation(f"multiscale:fps={fps},spans=2+4+8")(scores, normalization=False)
+    np.testing.assert_allclose(result, loop_multiscale(scores, (2, 4, 8), fps), rtol=1e-12)
+
+
+def test_multiscale_by_hand():
+    """20 snippets, class 0 scores 0, 1, ..., 19; spans 1 and 16, one snippet a second.
+
+    1 s: windows from 0, .8, ..., 18.4 hold snippets 0, 1, 2, 3, 4, 4, 5, ...: every fourth comes twice; the one from 19.2
+    holds none. 16 s: windows from 0 and 12.8, maxima 15 and 19.
+    """
+    scores = np.arange(20.0)[:, None, None]  # (20, 1, 1)
+    best = [19, 18, 17, 16, 16, 15, 14, 13, 12, 12, 11, 10, 9, 8, 8]
+    want = (sum(best) / 15 + (15 + 19) / 2) / 2
+    assert multiscale_aggregation(scores, (1, 16), normalization=False)[0] == pytest.approx(want, rel=1e-12)
+
+
+def test_one_snippet_is_its_own_score():
+    scores = np.random.default_rng(1).normal(size=(1, 4, 6))
+    mean = scores.mean(axis=1)[0]
+    np.testing.assert_allclose(parse_aggregation("multiscale")(scores, normalization=False), mean, rtol=1e-12)
+    np.testing.assert_allclose(parse_aggregation("multiscale")(scores), softmax(mean), rtol=1e-12)
+    for name in ("window", "anet2016"):
+        result = parse_aggregation(name)(scores, normalization=False)
+        np.testing.assert_allclose(result, scores.max(axis=1)[0], rtol=1e-12)
+
+
+def test_anet2016_is_the_released_function_at_one_snippet_a_second(recorded, scores):
+    np.testing.assert_allclose(parse_aggregation("anet2016")(scores), recorded["window"], rtol=0, atol=TOLERANCE)
+    at_two = parse_aggregation("anet2016", snippet_rate=2)(scores)  # a preset: the rate does not change it
+    np.testing.assert_array_equal(at_two, parse_aggregation("anet2016")(scores))
+
+
+def test_parameters_in_the_text(recorded, scores):
+    for text, rate in (("window:fps=2", 1), ("window", 2), ("window:spans=1+2+4+8+16,fps=2", 7)):
+        result = parse_aggregation(text, rate)(scores)
+        np.testing.assert_allclose(result, recorded["window_fps2"], rtol=0, atol=TOLERANCE)
+    raw = parse_aggregation("window:overlap=0.5,spans=1+3")(scores, normalization=False)
+    np.testing.assert_allclose(raw, recorded["window_raw"], rtol=0, atol=TOLERANCE)
+    assert parse_aggregation("mean", 2).fps is None
+    assert parse_aggregation("multiscale", 2).fps == 2
+    assert parse_aggregation("multiscale:fps=0.5,spans=2", 3).fps == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("window:2", "'2' is none of fps=N, overlap=SHARE and spans=A\\+B"),
+        ("window:fps=0", "less than one snippet at 0 a second"),
+        ("window:fps=0.5", "whole number of snippets a second, not 0.5"),
+        ("window:spans=1.5", "1.5 s at 1 snippets a second are no whole number of snippets"),
+        ("multiscale:fps=", "'' is not a number"),
+        ("multiscale:fps=1 2", "'1 2' is not a number"),
+        ("multiscale:fps=1e999999999", "'1e999999999' is not a number"),
+        ("multiscale:fps=-1", "'-1' is not a number"),
+        ("multiscale:fps=0.25", "windows of 1 s hold less than one snippet at 0.25 a second"),
+        ("multiscale:spans=1++2", "'' is not a number"),
+        ("multiscale:overlap=1", "overlap is a share of the window, from 0 to 0.99"),
+        ("multiscale:fps=2,fps=2", "each given once"),
+        ("multiscale:rate=2", "'rate=2' is none of"),
+    ],
+)
+def test_bad_parameters_are_told_before_any_video_is_scored(text, words):
+    with pytest.raises(PytsnError, match=words) as caught:
+        parse_aggregation(text)
+    assert "\n" not in str(caught.value)
+    assert text in str(caught.value)
+
+
 def test_top_k_against_loops():
     scores = np.random.default_rng(2).normal(size=(6, 4, 3))
     expected = [np.mean(sorted(np.mean(scores[t, :, c]) for t in range(6))[-2:]) for c in range(3)]
@@ -109,7 +209,9 @@ def test_names_pass_the_crop_rule_on(recorded, scores):
     np.testing.assert_allclose(result, recorded["topk_3_raw_max"], rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("text", ["", "max", "topk", "topk:", "topk:0", "topk:-1", "topk:two", "mean:3", "window:2"])
+@pytest.mark.parametrize(
+    "text", ["", "max", "topk", "topk:", "topk:0", "topk:-1", "topk:two", "mean:3", "window:", "anet2016:"]
+)
 def test_other_names_are_refused(text):
     with pytest.raises(PytsnError, match="mean, topk:K"):
         parse_aggregation(text)
