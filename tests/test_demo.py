@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from converter.errors import PytsnError
 from converter.net import load_net
 from converter.proto import read_net, read_solver
 from converter.weights import save_caffemodel
 from pytsn.cli import run_command
 from pytsn.datasets import make_videos, parse_directory, parse_split_file
-from pytsn.demo import extract, videos
-from pytsn.demo.dataset import extract_frames, plan_dataset, write_splits, write_videos
+from pytsn.demo import videos
+from pytsn.demo.dataset import plan_dataset, write_splits, write_videos
 from pytsn.demo.nets import FEATURE_BLOB, SCORE_BLOB, STREAMS, deploy_prototxt, train_val_prototxt
 from pytsn.demo.run import clear_folder
 from pytsn.demo.summary import evaluate, fusion_wins
 from pytsn.demo.training import stream_files, write_training_files
 from pytsn.demo.weights import edge_filters
 from pytsn.flow.quantise import quantise_flow
-from pytsn.frames import load_cv2, read_flow_stack, read_rgb
+from pytsn.frames import load_cv2
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "demo.py"
 
@@ -102,50 +101,18 @@ def test_frames_look_alike_in_all_motions():
         assert (abs(points.std(axis=0) / place["Slides"].std(axis=0) - 1) < 0.12).all()
 
 
-def test_extracted_frames_are_the_videos_second_onwards(tmp_path):
-    frames = videos.render(clip("Square", "Falls", frames=7))
-    videos.write_video(tmp_path / "v.avi", frames)
-    assert extract.extract(tmp_path / "v.avi", tmp_path / "v") == 6
-    names = [f"{kind}{number:05d}.jpg" for kind in ("flow_x_", "flow_y_", "img_") for number in range(1, 7)]
-    assert sorted(path.name for path in (tmp_path / "v").iterdir()) == names
-    for number in range(1, 7):
-        image = read_rgb(str(tmp_path / "v"), index=number).astype(int)
-        distance = [abs(image - frame).mean() for frame in frames.astype(int)]
-        assert np.argmin(distance) == number  # image k is the video's (k + 1)-th frame, counted from 1
-        assert distance[number] < 4  # two JPEG codings, in grey levels
-
-
-def test_flow_images_show_the_motion(tmp_path):
-    """A textured picture that shifts by (3, -2) pixels a frame: the flow images hold the mapped values of 3 and -2."""
-    rng = np.random.default_rng(0)
-    cv2 = load_cv2()
-    world = cv2.resize(rng.uniform(0, 255, (60, 80, 3)).astype(np.float32), (480, 360), interpolation=cv2.INTER_CUBIC)
-    world = np.clip(world, 0, 255).astype(np.uint8)
-    views = np.stack([world[60 + 2 * t : 316 + 2 * t, 80 - 3 * t : 420 - 3 * t] for t in range(4)])
-    assert extract.write_frames(tmp_path, views, extract.dense_flow(views)) == 3
-    stack = read_flow_stack(str(tmp_path), "flow_x_", "flow_y_", [1, 2, 3])  # (6, 256, 340)
-    inner = stack[:, 30:-30, 30:-30].reshape(3, 2, -1)
-    # 255 * (3 + 20) / 40 = 146.6, 255 * (-2 + 20) / 40 = 114.75; one grey level is 0.16 pixels
-    np.testing.assert_allclose(np.median(inner, axis=2), [[147, 115]] * 3, atol=1.5)
-
-
 def test_dataset_is_read_as_ucf101(tmp_path):
     dataset = plan_dataset(tmp_path, 1, 1, 3, seed=5)
     write_videos(dataset)
-    assert extract_frames(dataset) == 32
+    folders = [str(tmp_path / "videos"), str(tmp_path / "frames")]
+    size = ["--new_width", "34", "--new_height", "26", "--algorithm", "dis", "--num_worker", "1"]
+    assert run_command("build-of", [*folders, *size]) == 0
     split = parse_split_file("ucf101", write_splits(dataset))[0]
     assert [name for name, _ in split.train] == [each.name for each in dataset.train]
     found = make_videos(split.test, parse_directory(str(tmp_path / "frames")))
     assert [video.label for video in found] == list(range(16))
     assert {(video.rgb_count, video.flow_count) for video in found} == {(2, 2)}
     assert [video.name for video in found] == [f"v_{name}_g02_c01" for name in videos.CLASSES]
-
-
-def test_video_that_cannot_be_read(tmp_path):
-    (tmp_path / "broken.avi").write_bytes(b"RIFF nothing")
-    with pytest.raises(PytsnError, match=r"broken\.avi: 0 frames could be read"):
-        extract.extract(tmp_path / "broken.avi", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))

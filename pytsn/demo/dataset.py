@@ -14,7 +14,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from converter.files import write_bytes
-from pytsn.demo.extract import extract
 from pytsn.demo.videos import CLASSES, Clip, plan_clips, render, write_video
 from pytsn.splits import NUM_SPLITS
 
@@ -47,13 +46,6 @@ def write_videos(dataset: Dataset) -> int:
         write_video(dataset.video(clip), render(clip))
 
     return _for_each(write, dataset.train + dataset.test, "videos")
-
-
-def extract_frames(dataset: Dataset) -> int:
-    """Cuts every video into its frame folder; returns the number of folders."""
-    return _for_each(
-        lambda clip: extract(dataset.video(clip), dataset.frames(clip)), dataset.train + dataset.test, "frames, flow"
-    )
 
 
 def _for_each(work, clips: list[Clip], title: str) -> int:
