@@ -1,5 +1,7 @@
 """Contact sheets of flow: which pairs they show, what stands in their cells, that nothing overlaps, and the command."""
 
+import zipfile
+
 import cv2
 import numpy as np
 import pytest
@@ -213,6 +215,24 @@ def test_command_takes_a_folder(tmp_path, capsys):
     assert main(["flow-preview", str(folder), "-o", str(tmp_path / "again.png")]) == 2
     assert "3 flow_x_ and 2 flow_y_ images" in capsys.readouterr().err
     assert not (tmp_path / "again.png").exists()
+
+
+def test_zip_folder_shows_what_its_files_would(tmp_path):
+    """dense_flow's zip mode: img.zip, flow_x.zip with entries x_00001.jpg, flow_y.zip."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "zips").mkdir()
+    random = np.random.default_rng(0)
+    for kind, entry in (("img", "img"), ("flow_x", "x"), ("flow_y", "y")):
+        with zipfile.ZipFile(tmp_path / "zips" / f"{kind}.zip", "w") as archive:
+            for number in (1, 2):
+                shape = (HEIGHT, WIDTH, 3) if kind == "img" else (HEIGHT, WIDTH)
+                image = cv2.imencode(".jpg", random.integers(0, 256, shape, dtype=np.uint8))[1].tobytes()
+                archive.writestr(f"{entry}_{number:05d}.jpg", image)
+                (tmp_path / "files" / f"{kind}_{number:05d}.jpg").write_bytes(image)
+    for one, other in zip(*(folder_rows(str(tmp_path / name), [1, 2]) for name in ("files", "zips")), strict=True):
+        np.testing.assert_array_equal(one.frame, other.frame)
+        np.testing.assert_array_equal(one.flow, other.flow)
+    assert main(["flow-preview", str(tmp_path / "zips"), "-o", str(tmp_path / "sheet.png")]) == 0
 
 
 @pytest.mark.golden

@@ -15,10 +15,11 @@ nets see (128 is no motion), and the flow with the camera's motion taken out. On
   pytsn flow-preview diving.mp4                       writes diving_flow.png
   pytsn flow-preview diving.mp4 --frames 10 11 12 -o three.png
   pytsn flow-preview diving.mp4 --algorithm dis       quick, but not the flow that the models know
-  pytsn flow-preview FRAMES/v_Diving_g01_c01          a folder that build_of.py wrote: what is in its images
+  pytsn flow-preview FRAMES/v_Diving_g01_c01          what is in the images that build_of.py wrote (files or zips)
 
 Numbers are those of the extracted images: number 7 is the flow between the video's frames 7 and 8, and image 7 is
-frame 8.
+frame 8. Images hold no warped flow of their own, so a folder's sheet goes without, and nothing is computed for it: the
+options from --algorithm to --new_height are for videos.
 """
 
 
