@@ -1,7 +1,7 @@
 """The test-time net: snippets of a video in, class scores of ten crops out.
 
-Facts of the original: ``pyActionRecog/action_caffe.py``. Letters: T snippets, C planes (3, or 10 for flow), H, W frame
-size, S the crop's side, K classes.
+Facts of the original: ``pyActionRecog/action_caffe.py``. Letters: T snippets, C planes of the net (3, 10 for
+flow, 15 for rgbdiff), P planes of a snippet (C, but 18 for rgbdiff), H, W frame size, S the crop's side, K classes.
 """
 
 import os
@@ -16,6 +16,8 @@ from converter.errors import PytsnError
 from converter.fused import FusedNet, fuse
 from converter.net import CaffeNet, load_net
 from pytsn.crops import FLOW_MEAN, RGB_MEAN_BGR, crop_corners
+from pytsn.rgbdiff import DIFFERENCES, frame_differences
+from pytsn.sampling import NET_CHANNELS, STACK_DEPTH
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 NUM_CROPS = 10
@@ -26,13 +28,15 @@ SCORE_NAMES = ("fc-action", "fc_action")
 @dataclass(frozen=True)
 class NetOptions:
     """How to run the net. device: auto, cpu, cuda or cuda:N; precision: fp32 (parity), tf32 or bf16 (CUDA);
-    score_name: the score blob, None for fc-action or fc_action; batch_size: crops a forward, None for the default."""
+    score_name: the score blob, None for fc-action or fc_action; batch_size: crops a forward, None for the default;
+    rgbdiff: how a net of 15 planes was trained, signed or absolute (pytsn/rgbdiff.py)."""
 
     device: str = "auto"
     precision: str = "fp32"
     bn_style: str = "var"
     score_name: str | None = None
     batch_size: int | None = None
+    rgbdiff: str = "signed"
 
 
 def pick_device(text: str) -> torch.device:
@@ -52,12 +56,15 @@ class ActionNet:
     """A deploy prototxt with weights, ready to score snippets.
 
     ``report`` tells what was loaded, ``drift`` (None for fp32) how far the chosen precision moved the first scores.
-    Raises PytsnError for weights of another net, a missing score blob, or an input that is no (N, 3 or 2 L, S, S).
+    Raises PytsnError for weights of another net, a missing score blob, or an input that is no (N, C, S, S).
     """
 
     def __init__(self, net_proto: str, net_weights: str, options: NetOptions = NetOptions()) -> None:
         if options.precision not in PRECISIONS:
             raise PytsnError(f"precision '{options.precision}': one of {', '.join(PRECISIONS)} was expected")
+        if options.rgbdiff not in DIFFERENCES:
+            raise PytsnError(f"rgbdiff '{options.rgbdiff}': one of {', '.join(DIFFERENCES)} was expected")
+        self._difference = options.rgbdiff
         self.device, self.precision = pick_device(options.device), options.precision
         if self.precision != "fp32" and self.device.type != "cuda":
             raise PytsnError(f"precision {self.precision} needs a CUDA device; the CPU runs fp32")
@@ -75,31 +82,44 @@ class ActionNet:
         self.drift: tuple[float, float] | None = None
 
     @property
+    def modality(self) -> str:
+        """rgb for 3 planes, rgbdiff for 15, flow for any other number."""
+        return {NET_CHANNELS[name]: name for name in ("rgb", "rgbdiff")}.get(self.channels, "flow")
+
+    @property
     def is_flow(self) -> bool:
         """Whether the net takes flow images."""
-        return self.channels != 3
+        return self.modality == "flow"
+
+    @property
+    def planes(self) -> int:
+        """Planes of a snippet: the net's own, or those of the frames whose differences it takes."""
+        return 3 * STACK_DEPTH["rgbdiff"] if self.modality == "rgbdiff" else self.channels
 
     @torch.inference_mode()
     def score_snippets(self, planes: np.ndarray) -> np.ndarray:
-        """Scores before the softmax, float32 (T, 10, K), of snippets uint8 (T, C, H, W).
+        """Scores before the softmax, float32 (T, 10, K), of snippets uint8 (T, P, H, W).
 
-        Planes are B, G, R, or x and y in turn, at the size that crops are cut from (256 x 340). Crop order as in
-        pytsn.crops. Raises PytsnError when planes do not fit the net.
+        Planes are B, G, R of each frame, or x and y in turn, at the size that crops are cut from (256 x 340). Crop
+        order as in pytsn.crops. Raises PytsnError when planes do not fit the net.
         """
-        if planes.ndim != 4 or planes.shape[1] != self.channels:
-            raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.channels}: other modality?")
+        if planes.ndim != 4 or planes.shape[1] != self.planes:
+            raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.planes}: other modality?")
         snippets = torch.from_numpy(planes).to(self.device, non_blocking=True)
-        crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, C, H, W) -> (10 T, C, S, S)
+        crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, P, H, W) -> (10 T, P, S, S)
         scores = self._cores.run(partial(self._forward, self.net), crops, self.batch_size)
         if self._unfused is not None:
             self.drift = self._measure_drift(crops[: self.batch_size], scores[: self.batch_size])
         return scores.reshape(len(planes), NUM_CROPS, -1).cpu().numpy()
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
-        """Crops uint8 (N, C, S, S) -> scores float32 (N, K)."""
-        return net(crops - self.mean, blobs=(self.score_name,))[self.score_name].flatten(
-            1
-        )  # a 1x1 classifier's are (N, K, 1, 1)
+        """Crops uint8 (N, P, S, S) -> scores float32 (N, K)."""
+        if self.modality == "rgbdiff":
+            values = frame_differences(crops, STACK_DEPTH["rgbdiff"], kind=self._difference)  # (N, P, ..) -> (N, C, ..)
+        else:
+            values = crops - self.mean
+        scores = net(values, blobs=(self.score_name,))[self.score_name]
+        return scores.flatten(1)  # a 1x1 classifier's are (N, K, 1, 1)
 
     def _measure_drift(self, crops: torch.Tensor, fast: torch.Tensor) -> tuple[float, float]:
         """Largest difference to fp32 over the largest magnitude; share of crops whose best class is the same."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text
 from pytsn.frame_store import archive_name, count_frames, is_frame_folder
+from pytsn.sampling import LEAST_FRAMES
 from pytsn.splits import NUM_SPLITS, Entry, Split, parse_split_file
 
 __all__ = [
@@ -51,7 +52,7 @@ class Video:
     flow_count: int
 
     def frame_count(self, modality: str) -> int:
-        """Images (rgb) or pairs of images (flow) that the folder holds."""
+        """Images (rgb, rgbdiff) or pairs of images (flow) that the folder holds."""
         return self.flow_count if modality == "flow" else self.rgb_count
 
 
@@ -119,18 +120,21 @@ def make_videos(entries: Sequence[Entry], folders: dict[str, FrameFolder]) -> li
 
 def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry] = ()) -> list[str]:
     """Names of videos that cannot be evaluated: those of ``entries`` without a folder, then those of ``videos`` whose
-    folder is absent or holds no image of the modality (an extraction that failed leaves such folders)."""
-    known = {video.name for video in videos}
+    folder is absent or holds no image of the modality (an extraction that failed leaves such folders), or fewer than
+    two for rgbdiff."""
+    known, least = {video.name for video in videos}, LEAST_FRAMES[modality]
     absent = [name for name, _ in entries if name not in known]
     return absent + [
-        video.name for video in videos if video.frame_count(modality) < 1 or not is_frame_folder(video.folder)
+        video.name for video in videos if video.frame_count(modality) < least or not is_frame_folder(video.folder)
     ]
 
 
-def missing_message(missing: Sequence[str], total: int, where: str) -> str:
-    """One line: how many of ``total`` videos have no frames in ``where``, and the first ten of them."""
+def missing_message(missing: Sequence[str], total: int, where: str, least: int = 1) -> str:
+    """One line: how many of ``total`` videos have no frames in ``where``, or fewer than ``least``, and the first ten of
+    them."""
+    lack = "no frames" if least == 1 else f"fewer than {least} frames"
     shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
-    return f"{len(missing)} of {total} videos have no frames in {where}: {shown}"
+    return f"{len(missing)} of {total} videos have {lack} in {where}: {shown}"
 
 
 def _video_folders(root: str, wanted: set[str] | None, kinds: set[str]) -> list[tuple[str, str]]:

@@ -78,5 +78,5 @@ def _bytes_to(device: torch.device, data: VideoData) -> tuple[torch.Tensor, torc
     mean = torch.from_numpy(data.mean.values).to(device)[:, None, None]
     if device.type == "cuda":
         pixels, labels = pixels.pin_memory(), labels.pin_memory()  # copies: the layer reuses its memory
-    values = pixels.to(device, non_blocking=True).float() - mean
+    values = data.values(pixels.to(device, non_blocking=True)).float() - mean
     return values * data.mean.scale, labels.to(device, non_blocking=True)

@@ -58,6 +58,19 @@ def read_flow_stack(folder: str, x_prefix: str, y_prefix: str, indices: Sequence
     return np.stack([planes[name] for name in names])  # 2 L x (H, W) -> (2 L, H, W)
 
 
+def read_rgb_stack(folder: str, prefix: str, indices: Sequence[int], ext: str = "jpg") -> np.ndarray:
+    """The colour frames ``indices`` (L of them): uint8 (L, H, W, 3), BGR, each as ``read_rgb`` gives it.
+
+    A number that repeats is read once. Raises PytsnError as ``read_flow_stack`` does.
+    """
+    frames: dict[int, np.ndarray] = {}
+    for index in dict.fromkeys(indices):
+        frames[index] = read_rgb(folder, prefix, index, ext)
+        names = (frame_path(folder, prefix, number, ext) for number in (index, indices[0]))
+        _check_size(next(names), frames[index], next(names), frames[indices[0]])
+    return np.stack([frames[index] for index in indices])  # L x (H, W, 3) -> (L, H, W, 3)
+
+
 def read_image(path: str, flags: int) -> np.ndarray:
     """An image as ``cv2.imread`` with these flags gives it, from its file or from an archive in its place: uint8
     (H, W, 3) BGR or (H, W). Raises PytsnError that names the file, or archive and entry, when it is missing, empty, cut
@@ -93,7 +106,7 @@ def _cut_short(data: bytes) -> bool:
 
 def _check_size(path: str, image: np.ndarray, first_path: str, first: np.ndarray) -> None:
     if image.shape != first.shape:
-        (height, width), (first_height, first_width) = image.shape, first.shape
+        (height, width), (first_height, first_width) = image.shape[:2], first.shape[:2]
         raise PytsnError(
             f"{image_source(path)}: {width}x{height} pixels, but {image_source(first_path)} of the same snippet has "
             f"{first_width}x{first_height}"

@@ -30,7 +30,7 @@ class Mean:
         self.image = _read_mean(param.mean_file, channels) if param.HasField("mean_file") else None
 
     def apply(self, data: torch.Tensor, plans: Sequence[SamplePlan], options: ReadOptions) -> torch.Tensor:
-        """uint8 (N, C, S, S) -> float32 (N, C, S, S)."""
+        """uint8, or float32 that may be written to, (N, C, S, S) -> float32 (N, C, S, S)."""
         mean = torch.from_numpy(self.values)[:, None, None] if self.image is None else self._parts(plans, options)
         result = data.float()
         result -= mean

@@ -12,6 +12,7 @@ from pytsn.frames import image_source, load_cv2, read_image
 from pytsn.transform import CropOptions, choose_crop, crop_options
 
 _PATTERNS = {False: "image_%04d.jpg", True: "flow_%c_%04d.jpg"}
+_DIFFERENCE = {pb.VideoDataParameter.RGBDIFF: "signed", pb.VideoDataParameter.RGBDIFF_ABSOLUTE: "absolute"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class SamplePlan:
 class ReadOptions:
     """How frames become a sample. ``flow``: two grey images a frame, x and y; ``size``: (width, height) frames are
     resized to, None as they are; ``invert_x``: a mirrored sample has 255 - v in its even planes (``is_flow``);
-    ``frame_size``: (height, width) that all frames must have by then, None for any."""
+    ``frame_size``: (height, width) that all frames must have by then, None for any. ``difference``: signed or absolute
+    when the net is given differences of these frames (pytsn/rgbdiff.py), None for the frames themselves."""
 
     pattern: str
     flow: bool = False
@@ -39,6 +41,11 @@ class ReadOptions:
     crop: CropOptions = field(default_factory=CropOptions)
     invert_x: bool = False
     frame_size: tuple[int, int] | None = None
+    difference: str | None = None
+
+    def frames(self, length: int) -> int:
+        """Frames that a snippet of ``new_length`` is read from: a difference takes two."""
+        return length if self.difference is None else length + 1
 
     @property
     def planes(self) -> int:
@@ -47,9 +54,17 @@ class ReadOptions:
 
 
 def read_options(layer: pb.LayerParameter, phase: str) -> ReadOptions:
-    """The options of a VideoData layer. Raises PytsnError for a name_pattern that makes no file names."""
+    """The options of a VideoData layer. Raises PytsnError for a name_pattern that makes no file names, and for what
+    differences cannot have: is_flow, a mean."""
     video, transform = layer.video_data_param, layer.transform_param
-    flow = video.modality == video.FLOW
+    flow, difference = video.modality == video.FLOW, _DIFFERENCE.get(video.modality)
+    if difference and transform.is_flow:
+        raise PytsnError(
+            f"is_flow with modality {video.Modality.Name(video.modality)}: mirrored colours keep their sign"
+        )
+    if difference and (transform.HasField("mean_file") or any(transform.mean_value)):
+        name = video.Modality.Name(video.modality)
+        raise PytsnError(f"a mean with modality {name}: it cancels in the differences; remove mean_value or mean_file")
     options = ReadOptions(
         pattern=video.name_pattern or _PATTERNS[flow],
         flow=flow,
@@ -57,6 +72,7 @@ def read_options(layer: pb.LayerParameter, phase: str) -> ReadOptions:
         size=(video.new_width, video.new_height) if video.new_width and video.new_height else None,
         crop=crop_options(transform, phase),
         invert_x=transform.is_flow,
+        difference=difference,
     )
     try:
         file_names(options, 1)
@@ -100,6 +116,13 @@ def load_sample(plan: SamplePlan, options: ReadOptions, out: np.ndarray | None =
     if plan.mirror and options.invert_x:
         np.subtract(255, out[::2], out=out[::2])
     return out
+
+
+def sample_size(plan: SamplePlan, options: ReadOptions) -> tuple[int, int]:
+    """(height, width) of samples, going by the plan's first image. Raises PytsnError when no crop fits into it."""
+    height, width = read_images(plan, options)[0].shape[:2]
+    crop = choose_crop(height, width, options.crop, (0,) * options.crop.draws)
+    return (options.crop.size,) * 2 if options.crop.size else (crop.height, crop.width)
 
 
 def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:

@@ -2,8 +2,12 @@
 
 from converter.errors import PytsnError
 
-#: frames per snippet: one rgb image, or five pairs of flow images
-STACK_DEPTH = {"rgb": 1, "flow": 5}
+#: frames per snippet: one rgb image, five pairs of flow images, or six rgb images with five differences
+STACK_DEPTH = {"rgb": 1, "flow": 5, "rgbdiff": 6}
+#: input planes of a snippet's net: B, G, R; x and y of each pair; B, G, R of each difference
+NET_CHANNELS = {"rgb": 3, "flow": 10, "rgbdiff": 15}
+#: frames without which a video cannot be sampled; with one alone every difference would be 0
+LEAST_FRAMES = {"rgb": 1, "flow": 1, "rgbdiff": 2}
 
 
 def frame_ticks(frame_count: int, num_frames: int = 25, stack: int = 1) -> list[int]:
@@ -31,5 +35,6 @@ def frame_ticks(frame_count: int, num_frames: int = 25, stack: int = 1) -> list[
 
 
 def flow_indices(tick: int, frame_count: int, stack: int = 5) -> list[int]:
-    """Numbers (1-based) of the ``stack`` flow images of the snippet at ``tick``; past the end the last one repeats."""
+    """Numbers (1-based) of the ``stack`` flow or rgb images of the snippet at ``tick``; past the end of a short video
+    its last one repeats."""
     return [min(frame_count, tick + offset) for offset in range(stack)]

@@ -10,10 +10,10 @@ import numpy as np
 from converter.errors import PytsnError
 from pytsn.crops import FRAME_SIZE, resize
 from pytsn.datasets import Video
-from pytsn.frames import frame_path, read_flow_stack, read_rgb
-from pytsn.sampling import STACK_DEPTH, flow_indices, frame_ticks
+from pytsn.frames import frame_path, read_flow_stack, read_rgb_stack
+from pytsn.sampling import LEAST_FRAMES, STACK_DEPTH, flow_indices, frame_ticks
 
-#: snippets read ahead of the net: at 0.9 MB for one of flow, 60 MB
+#: snippets read ahead of the net: at 0.9 MB for one of flow, 60 MB; at 1.6 MB for one of rgbdiff, 100 MB
 READ_AHEAD = 64
 
 
@@ -30,14 +30,18 @@ class SnippetOptions:
 
     @property
     def stack(self) -> int:
-        """Frames in a snippet: 1 rgb image or 5 pairs of flow images."""
+        """Frames in a snippet: 1 rgb image, 5 pairs of flow images, 6 rgb images for rgbdiff."""
         return STACK_DEPTH[self.modality]
 
 
 def video_ticks(video: Video, options: SnippetOptions) -> list[int]:
-    """First frame (1-based) of each snippet of the video. Raises PytsnError naming a video without frames."""
+    """First frame (1-based) of each snippet of the video. Raises PytsnError naming a video without frames, or with too
+    few for the modality."""
+    count, least = video.frame_count(options.modality), LEAST_FRAMES[options.modality]
     try:
-        return frame_ticks(video.frame_count(options.modality), options.num_frames, options.stack)
+        if 0 < count < least:
+            raise PytsnError(f"{options.modality} needs at least {least} frames, it has {count}; leave the video out")
+        return frame_ticks(count, options.num_frames, options.stack)
     except PytsnError as error:
         raise PytsnError(f"video '{video.name}' ({video.folder}): {error}") from None
 
@@ -45,18 +49,19 @@ def video_ticks(video: Video, options: SnippetOptions) -> list[int]:
 def read_snippet(video: Video, tick: int, options: SnippetOptions) -> tuple[np.ndarray, tuple[int, int], str]:
     """One snippet as planes uint8 (C, 256, 340), the height and width it had on disk, and the path of its first file.
 
-    Planes: B, G, R of an rgb frame; x and y in turn of a flow stack, whose indices stop at the last frame. Resized by
-    ``cv2.resize`` on uint8. Raises PytsnError that names the file and what is wrong with it.
+    Planes: B, G, R of each rgb frame (one, or six for rgbdiff, which are subtracted once they are cropped); x and y in
+    turn of a flow stack. Numbers stop at the video's last frame. Resized by ``cv2.resize`` on uint8. Raises PytsnError
+    that names the file and what is wrong with it.
     """
-    if options.modality == "rgb":
-        frame = read_rgb(video.folder, options.rgb_prefix, tick, options.ext)
-        path = frame_path(video.folder, options.rgb_prefix, tick, options.ext)
-        planes = resize(frame, FRAME_SIZE).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-        return planes, frame.shape[:2], path
-    indices = flow_indices(tick, video.flow_count, options.stack)
-    stack = read_flow_stack(video.folder, options.flow_x_prefix, options.flow_y_prefix, indices, options.ext)
-    path = frame_path(video.folder, options.flow_x_prefix, indices[0], options.ext)
-    return np.stack([resize(plane, FRAME_SIZE) for plane in stack]), stack.shape[1:], path
+    indices = flow_indices(tick, video.frame_count(options.modality), options.stack)
+    if options.modality == "flow":
+        stack = read_flow_stack(video.folder, options.flow_x_prefix, options.flow_y_prefix, indices, options.ext)
+        planes = np.stack([resize(plane, FRAME_SIZE) for plane in stack])
+        return planes, stack.shape[1:3], frame_path(video.folder, options.flow_x_prefix, indices[0], options.ext)
+    stack = read_rgb_stack(video.folder, options.rgb_prefix, indices, options.ext)
+    frames = [resize(frame, FRAME_SIZE).transpose(2, 0, 1) for frame in stack]  # L x (H, W, 3) -> L x (3, H, W)
+    path = frame_path(video.folder, options.rgb_prefix, indices[0], options.ext)
+    return np.concatenate(frames), stack.shape[1:3], path  # -> (3 L, H, W)
 
 
 def read_videos(

@@ -2,7 +2,8 @@
 
 The work is split. Everything random or ordered happens here, in the net's process, as *plans* (which frames, which
 crop, mirrored or not); reading the frames is left to processes that only follow the plans, so their number changes
-nothing. Letters: N batch, C = segments * length * planes, S the crop's side.
+nothing. Letters: N batch, C = segments * length * planes, S the crop's side, P the planes read: C, but for differences
+those of one frame more a segment.
 """
 
 import time
@@ -18,8 +19,8 @@ from converter.errors import PytsnError
 from pytsn.caffe_rng import CaffeRng
 from pytsn.mean import Mean
 from pytsn.reader_pool import ReaderPool, SampleBuffer
-from pytsn.sample_reader import SamplePlan, load_sample, read_images, read_options
-from pytsn.transform import choose_crop
+from pytsn.rgbdiff import frame_differences
+from pytsn.sample_reader import SamplePlan, load_sample, read_options, sample_size
 from pytsn.video_list import check_labels
 from pytsn.video_order import VideoOrder
 
@@ -50,8 +51,8 @@ class VideoData:
     ``rank`` of ``world`` processes starts at batch ``rank`` of the list and skips world - 1 batches after each.
     ``workers`` processes read (0: this one, when asked); ``pool`` lets several layers share them.
 
-    ``tops``, ``shapes`` (those of the tops), ``options``, ``mean``, ``videos``; ``notes``: lines for the user;
-    ``seconds_waited``: time spent in ``next_*`` until frames were there.
+    ``tops``, ``shapes`` (those of the tops), ``pixel_shape`` (of the bytes read for a batch), ``options``, ``mean``,
+    ``videos``; ``notes``: lines for the user; ``seconds_waited``: time spent in ``next_*`` until frames were there.
     """
 
     def __init__(
@@ -73,16 +74,12 @@ class VideoData:
             self._set_up(layer, phase, rank)
         except PytsnError as error:
             raise PytsnError(f"layer '{layer.name}' (VideoData): {error}") from None
-        self.tops = tuple(layer.top)
-        self.seconds_waited = 0.0
+        self.tops, self.seconds_waited = tuple(layer.top), 0.0
+        self._ahead, self._next_slot = max(ahead, 1), 0
         self._own_pool = ReaderPool(workers) if workers and pool is None else None
         self._pool = pool or self._own_pool
-        self._ahead = max(ahead, 1)
-        data_shape = self.shapes[0]
-        self._buffer = SampleBuffer((self._ahead + 1, *data_shape)) if self._pool else None
-        self._pending: deque[_Pending] = deque()
-        self._saved_seeds: deque[int] = deque()
-        self._next_slot = 0
+        self._buffer = SampleBuffer((self._ahead + 1, *self.pixel_shape)) if self._pool else None
+        self._pending, self._saved_seeds = deque[_Pending](), deque[int]()
         self._plan(skip=0)
 
     def _set_up(self, layer: pb.LayerParameter, phase: str, rank: int) -> None:
@@ -96,20 +93,18 @@ class VideoData:
             self._rng.raw()  # the seed that the layer's set-up takes, and its first prefetch replaces
         self._order = VideoOrder(layer.video_data_param, self.options, phase, self._rng)
         self.videos, self.notes = self._order.videos, self._order.notes
-        probe = self._order.probe()
-        height, width = read_images(probe, self.options)[0].shape[:2]
-        crop = choose_crop(height, width, self.options.crop, (0,) * self.options.crop.draws)  # whether one fits
-        channels = self._order.frames_per_sample * self.options.planes
-        side = (transform.crop_size,) * 2 if transform.crop_size else (crop.height, crop.width)
-        self.shapes = [(self._batch, channels, *side), (self._batch,)]
-        self.mean = Mean(transform, channels)
+        size = sample_size(self._order.probe(), self.options)
+        planes = self._order.segments * self.options.planes  # of a frame in every segment
+        self.shapes = [(self._batch, planes * layer.video_data_param.new_length, *size), (self._batch,)]
+        self.pixel_shape = (self._batch, planes * self._order.length, *size)
+        self.mean = Mean(transform, self.shapes[0][1])
         if self.mean.image is not None:
             self.options = replace(self.options, frame_size=self.mean.image.shape[1:])
         self._order.advance(rank * self._batch)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, C, S, S) of the data."""
+        """(N, C, S, S) of the data that the net is given."""
         return self.shapes[0]
 
     def _plan(self, skip: int) -> None:
@@ -138,7 +133,7 @@ class VideoData:
             self._pool.wait(batch.tasks)
             data = self._buffer.array[batch.slot]
         else:
-            data = np.empty(self.shape, np.uint8)
+            data = np.empty(self.pixel_shape, np.uint8)
             for plan, row in zip(batch.plans, data, strict=True):
                 load_sample(plan, self.options, row)
         self.seconds_waited += time.perf_counter() - started
@@ -149,18 +144,24 @@ class VideoData:
         return torch.from_numpy(np.asarray(data)), labels, batch.plans
 
     def next_uint8(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next batch before mean and scale: data uint8 (N, C, S, S), labels int64 (N,).
+        """The next batch before differences, mean and scale: pixels uint8 (N, P, S, S), labels int64 (N,).
 
         The data may lie in shared memory: it is good until the next call. Raises PytsnError naming the file that cannot
         be read, or saying that a reading process was killed.
         """
-        data, labels, _ = self._take()
-        return data, labels
+        return self._take()[:2]
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The next batch: data float32 (N, C, S, S), (value - mean) * scale; labels int64 (N,). Raises PytsnError."""
-        data, labels, plans = self._take()
-        return self.mean.apply(data, plans, self.options), labels
+        pixels, labels, plans = self._take()
+        return self.mean.apply(self.values(pixels), plans, self.options), labels
+
+    def values(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the net is given of pixels uint8 (N, P, S, S), on any device, before mean and scale: (N, C, S, S), the
+        pixels themselves, or their frames' differences as float32."""
+        if self.options.difference is None:
+            return pixels
+        return frame_differences(pixels, self._order.length, self._order.segments, self.options.difference)
 
     def check_labels(self, classes: int) -> None:
         """Raises PytsnError naming the first line of the list whose label is not below ``classes``."""

@@ -17,37 +17,36 @@ class VideoOrder:
     """The listed videos in their order of use, shuffled at the start and at each wrap where ``shuffle`` is set.
 
     Takes from ``rng``, as it is made, a shuffle seed (where it shuffles) and a frame seed, and from its own frame
-    generator one number a segment, as Caffe does to see what a sample looks like. Source: video_data_layer.cpp.
+    generator one number a segment, as Caffe does to see what a sample looks like. A sample has ``segments`` of
+    ``length`` frames (for differences one more than new_length). Source: video_data_layer.cpp.
     """
 
     def __init__(self, param: pb.VideoDataParameter, options: ReadOptions, phase: str, rng: CaffeRng) -> None:
         self.source, self._train = param.source, phase == "TRAIN"
-        self._segments, self._length = param.num_segments, param.new_length
-        if not (self._segments and self._length):
-            raise PytsnError(f"num_segments and new_length must be above 0, found {self._segments} and {self._length}")
+        if not (param.num_segments and param.new_length):
+            found = f"{param.num_segments} and {param.new_length}"
+            raise PytsnError(f"num_segments and new_length must be above 0, found {found}")
+        self.segments, self.length = param.num_segments, options.frames(param.new_length)
         self.videos = read_video_list(param.source)
+        if options.difference:
+            _refuse_single_frames(self.videos, param.source)
         self._order = np.arange(len(self.videos))
-        self._last_frame = _short_videos(self.videos, self._length, options)
+        self._last_frame = _short_videos(self.videos, self.length, options)
         self.notes = self._notes()
         self._shuffle = CaffeRng(rng.raw()) if param.shuffle else None
         self._reorder()
         self._frames = CaffeRng(rng.raw())
-        self._frames.raws(self._segments)
+        self._frames.raws(self.segments)
         self._cursor = 0
 
-    @property
-    def frames_per_sample(self) -> int:
-        """Frames of all segments of a sample."""
-        return self._segments * self._length
-
     def _notes(self) -> list[str]:
-        short = [video for video in self.videos if video.frames // self._segments < self._length]
+        short = [video for video in self.videos if video.frames // self.segments < self.length]
         if not short:
             return []
         first = short[0]
         repeat = f"; {len(self._last_frame)} with fewer frames repeat their last one" if self._last_frame else ""
         return [
-            f"{self.source}: {len(short)} videos are too short for {self._segments} segments of {self._length} frames, "
+            f"{self.source}: {len(short)} videos are too short for {self.segments} segments of {self.length} frames, "
             f"first '{first.folder}' ({first.frames} frames, line {first.line}): all their segments start at frame 1"
             + repeat
         ]
@@ -69,21 +68,21 @@ class VideoOrder:
     def next_sample(self) -> tuple[ListedVideo, tuple[int, ...]]:
         """The next video and the numbers of its frames (1-based, segments outermost)."""
         index = int(self._order[self._cursor])
-        frames = self._numbers(index, self._offsets(self.videos[index].frames // self._segments))
+        frames = self._numbers(index, self._offsets(self.videos[index].frames // self.segments))
         self.advance()
         return self.videos[index], frames
 
     def _offsets(self, average: int) -> list[int]:
         """Frames before each segment's first one; ``average``: frames of a video per segment, rounded down."""
-        room = average - self._length + 1
+        room = average - self.length + 1
         if room < 1:
-            return [0] * self._segments
-        starts = self._frames.raws(self._segments) % room if self._train else [room // 2] * self._segments
+            return [0] * self.segments
+        starts = self._frames.raws(self.segments) % room if self._train else [room // 2] * self.segments
         return [int(start) + segment * average for segment, start in enumerate(starts)]
 
     def _numbers(self, index: int, offsets: list[int]) -> tuple[int, ...]:
         last = self._last_frame.get(index)
-        numbers = [offset + 1 + frame for offset in offsets for frame in range(self._length)]
+        numbers = [offset + 1 + frame for offset in offsets for frame in range(self.length)]
         return tuple(numbers if last is None else [min(number, last) for number in numbers])
 
     def probe(self) -> SamplePlan:
@@ -108,6 +107,14 @@ class VideoOrder:
             self._shuffle.set_state(state["shuffle"])
         self._frames.set_state(state["frames"])
         self._order, self._cursor = order.astype(np.int64), cursor
+
+
+def _refuse_single_frames(videos: list[ListedVideo], source: str) -> None:
+    for video in videos:
+        if video.frames < 2:
+            raise PytsnError(
+                f"{source}, line {video.line}: video '{video.folder}' has 1 frame; a difference takes two: leave it out"
+            )
 
 
 def _short_videos(videos: list[ListedVideo], length: int, options: ReadOptions) -> dict[int, int]:

@@ -12,9 +12,11 @@ the mean of the class accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .saf
 
   pytsn eval-net ucf101 1 rgb FRAMES deploy.prototxt weights.caffemodel --save_scores scores_rgb
   pytsn eval-net hmdb51 2 flow FRAMES deploy.prototxt weights.caffemodel --num_worker 4 --gpus 0 1
+  pytsn eval-net ucf101 1 rgbdiff FRAMES deploy.prototxt weights.caffemodel
   pytsn eval-net custom 1 rgb . deploy.prototxt weights.pth --test_list videos.txt
 
-FRAMES holds one folder a video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ... Split files are read
+FRAMES holds one folder a video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with dense_flow's
+img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. rgbdiff makes its differences from the rgb images. Split files are read
 below --split_path (data/ucf101_splits, data/hmdb51_splits). For `custom`, --test_list has a line `path count label` for
 each video; relative paths start at FRAMES, and the split number is only a label.
 Fuse score files with `pytsn eval-scores`.
@@ -26,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", choices=("ucf101", "hmdb51", "custom"), metavar="DATASET", help="ucf101, hmdb51 or custom")
     add("split", type=int, choices=(1, 2, 3), metavar="SPLIT", help="1, 2 or 3")
-    add("modality", choices=("rgb", "flow"), metavar="MODALITY", help="rgb or flow")
+    add("modality", choices=("rgb", "flow", "rgbdiff"), metavar="MODALITY", help="rgb, flow or rgbdiff")
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
     add("net_proto", metavar="NET_PROTO", help="deploy prototxt")
     add("net_weights", metavar="NET_WEIGHTS", help="caffemodel, .pth or .safetensors")
@@ -50,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
     add("--score_name", metavar="BLOB", help="score blob (default: fc-action or fc_action)")
     add("--bn_style", choices=("var", "invstd"), default="var", help="fourth BN blob of the caffemodel: see docs")
+    add("--rgbdiff", choices=("signed", "absolute"), help="differences that the rgbdiff net learned (default: signed)")
     add("--aggregation", default="mean", metavar="A", help="frames to video: mean, topk:K or window (default: mean)")
     add("--caffe_path", metavar="DIR", help="accepted for old scripts; there is no Caffe any more")
 
@@ -95,12 +98,15 @@ def _note_ignored(args: argparse.Namespace) -> None:
         raise PytsnError("--resume needs --save_scores: it goes on with that file's unfinished scores")
     if (args.dataset == "custom") != bool(args.test_list):
         raise PytsnError("dataset 'custom' and --test_list FILE go together")
+    if args.rgbdiff and args.modality != "rgbdiff":
+        raise PytsnError(f"--rgbdiff {args.rgbdiff} goes with modality rgbdiff, not {args.modality}")
 
 
 def _videos(args: argparse.Namespace):
     """The videos of the split that are on disk; all missing ones are named before any work starts."""
     from converter.errors import PytsnError
     from pytsn.datasets import find_missing, make_videos, missing_message, parse_directory, parse_split_file
+    from pytsn.sampling import LEAST_FRAMES
 
     if args.dataset == "custom":
         entries, videos = (), _listed_videos(args)
@@ -112,7 +118,7 @@ def _videos(args: argparse.Namespace):
     missing = set(find_missing(videos, args.modality, entries))
     if missing:
         total = len(entries) or len(videos)
-        text = missing_message(sorted(missing), total, args.frame_path)
+        text = missing_message(sorted(missing), total, args.frame_path, LEAST_FRAMES[args.modality])
         if not args.allow_missing:
             raise PytsnError(f"{text}; extract them, or go on without them by --allow_missing")
         print(f"warning: {text}", file=sys.stderr)
@@ -136,16 +142,16 @@ def _score(args: argparse.Namespace, videos) -> tuple[list, int]:
     from converter.errors import PytsnError
     from pytsn.action_net import ActionNet
     from pytsn.evaluate import worker_device
+    from pytsn.sampling import NET_CHANNELS
 
     options = _options(args)
     # One worker scores with this net; for several it is the check of files and arguments before they start.
     net = ActionNet(args.net_proto, args.net_weights, _on_device(options, worker_device(0, options)))
     for line in net.report.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    if net.is_flow != (args.modality == "flow"):
-        raise PytsnError(
-            f"{args.net_proto}: takes {net.channels} planes, modality {args.modality} gives another number"
-        )
+    if net.channels != NET_CHANNELS[args.modality]:
+        wanted = NET_CHANNELS[args.modality]
+        raise PytsnError(f"{args.net_proto}: takes {net.channels} planes, modality {args.modality} gives {wanted}")
     beyond = [video for video in videos if video.label >= net.num_classes]
     if beyond:
         raise PytsnError(
@@ -166,7 +172,9 @@ def _options(args: argparse.Namespace):
 
     prefixes = (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix)
     return EvalOptions(
-        NetOptions(args.device, args.precision, args.bn_style, args.score_name, args.batch_size),
+        NetOptions(
+            args.device, args.precision, args.bn_style, args.score_name, args.batch_size, args.rgbdiff or "signed"
+        ),
         SnippetOptions(args.modality, args.num_frame_per_video, *prefixes),
         args.num_worker,
         tuple(args.gpus or ()),
@@ -223,5 +231,7 @@ def _store(args: argparse.Namespace, videos):
         "bn_style": args.bn_style,
         "score_name": args.score_name,
     }
+    if args.modality == "rgbdiff":
+        settings["rgbdiff"] = args.rgbdiff or "signed"
     names, labels = [video.name for video in videos], [video.label for video in videos]
     return ScoreStore(args.save_scores, names, labels, settings, args.resume)

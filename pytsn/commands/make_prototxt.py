@@ -15,6 +15,7 @@ other class count, number of segments, split or dataset goes too.
 
   pytsn make-prototxt ucf101 rgb                      three files in models/ucf101
   pytsn make-prototxt hmdb51 flow --kind deploy -o .  the net that eval-net needs, here
+  pytsn make-prototxt ucf101 rgbdiff                  RGB difference: rgb's lists and schedule, 15 planes
   pytsn make-prototxt ucf101 rgb --num_segments 7 --split 2 -o models/seven
   pytsn make-prototxt diving rgb --num_classes 48 --train_list diving_train.txt --val_list diving_val.txt
 
@@ -26,7 +27,7 @@ A dataset of your own is trained by UCF101's schedule; lists hold a line `folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of make-prototxt."""
     parser.add_argument("dataset", metavar="DATASET", help="ucf101, hmdb51 or a name of your own (needs --num_classes)")
-    parser.add_argument("modality", metavar="MODALITY", choices=("rgb", "flow"), help="rgb or flow")
+    parser.add_argument("modality", metavar="MODALITY", choices=("rgb", "flow", "rgbdiff"), help="rgb, flow or rgbdiff")
     parser.add_argument("--kind", choices=("deploy", "train_val", "solver", "all"), default="all", help="default: all")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="where to write (default: models/DATASET)")
     parser.add_argument("--num_classes", type=int, metavar="K", help="default: the dataset's own, 101 or 51")
@@ -37,8 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch_size", type=int, default=32, metavar="N", help="training videos per batch (default: 32)"
     )
-    parser.add_argument("--train_list", metavar="FILE", help="default: data/DATASET_MODALITY_train_split_N.txt")
-    parser.add_argument("--val_list", metavar="FILE", help="default: data/DATASET_MODALITY_val_split_N.txt")
+    parser.add_argument(
+        "--train_list", metavar="FILE", help="default: data/DATASET_FRAMES_train_split_N.txt, FRAMES rgb or flow"
+    )
+    parser.add_argument("--val_list", metavar="FILE", help="default: data/DATASET_FRAMES_val_split_N.txt")
     parser.add_argument("--test_iter", type=int, metavar="N", help="batches (videos) per test pass and process")
     parser.add_argument("--force", action="store_true", help="overwrite files that exist")
 

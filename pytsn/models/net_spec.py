@@ -14,7 +14,7 @@ class NetSpec:
     """What to write prototxts for; None takes the released setting, and every field is filled in once made.
 
     dataset: ucf101, hmdb51 or a name of your own (num_classes is needed then, and test_iter for a solver).
-    modality: rgb or flow. num_segments: snippets a video is trained on. split: of the dataset, from 1.
+    modality: rgb, flow or rgbdiff. num_segments: snippets a video is trained on. split: of the dataset, from 1.
     batch_size: videos per TRAIN batch and process. train_list, val_list: files of ``folder count label`` lines.
     test_iter: batches of one video in a test pass, per process. folder: where the files will lie.
     Raises PytsnError for a value that makes no sense.
@@ -39,8 +39,8 @@ class NetSpec:
         defaults = {
             "num_classes": self._known.num_classes,
             "test_iter": self._known.test_iter,
-            "train_list": f"data/{self.dataset}_{self.modality}_train_split_{self.split}.txt",
-            "val_list": f"data/{self.dataset}_{self.modality}_val_split_{self.split}.txt",
+            "train_list": f"data/{self.dataset}_{self.stream.frames}_train_split_{self.split}.txt",
+            "val_list": f"data/{self.dataset}_{self.stream.frames}_val_split_{self.split}.txt",
             "folder": f"models/{self.dataset}",
         }
         for name, value in defaults.items():
@@ -74,8 +74,8 @@ class NetSpec:
 
     @property
     def schedule(self) -> Schedule:
-        """The released schedule; a dataset of one's own gets UCF101's."""
-        return self._known.schedules[self.modality]
+        """The released schedule, rgb's for rgbdiff; a dataset of one's own gets UCF101's."""
+        return self._known.schedules[self.stream.frames]
 
     @property
     def snapshot_prefix(self) -> str:

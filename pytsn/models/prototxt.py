@@ -99,11 +99,9 @@ def _video_data(spec: NetSpec, phase: str) -> str:
         "name_pattern": stream.name_pattern,
     }
     one_for_all = len(stream.mean_value) == 1  # else a value for each channel of all segments
-    transform = {
-        "crop_size": INPUT_SIZE,
-        "mirror": train,
-        "mean_value": stream.mean_value * (1 if one_for_all else spec.num_segments),
-    }
+    transform = {"crop_size": INPUT_SIZE, "mirror": train}
+    if stream.mean_value:
+        transform["mean_value"] = stream.mean_value * (1 if one_for_all else spec.num_segments)
     if train or stream.is_flow:
         transform["is_flow"] = stream.is_flow
     if train:
