@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.flow.extract_threads import InOrder, ahead
+from pytsn.flow.extract_threads import InOrder, ahead, in_threads
 from pytsn.flow.frame_writer import JPEG_QUALITY, WRITERS, encode_jpeg
 from pytsn.flow.methods import FlowFunction, make_flow
 from pytsn.flow.quantise import FLOW_BOUND, quantise_flow
@@ -96,14 +96,17 @@ def pair_batches(frames: Iterable[np.ndarray], step: int, batch_size: int) -> It
         yield PairBatch(images, np.stack(grays))
 
 
-def make_extract_flow(settings: ExtractSettings, device: str) -> FlowFunction:
-    """The flow function the settings ask for, uint8 (B, H, W) twice -> float32 (B, H, W, 2)."""
+def make_extract_flow(settings: ExtractSettings, device: str, threads: int = 1) -> FlowFunction:
+    """The flow function the settings ask for, uint8 (B, H, W) twice -> float32 (B, H, W, 2), by ``threads`` threads."""
     flow = make_flow(settings.algorithm, settings.preset, device)
     if settings.flow_type == "tvl1":
-        return flow
+        return in_threads(flow, threads)
     from pytsn.flow.warp import warped_flows
 
-    return lambda gray0, gray1: np.stack([pair.flow for pair in warped_flows(gray0, gray1, flow)])
+    def warped(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
+        return np.stack([pair.flow for pair in warped_flows(gray0, gray1, flow)])
+
+    return in_threads(warped, threads)
 
 
 def extract_video(

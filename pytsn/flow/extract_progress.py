@@ -76,7 +76,7 @@ def print_report(outcomes: Sequence[Outcome], total: int, seconds: float) -> Non
     _print_table([outcome for outcome in outcomes if outcome.status in (FAILED, STOP)], total)
     counts = Counter(outcome.status for outcome in outcomes)
     pairs = sum(outcome.pairs for outcome in outcomes if outcome.status == DONE)
-    rate = f" ({pairs} pairs in {seconds:.0f} s, {pairs / max(seconds, 1e-9):.1f} pairs/s)" if pairs else ""
+    rate = f" ({pairs} pairs in {seconds:.0f} s, {pairs / max(seconds, 1e-9):.3g} pairs/s)" if pairs else ""
     parts = [f"{counts[DONE]} extracted{rate}"]
     told = {
         "already there": counts[KEPT] + counts[KEPT_UNRECORDED],

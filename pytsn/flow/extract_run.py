@@ -40,7 +40,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=_environment(settings.threads),
+            env=_environment(),
             start_new_session=True,  # the terminal's Ctrl-C is for the run, which then ends its workers
         )
         threading.Thread(target=self._listen, args=(events,), daemon=True).start()
@@ -187,9 +187,9 @@ def interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """This process's environment, with the folder of this very package first for imports."""
+def _environment() -> dict[str, str]:
+    """This process's environment, with the folder of this very package first for imports and one thread a library."""
     package_root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
-    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return {**os.environ, **limits, "PYTHONPATH": path}

@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
+
+from pytsn.flow.methods import FlowFunction
+
 T = TypeVar("T")
 _END = object()
 _LOOK_S = 0.1
@@ -81,3 +85,21 @@ class InOrder:
         finally:
             if self._pool is not None:
                 self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_threads(flow: FlowFunction, threads: int) -> FlowFunction:
+    """The same flow, each batch's pairs shared out among ``threads`` threads.
+
+    Whole pairs rather than rows of one: threads that meet after each of a pair's thousands of small steps stand still
+    whenever the machine has other work (measured: 30 times slower on two busy cores).
+    """
+    if threads == 1:
+        return flow
+    pool = ThreadPoolExecutor(threads)
+
+    def shared(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
+        parts = min(threads, len(gray0))
+        halves = [np.array_split(gray, parts) for gray in (gray0, gray1)]  # (B, H, W) -> parts x (about B/parts, H, W)
+        return np.concatenate(list(pool.map(flow, *halves)))
+
+    return shared

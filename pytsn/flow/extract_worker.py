@@ -33,7 +33,8 @@ _NO_VIDEO_CAN_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """``threads``: CPU threads of this process. ``device``: of TV-L1. ``resume``: keep whole folders."""
+    """threads: CPU threads that compute flow; batch_size: pairs for each of them. device: of TV-L1. resume: keep whole
+    folders."""
 
     out: str
     extract: ExtractSettings
@@ -122,7 +123,7 @@ def _fill(
             partial,
             settings.extract,
             flow,
-            settings.batch_size,
+            settings.batch_size * settings.threads,
             threads=settings.device != "cpu",
             on_open=lambda announced: send("opened", frames=announced),
             on_pairs=lambda count: send("pairs", count=count),
@@ -163,14 +164,6 @@ def _tasks() -> queue.SimpleQueue:
     return lines
 
 
-def _use_threads(settings: WorkerSettings) -> None:
-    load_cv2().setNumThreads(settings.threads)
-    if settings.extract.algorithm == "tvl1":
-        import torch
-
-        torch.set_num_threads(settings.threads)
-
-
 def main() -> None:
     """Runs until stdin ends. Whatever libraries print goes to stderr, which the run keeps for when something breaks."""
     events = WorkerEvents(os.fdopen(os.dup(1), "w", encoding="utf-8"))
@@ -178,8 +171,8 @@ def main() -> None:
     lines = _tasks()
     settings = WorkerSettings.from_dict(json.loads(lines.get()))
     try:
-        _use_threads(settings)
-        flow = make_extract_flow(settings.extract, settings.device)
+        load_cv2().setNumThreads(1)  # processes, and threads with pairs of their own, are the parallelism
+        flow = make_extract_flow(settings.extract, settings.device, settings.threads)
     except PytsnError as error:
         events.send("refused", reason=str(error))
         return
