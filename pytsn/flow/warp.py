@@ -54,8 +54,9 @@ def warped_flow(
     more than 50 matches and 25 inliers); frame 1 is warped back by it and the flow is computed again. ``flow``: the
     plain flow, float32 (H, W, 2), where it is known already. The same frames give the same result at every run.
     Frames without features are no error: their flow stays as it was. Raises PytsnError for frames of another form or
-    of two sizes, and for a flow that does not fit. Source: dense_flow, dense_warp_flow_gpu.cpp; differences: SIFT for
-    SURF, see also ``follow_corners`` and ``pair_keypoints``.
+    of two sizes, and for a flow that does not fit. Source: dense_flow, dense_warp_flow_gpu.cpp. Differences: SIFT for
+    SURF; without a homography the original computes the flow again with nothing but the border of ``warp_back``
+    replaced, here it stays; see also ``follow_corners`` and ``pair_keypoints``.
     """
     flows = None if flow is None else np.asarray(flow)[None]
     return warped_flows(np.asarray(frame0)[None], np.asarray(frame1)[None], flow_fn, flows)[0]
