@@ -129,8 +129,8 @@ def test_multiscale_at_other_snippet_rates(fps):
 def test_multiscale_by_hand():
     """20 snippets, class 0 scores 0, 1, ..., 19; spans 1 and 16, one snippet a second.
 
-    1 s: windows from 0, .8, ..., 18.4 hold snippets 0, 1, 2, 3, 4, 4, 5, ...: every fourth comes twice; the one from 19.2
-    holds none. 16 s: windows from 0 and 12.8, maxima 15 and 19.
+    1 s: windows from 0, .8, ..., 18.4 hold snippets 0, 1, 2, 3, 4, 4, 5, ...: every fourth comes twice; the one from
+    19.2 holds none. 16 s: windows from 0 and 12.8, maxima 15 and 19.
     """
     scores = np.arange(20.0)[:, None, None]  # (20, 1, 1)
     best = [19, 18, 17, 16, 16, 15, 14, 13, 12, 12, 11, 10, 9, 8, 8]
