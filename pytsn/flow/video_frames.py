@@ -34,17 +34,16 @@ class VideoFrames:
         if size is not None and min(size) < 1:
             raise PytsnError(f"{path}: frames cannot be resized to {size[0]}x{size[1]}")
         self.path, self.size = os.fspath(path), size
-        self.announced = self.count = self.changed_size = 0
+        self.announced = self.count = 0
 
     def __iter__(self) -> Iterator[np.ndarray]:
         cv2, size = load_cv2(), self.size
-        self.count = self.changed_size = 0
+        self.count = 0
         with contextlib.closing(_Capture(self.path)) as capture:
             self.announced = capture.announced
             while (frame := capture.read()) is not None:
                 found = frame.shape[1], frame.shape[0]
                 size = size or found
-                self.changed_size += self.size is None and found != size
                 self.count += 1
                 yield frame if found == size else cv2.resize(frame, size)
         if not self.count:
@@ -53,12 +52,9 @@ class VideoFrames:
     @property
     def notes(self) -> list[str]:
         """What was unusual about the frames given so far."""
-        notes = []
-        if self.announced - self.count > max(_SLACK_FRAMES, _SLACK_SHARE * self.announced):
-            notes.append(f"{self.count} of the {self.announced} frames it announces could be decoded: cut short?")
-        if self.changed_size:
-            notes.append(f"{self.changed_size} frames differ in size from the first and were resized to it")
-        return notes
+        if self.announced - self.count <= max(_SLACK_FRAMES, _SLACK_SHARE * self.announced):
+            return []
+        return [f"{self.count} of the {self.announced} frames it announces could be decoded: cut short?"]
 
 
 class _Capture:
@@ -113,6 +109,6 @@ def _quiet_cv2():
     """cv2 that does not print what its decoders find in damaged files; an explicit choice of the user stays."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _FFMPEG_QUIET)
     cv2 = load_cv2()
-    if "OPENCV_LOG_LEVEL" not in os.environ and hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
