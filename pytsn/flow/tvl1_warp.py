@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 #: squared gradients up to this are no gradient: float32's epsilon, as in the original
 FLAT = 1.19e-7
+#: copies of the edge texels around an image, so that no tap's index need be clamped by itself
+REACH = 4
 
 
 @dataclass(frozen=True)
@@ -60,29 +63,32 @@ def warp_cubic(layers: Tensor, flow: Tensor) -> Tensor:
     normalised by itself.
     """
     batch, channels, height, width = layers.shape
-    columns, across = _taps(flow[:, 0], torch.arange(width, device=flow.device, dtype=flow.dtype))
-    rows, down = _taps(flow[:, 1], torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None])
-    texels = layers.reshape(batch, channels, -1)
+    column, across = _taps(flow[:, 0], torch.arange(width, device=flow.device, dtype=flow.dtype))
+    row, down = _taps(flow[:, 1], torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None])
+    stride = width + 2 * REACH
+    texels = pad(layers, (REACH,) * 4, mode="replicate").flatten(2)  # (B, C, H, W) -> (B, C, texels)
+    first = row.mul_(stride).add_(column).view(batch, 1, -1).expand(-1, channels, -1)
+    count = texels.shape[2] - 3 * (stride + 1)
     out = torch.zeros_like(layers)
-    for row, down_weight in zip(rows, down, strict=True):
+    for j, down_weight in enumerate(down):
         line = torch.zeros_like(layers)
-        for column, across_weight in zip(columns, across, strict=True):
-            index = (row * width + column).view(batch, 1, -1).expand(-1, channels, -1)
-            line.addcmul_(texels.gather(2, index).view_as(layers), across_weight[:, None])
+        for i, across_weight in enumerate(across):
+            tap = texels.narrow(2, j * stride + i, count).gather(2, first)  # the table moves, the indices stay
+            line.addcmul_(tap.view_as(layers), across_weight[:, None])
         out.addcmul_(line, down_weight[:, None])
     return out
 
 
-def _taps(shift: Tensor, base: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Positions base + shift (B, H, W) along one axis of len(base) texels -> 4 clamped indices and their weights."""
+def _taps(shift: Tensor, base: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Positions base + shift (B, H, W) along an axis of base.numel() texels -> first tap, padded; the 4 weights."""
     position = base + shift
     low = position.floor()
-    part, last = position - low, base.numel() - 1
-    # far outside every texel is the edge one, and no float is too large for an integer
-    index = low.clamp_(-3.0, last + 3.0).long()
+    part = position - low
     weights = [_outer(part + 1), _inner(part), _inner(1 - part), _outer(2 - part)]
     total = weights[0] + weights[1] + weights[2] + weights[3]
-    return [(index + k).clamp_(0, last) for k in range(-1, 3)], [weight.div_(total) for weight in weights]
+    # further outside nothing changes, all four texels being the edge's, and no float is too large for an integer
+    first = low.clamp_(1.0 - REACH, base.numel() + REACH - 3.0).add_(REACH - 1.0).long()
+    return first, [weight.div_(total) for weight in weights]
 
 
 def _inner(t: Tensor) -> Tensor:
