@@ -200,6 +200,18 @@ class CaffeNet(nn.Module):
                 raise PytsnError(f"input '{blob}' has shape {tuple(x[blob].shape)}, the net was built for {shape}")
         return {f"{blob}@0": tensor for blob, tensor in x.items()}
 
+    def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var"):
+        """Loads a caffemodel's weights by layer name. Returns the report (converter/weights.py, LoadReport).
+
+        Raises PytsnError naming file and layer unless every layer of the net finds its weights there, in its own shape;
+        load_net is the lenient door.
+        """
+        from converter.weights import load_weights
+
+        report = load_weights(self, path, bn_style)
+        report.require_complete()
+        return report
+
     def total_loss(self, blobs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The objective: the sum of loss_weight * blob over the loss blobs (Net::ForwardFromTo)."""
         return sum(blobs[blob].sum() * weight for blob, weight in self.loss_weights.items())

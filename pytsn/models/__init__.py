@@ -1,9 +1,11 @@
-"""Networks, and the prototxts written from the same tables. ``BNInception`` loads on first use, for it needs torch."""
+"""Networks, and the prototxts written from the same tables. The classes load on first use, for they need torch."""
+
+import importlib
+
+_CLASSES = {"BNInception": "bn_inception", "TSN": "tsn"}
 
 
 def __getattr__(name: str):
-    if name == "BNInception":
-        from pytsn.models.bn_inception import BNInception
-
-        return BNInception
+    if name in _CLASSES:
+        return getattr(importlib.import_module(f"pytsn.models.{_CLASSES[name]}"), name)
     raise AttributeError(f"module 'pytsn.models' has no attribute '{name}'")

@@ -2,14 +2,17 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from converter.caffemodel import read_caffemodel
 from converter.errors import PytsnError
 from converter.names import state_name
+from converter.weights import LoadReport, caffemodel_state_dict, same_shape
 from pytsn.models.inception_table import (
     BN_EPS,
     CLASSIFIER,
@@ -85,6 +88,15 @@ class BNInception(nn.Module):
         scores = wanted.see(CLASSIFIER, self._layer(CLASSIFIER)(x.flatten(1)))  # -> (N, K)
         return scores if blobs is None else wanted.seen
 
+    def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
+        """Loads a caffemodel's weights by layer name; ``bn_style`` as in converter.net.load_net. Returns the report.
+
+        Raises PytsnError naming file and layer unless every layer finds its weights there, in its own shape: a file of
+        another number of classes or channels is refused.
+        """
+        model = read_caffemodel(path)
+        return _copy_state(self, caffemodel_state_dict(model, bn_style, BN_EPS), LoadReport(model.source, bn_style))
+
     def _chain(self, steps: tuple[Conv | Pool, ...], x: Tensor, wanted: "_Wanted") -> Tensor:
         for step in steps:
             if isinstance(step, Pool):
@@ -147,3 +159,20 @@ def _fill(layer: nn.Module) -> None:
     elif isinstance(layer, nn.Linear):
         nn.init.normal_(layer.weight, std=0.001)
         nn.init.zeros_(layer.bias)
+
+
+def _copy_state(net: BNInception, state: dict[str, Tensor], report: LoadReport) -> LoadReport:
+    """All of the net's weights from a caffemodel's state, or none of them."""
+    own = net.state_dict()
+    layers = dict.fromkeys(key.rpartition(".")[0] for key in own)
+    held = {key.rpartition(".")[0] for key in state}
+    report.matched = [layer for layer in layers if layer in held]
+    report.missing = [layer for layer in layers if layer not in held]
+    report.unused = sorted(held - set(layers))
+    report.require_complete()
+    for key, tensor in own.items():
+        found = tuple(state[key].shape) if key in state else None
+        if found is None or not same_shape(found, tuple(tensor.shape)):
+            raise PytsnError(f"{report.source}: '{key}': {found} in the file, {tuple(tensor.shape)} in the net")
+    net.load_state_dict({key: state[key].reshape(tensor.shape) for key, tensor in own.items()})
+    return report
