@@ -21,6 +21,7 @@ COMMANDS = {
     "make-prototxt": "make_prototxt",
     "init-flow": "init_flow",
     "flow-preview": "flow_preview",
+    "identify": "identify",
     "demo": "demo",
 }
 

@@ -1,0 +1,82 @@
+"""The layers of a PyTorch or safetensors file that may come from anybody: nothing is executed, nothing blown up."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from converter import wire
+from converter.caffemodel import LayerBlobs
+from converter.errors import PytsnError
+
+_PREFIXES = ("module.", "base_model.", "base.")  # what DataParallel and ports put before the names of the net's layers
+
+
+def read_state_layers(path: str | os.PathLike, size: int, is_safetensors: bool) -> tuple[list[LayerBlobs], str]:
+    """The layers of the file of ``size`` bytes, types by Caffe's names, and what it was converted from ("": unknown).
+
+    Raises PytsnError for files that are damaged, claim more than they hold, or hold anything but tensors.
+    """
+    from converter.state_files import read_state
+
+    if (Path(path).suffix.lower() == ".safetensors") != is_safetensors:
+        raise PytsnError(f"not read, its suffix is wrong: call it *{'.safetensors' if is_safetensors else '.pth'}")
+    if trouble := _zip_trouble(path, size):
+        raise PytsnError(trouble)
+    state, metadata = read_state(path)
+    return _layers_of_state(state, size), metadata.get("origin_source_weights", metadata.get("source_weights", ""))
+
+
+def _zip_trouble(path: str | os.PathLike, size: int) -> str:
+    """What is wrong with the archive around a PyTorch file; "" when nothing is, or when it is none."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":
+            return ""
+        file.seek(max(0, size - 22))
+        end = file.read(22)  # torch writes no remark behind it
+    if end[:4] != b"PK\x05\x06":
+        return "cut short: the archive's table of contents, at its end, is missing"
+    if int.from_bytes(end[12:16], "little") > 16 << 20:
+        return "the archive's table of contents is too large to be a net's"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        return f"damaged archive: {error}"
+    return f"would unpack from {size:,} to {unpacked:,} bytes; not read" if unpacked > 4 * size + (1 << 20) else ""
+
+
+def _layers_of_state(state: Mapping, size: int) -> list[LayerBlobs]:
+    """A state dict's tensors as layers: what stands before the last dot is the layer's name."""
+    groups: dict[str, dict[str, wire.Blob]] = {}
+    for key, tensor in state.items():
+        layer, _, name = key.rpartition(".")
+        for prefix in _PREFIXES:
+            layer = layer.removeprefix(prefix)
+        if name != "num_batches_tracked":
+            groups.setdefault(layer, {})[name] = _blob(key, tensor, size)
+    return [LayerBlobs(layer, _type_of(parts), _in_order(parts)) for layer, parts in groups.items()]
+
+
+def _blob(key: str, tensor, size: int) -> wire.Blob:
+    if tensor.numel() * tensor.element_size() > size:  # a view with strides of 0 can claim any shape
+        raise PytsnError(f"'{key}' claims the shape {tuple(tensor.shape)}, more than the file's {size:,} bytes")
+    values = tensor.detach().float().contiguous().numpy().reshape(-1).astype(np.float32, copy=False)
+    return wire.Blob(values, tuple(tensor.shape))
+
+
+_ORDER = ("weight", "bias", "running_mean", "running_var")
+
+
+def _in_order(parts: Mapping[str, wire.Blob]) -> list[wire.Blob]:
+    return [parts[name] for name in (*_ORDER, *sorted(set(parts) - set(_ORDER))) if name in parts]
+
+
+def _type_of(parts: Mapping[str, wire.Blob]) -> str:
+    """The Caffe type of a layer with these tensors, "" for none that is known."""
+    if set(_ORDER) <= set(parts):
+        return "BN"
+    rank = len(parts["weight"].shape) if "weight" in parts else 0
+    return {2: "InnerProduct", 3: "Convolution", 4: "Convolution", 5: "Convolution", 1: "Scale"}.get(rank, "")

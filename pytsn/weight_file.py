@@ -1,0 +1,146 @@
+"""Weight files of any kind as one list of layers, as far as they can be read; what is broken is said, not raised."""
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+
+from converter import wire
+from converter.caffemodel import LayerBlobs, parse_caffemodel
+from converter.errors import PytsnError
+from converter.files import explain_os_error, read_bytes
+from pytsn.file_kinds import HEAD, SAFETENSORS, FileKind, sniff
+
+LARGEST = 1 << 31  # protobuf's own limit for a message
+_MOST_FIELDS = 250_000  # beside weights; ResNet-200 has some ten thousand. More would fill the memory with objects
+_LAYER_FIELDS = {100: 1, 2: 4}  # NetParameter's layers, today's and before 2015 -> where such a layer has its name
+
+
+@dataclass
+class WeightFile:
+    """A file as found: its kind, its layers with weights in file order (types by Caffe's names), and what is amiss."""
+
+    kind: FileKind
+    size: int
+    net_name: str = ""
+    layers: list[LayerBlobs] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_weight_file(path: str | os.PathLike) -> WeightFile:
+    """Reads what there is. Raises PytsnError only when the file cannot be read at all."""
+    size, head = _size_and_head(path)
+    found = WeightFile(sniff(head, size), size)
+    if not found.kind.reader:
+        return found
+    if size >= LARGEST:
+        found.damage.append(f"{size:,} bytes, more than the 2 GiB that a weight file can have")
+        return found
+    _READERS[found.kind.reader](path, found)
+    return found
+
+
+def _size_and_head(path: str | os.PathLike) -> tuple[int, bytes]:
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise PytsnError(f"{path}: not a regular file")
+            return status.st_size, file.read(HEAD)
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would block for ever
+
+
+def _read_caffemodel(path: str | os.PathLike, found: WeightFile) -> None:
+    data = read_bytes(path)
+    end, trouble = _intact_part(data)
+    if trouble:
+        found.damage.append(trouble)
+    if _too_many_fields(memoryview(data)[:end]):
+        found.damage.append(f"more than {_MOST_FIELDS:,} fields: no net has so many")
+        return
+    try:
+        model = parse_caffemodel(data[:end] if trouble else data, str(path))
+    except PytsnError as error:
+        if not trouble:
+            found.damage.append(str(error).removeprefix(f"{path}: "))
+        return
+    found.net_name, found.layers = model.net.name, model.layers
+    if model.unknown_fields:
+        found.notes.append(f"{model.unknown_fields} unknown fields (written by another Caffe?)")
+
+
+def _intact_part(data: bytes) -> tuple[int, str]:
+    """Where the last whole layer ends, and in words what is wrong behind it ("": nothing, all is whole)."""
+    buffer, end, whole = memoryview(data), 0, 0
+    try:
+        for item in wire.fields(buffer):
+            end, whole = item.end, whole + (item.number in _LAYER_FIELDS)
+    except PytsnError as error:
+        zeros = len(data) - len(data.rstrip(b"\0"))
+        if zeros > max(64, (len(data) - end) // 2):
+            return end, f"damaged from byte {end:,} on: the last {zeros:,} bytes are zeros (a download that failed?)"
+        name = _name_of_cut_layer(buffer[end:])
+        where = f"inside layer '{name}'" if name else f"in what follows layer {whole}"
+        return end, _in_words(str(error), where, f"byte {end:,} of {len(data):,}")
+    return end, ""
+
+
+def _in_words(trouble: str, where: str, place: str) -> str:
+    missing = re.search(r"ends (\d+) bytes before", trouble)
+    if missing and int(missing[1]) < LARGEST:
+        return f"cut short {where} (which begins at {place}): {int(missing[1]):,} bytes of it are missing"
+    return f"cut short {where}, {place}" if "ends inside" in trouble else f"damaged {where}, {place}: {trouble}"
+
+
+def _name_of_cut_layer(rest: memoryview) -> str:
+    try:
+        tag, at = wire.read_varint(rest, 0)
+        _, at = wire.read_varint(rest, at)
+        for item in wire.fields(rest[at:]):
+            if item.number == _LAYER_FIELDS.get(tag >> 3) and item.kind == wire.BYTES:
+                return bytes(item.value[:200]).decode("utf-8", "replace")
+    except PytsnError:
+        pass
+    return ""
+
+
+def _too_many_fields(buffer: memoryview) -> bool:
+    """Whether there are more fields than in any net: reading makes an object of each, so they could fill the memory."""
+    count, todo = 0, [(buffer, 0)]
+    while todo:
+        message, depth = todo.pop()
+        try:
+            for item in wire.fields(message):
+                count += 1
+                if count > _MOST_FIELDS:
+                    return True
+                if item.kind == wire.BYTES and item.number in _NESTING.get(depth, ()):
+                    todo.append((item.value, depth + 1))
+        except PytsnError:
+            continue  # not a message, or a damaged one: parse_caffemodel tells
+    return False
+
+
+#: depth -> fields that may hold a message: layers; anything in a layer; in a blob its shape, but never its data
+_NESTING = {0: (*_LAYER_FIELDS, 6, 8), 1: range(1, 1000), 2: (1, 2, 3, 4, 7, *range(10, 50))}
+
+
+def _read_state(path: str | os.PathLike, found: WeightFile) -> None:
+    from pytsn.state_layers import read_state_layers
+
+    try:
+        found.layers, source = read_state_layers(path, found.size, found.kind is SAFETENSORS)
+    except PytsnError as error:
+        found.damage.append(str(error).removeprefix(f"{path}: "))
+        return
+    if source:
+        found.notes.append(f"converted from {source}")
+
+
+_READERS = {"caffemodel": _read_caffemodel, "pth": _read_state, "safetensors": _read_state}
