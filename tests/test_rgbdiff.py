@@ -9,7 +9,7 @@ import torch
 from google.protobuf import text_format
 
 from converter import caffe_tsn_pb2 as pb
-from converter.caffemodel import read_caffemodel
+from converter.caffemodel import read_caffemodel, write_caffemodel
 from converter.errors import PytsnError
 from converter.net import load_net
 from converter.proto import parse_net
@@ -419,3 +419,55 @@ def test_the_written_nets_load_and_start_from_an_rgb_net(run, tmp_path, capsys):
     assert train.blob_shapes["reshape_data"] == (4, 15, 224, 224)
     plain = load_net(path, start, phase="TRAIN")  # the shapes that converter/graph.py gives by the fields alone
     assert plain.blob_shapes["data"] == (2, 30, 224, 224)
+
+
+TRAINED = """
+layer { name: "data" type: "VideoData" top: "data" top: "label" video_data_param { source: "list.txt" batch_size: 3
+        new_length: LENGTH num_segments: 2 modality: MODALITY name_pattern: "img_%05d.png" shuffle: true }
+        transform_param { crop_size: 40 mirror: true multi_scale: true fix_crop: true } }
+layer { name: "fold" type: "Reshape" bottom: "data" top: "fold" reshape_param { shape { dim: [-1, PLANES, 40, 40] } } }
+FIRST
+layer { name: "conv" type: "Convolution" bottom: "changes" top: "conv" convolution_param { num_output: 5 kernel_size: 7
+        stride: 4 weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 3
+        weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "snippets" type: "Reshape" bottom: "fc" top: "snippets" reshape_param { shape { dim: [-1, 1, 2, 3] } } }
+layer { name: "mean" type: "Pooling" bottom: "snippets" top: "mean"
+        pooling_param { pool: AVE kernel_h: 2 kernel_w: 1 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "mean" bottom: "label" top: "loss" softmax_param { axis: 3 } }
+"""
+SUBTRACTS = """
+layer { name: "differ" type: "Convolution" bottom: "fold" top: "changes" param { lr_mult: 0 decay_mult: 0 }
+        convolution_param { num_output: 6 kernel_size: 1 bias_term: false weight_filler { type: "constant" } } }"""
+SOLVER = """net: "NAME.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 8 display: 1 momentum: 0.9
+weight_decay: 0.0005 random_seed: 5 solver_mode: CPU snapshot_prefix: "NAME" """
+
+
+def test_training_on_differences_is_training_behind_a_layer_that_subtracts(run, capsys):
+    """`pytsn train` with RGBDIFF, and with RGB frames behind a fixed convolution whose weights are -1 and 1."""
+    text = TRAINED.replace("LENGTH", "2").replace("PLANES", "6").replace("MODALITY", "RGBDIFF").replace("FIRST", "")
+    (run / "differences.prototxt").write_text(text.replace('bottom: "changes"', 'bottom: "fold"'))
+    text = TRAINED.replace("LENGTH", "3").replace("PLANES", "9").replace("MODALITY", "RGB").replace("FIRST", SUBTRACTS)
+    (run / "frames.prototxt").write_text(text)
+    weights = np.zeros((6, 9, 1, 1), np.float32)
+    for plane in range(6):
+        weights[plane, [plane, plane + 3], 0, 0] = -1, 1
+    net = parse_net(f'layer {{ name: "x" type: "Input" top: "fold" }} {SUBTRACTS}', "differ")
+    write_caffemodel(run / "differ.caffemodel", net, {"differ": [weights]})
+    logs, blobs = {}, {}
+    for name in ("differences", "frames"):
+        (run / f"{name}_solver.prototxt").write_text(SOLVER.replace("NAME", name))
+        own = ["--weights=differ.caffemodel"] if name == "frames" else []
+        assert run_command("train", [f"--solver={name}_solver.prototxt", "--workers", "0", *own]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        logs[name] = [float(line.split("loss = ")[1].split()[0]) for line in lines if ", loss = " in line]
+        layers = read_caffemodel(run / f"{name}_iter_8.caffemodel").layers
+        blobs[name] = [blob.array() for layer in layers if layer.name in ("conv", "fc") for blob in layer.blobs]
+    assert len(logs["frames"]) == 8 + 1  # before each update, and at the end
+    assert len(set(logs["frames"])) == 9
+    # The same sums of whole numbers enter the same layers; only the order of the sums may differ.
+    np.testing.assert_allclose(logs["differences"], logs["frames"], rtol=1e-5)
+    for found, wanted in zip(blobs["differences"], blobs["frames"], strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
