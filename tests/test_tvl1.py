@@ -245,6 +245,23 @@ def test_bad_input_is_named(arguments, says):
         tvl1.compute_flow(*arguments)
 
 
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="a CPU without the switch")
+@pytest.mark.parametrize("before", [False, True])
+def test_denormals_count_as_zero_only_inside(before):
+    def vanishes() -> bool:
+        return torch.tensor([1e-38]).mul_(0.1).item() == 0
+
+    torch.set_flush_denormal(before)
+    try:
+        with tvl1.denormals_as_zero():
+            assert vanishes()
+        with pytest.raises(ValueError, match="x"), tvl1.denormals_as_zero():
+            raise ValueError("x")
+        assert vanishes() == before
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def random_fields(batch: int, height: int, width: int, seed: int = 3):
     """Flow, dual fields and data term of one warp, from a seed."""
     random = torch.Generator().manual_seed(seed)
@@ -270,6 +287,19 @@ def test_fused_iteration_is_the_plain_one(monkeypatch):
     expected, counts_plain = tvl1.solve(gray0, gray1, A)
     assert (found - expected).abs().mean() < 0.005
     assert np.sum(counts) == pytest.approx(np.sum(counts_plain), rel=0.05)
+
+
+@pytest.mark.slow
+def test_compiled_iteration_is_the_plain_one():
+    if not tvl1_fused.can_fuse(torch.device("cpu")):
+        pytest.skip("no compiler")
+    plain, fused = (kind(torch.zeros(2, 2, 9, 14), A) for kind in (PrimalDual, tvl1_fused.FusedPrimalDual))
+    for state in (plain, fused):
+        state.load(*random_fields(2, 9, 14))
+        state.run(4)
+    np.testing.assert_allclose(fused.run_measured(), plain.run_measured(), rtol=1e-4)
+    np.testing.assert_allclose(fused.flow, plain.flow, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(fused.dual, plain.dual, rtol=0, atol=2e-5)
 
 
 def test_fused_where_nothing_compiles_warns_and_runs_plain(monkeypatch):
