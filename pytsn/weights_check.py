@@ -1,0 +1,31 @@
+"""Whether weights were made for another test than the one they are put to, as far as their file's name tells."""
+
+import os
+
+from pytsn.released_models import promised
+
+#: datasets whose splits share their videos: what one split tests, another trains on
+_SHARED_VIDEOS = ("ucf101", "hmdb51")
+
+
+def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality: str) -> list[str]:
+    """One line when the file's name says another dataset, split or modality than the test's; else none.
+
+    Weights of another split of UCF101 or HMDB51 have seen most of the test videos in training: accuracies near 100 %.
+    A custom dataset is not compared, its name and split say nothing.
+    """
+    promise = promised(path)
+    if promise is None:
+        return []
+    said = []
+    dataset_name = dataset.replace("activitynet_", "activitynet")
+    if promise.dataset and dataset != "custom" and promise.dataset != dataset_name:
+        said.append((promise.dataset, dataset, ""))
+    elif promise.split and dataset in _SHARED_VIDEOS and promise.split != split:
+        reason = f" (most test videos of split {split} were trained on there: the accuracy will be far too high)"
+        said.append((f"split {promise.split}", f"split {split}", reason))
+    read_alike = {"warped": "flow"}.get(promise.modality, promise.modality)
+    if read_alike and read_alike != modality:
+        said.append((promise.modality, modality, ""))
+    name = os.path.basename(path)
+    return [f"{name}: its name says {mine}, but {yours} is under test{reason}" for mine, yours, reason in said]
