@@ -1,10 +1,10 @@
 """Preset ``opencv-cpu``: the scheme of OpenCV's CPU DualTVL1 (contrib module optflow, 3.x and 4.x), batched in PyTorch.
 
 Facts from opencv_contrib, modules/optflow (tvl1flow) and OpenCV 4.x's imgproc; its parameters are the defaults there.
-Levels: each 0.8 of the one before by bilinear resizing, from grey levels 0..255; a level with a side under 16 is dropped
-and ends the pyramid. At each level the dual fields start at 0; at each warp I1 and its gradients are sampled at the
-flow; then up to 10 rounds of: median of the flow, up to 30 iterations. A warp ends once an iteration's sum of squared
-changes is at most epsilon^2 * rows * columns. OpenCV 5.0 warps without rounding to 1/32 pixel and differs.
+Levels: each 0.8 of the one before by bilinear resizing, from grey levels 0..255; a level with a side under 16 is
+dropped and ends the pyramid. At each level the dual fields start at 0; at each warp I1 and its gradients are sampled at
+the flow; then up to 10 rounds of: median of the flow, up to 30 iterations. A warp ends once an iteration's sum of
+squared changes is at most epsilon^2 * rows * columns. OpenCV 5.0 warps without rounding to 1/32 pixel and differs.
 """
 
 from collections.abc import Iterator
@@ -162,7 +162,7 @@ class Pyramid:
         return torch.tensor([count])
 
     def _iterate_all(self, level: DualIterations, enough: float) -> torch.Tensor:
-        """Pairs that have converged rest: what is computed for them is thrown away, so that nobody waits for a check."""
+        """Pairs that have converged rest, and what is computed for them is thrown away: nobody waits for a check."""
         inner = self.options.inner_iterations
         active = torch.ones(level.shape[0], 1, dtype=torch.bool, device=level.flow.device)
         counts = torch.zeros(level.shape[0], dtype=torch.int64, device=level.flow.device)

@@ -23,7 +23,9 @@ class DualIterations:
 
     def __init__(self, shape: tuple[int, int, int], tau: float, theta: float, bound: float, device: torch.device):
         batch, height, width = self.shape = shape
-        self.taut, self.theta, self.bound = tau / theta, theta, bound
+        self.bound = bound
+        # tensors of no dimension, as a Python number is made one at every call
+        self.taut, self.theta, self.one = torch.tensor((tau / theta, theta, 1.0), device=device)
         self.image_shape = (2, *shape)
         buffers = torch.zeros(7, 2, batch, height * width, device=device)
         self.flow, self.other_flow, self.step, self.across, self.down = buffers[:5]
@@ -31,7 +33,6 @@ class DualIterations:
         self.guarded = torch.zeros(2, 2, batch, width + height * width, device=device)
         self.dual = self.guarded[..., width:]
         self.residual, self.product = torch.zeros(2, batch, height * width, device=device)
-        self.mask = torch.zeros(batch, height * width, dtype=torch.bool, device=device)
 
     def start_level(self, flow: torch.Tensor | None) -> None:
         """Dual fields to 0, flow to ``flow`` (2, B, H, W), pixels, or to 0."""
@@ -48,16 +49,17 @@ class DualIterations:
         (x, y), (flow_x, flow_y) = self.gradient, self.flow
         self.gradients = warped[1:].flatten(2)
         square = x * x + y * y
-        self.high = self.bound * square  # beyond +-high the step is clipped
-        self.low = -self.high
         self.minus_square = torch.where(square > FLAT, -square, -torch.inf)  # over it, a residual makes no step
+        self.high = self.bound * square  # beyond +-high a residual steps by ``bound``, not by what this division gives
+        self.low = -self.high
+        self.shortfall = self.low / self.minus_square - self.bound
         self.constant = image1 - x * flow_x - y * flow_y - image0.flatten(1)
 
     def iterate(self, active: torch.Tensor | None = None, near: float = 0.0) -> torch.Tensor:
         """One iteration of all pairs, or of those that are ``active``, bool (B, 1).
 
-        Returns the sum of squared changes of the flow, pixels squared, (B,); of no meaning for pairs that are not active.
-        Within 5 % of ``near`` the sum of one pair on the CPU is OpenCV's to the last bit: see ``_sum_in_turn``.
+        Returns the sum of squared changes of the flow, pixels squared, (B,), without meaning for pairs at rest. Within
+        5 % of ``near`` the sum of one pair on the CPU is OpenCV's to the last bit: see ``_sum_in_turn``.
         """
         new = self._new_flow()
         change = _squares(torch.sub(new, self.flow, out=self.step), near)
@@ -71,9 +73,9 @@ class DualIterations:
         """Thresholding step, then theta times the divergence of the dual fields; into the other flow's buffer."""
         residual = torch.mul(self.gradient[0], self.flow[0], out=self.residual)
         residual.add_(torch.mul(self.gradient[1], self.flow[1], out=self.product)).add_(self.constant)
-        factor = torch.div(residual, self.minus_square, out=self.product)
-        factor.masked_fill_(torch.lt(residual, self.low, out=self.mask), self.bound)
-        factor.masked_fill_(torch.gt(residual, self.high, out=self.mask), -self.bound)
+        factor = torch.clamp(residual, self.low, self.high, out=self.product)
+        beyond = residual.sub_(factor).sign_()
+        factor.div_(self.minus_square).addcmul_(beyond, self.shortfall)
         step = torch.mul(self.gradients, factor, out=self.step).add_(self.flow)
         return torch.add(step, self._divergence().mul_(self.theta), out=self.other_flow)
 
@@ -97,7 +99,7 @@ class DualIterations:
         torch.sub(flow[..., width:], flow[..., :-width], out=y[..., :-width])  # the last row stays 0
         if active is not None:
             self.slope.mul_(active)  # a pair at rest: (p + 0) / (1 + 0)
-        norm = torch.hypot(x, y, out=self.step).mul_(self.taut).add_(1)
+        norm = torch.hypot(x, y, out=self.step).mul_(self.taut).add_(self.one)
         self.dual.add_(self.slope.mul_(self.taut)).div_(norm)
 
 

@@ -1,7 +1,8 @@
 """How OpenCV's CPU functions resize, warp and smooth float32 images, in PyTorch: what its DualTVL1 rests on.
 
-Facts from OpenCV 4.x (imgproc: resize INTER_LINEAR, remap INTER_CUBIC, medianBlur). OpenCV 5.0 warps otherwise (sub-pixel
-positions are no longer rounded), which is why cv2.remap itself is not called. The rest agrees with every cv2.
+Facts from OpenCV 4.x (imgproc: resize INTER_LINEAR, remap INTER_CUBIC, medianBlur). OpenCV 5.0 warps otherwise
+(sub-pixel positions are no longer rounded), which is why cv2.remap itself is not called. Sums are in the order of the
+builds for x86 with AVX2 and Intel's IPP, which recorded the truth.
 """
 
 from functools import lru_cache
@@ -20,8 +21,8 @@ MARGIN = 4  # zeros around a warped image: wide enough for four taps that all mi
 def resize_linear(planes: torch.Tensor, size: tuple[int, int], ratios: tuple[float, float]) -> torch.Tensor:
     """Bilinear, pixel centres at halves, borders clamped: float32 (N, H, W) -> (N, *size).
 
-    ``ratios``: source pixels a destination pixel, (y, x): given, not size over size, as OpenCV does when it is called with
-    a factor, whatever the rounded size.
+    ``ratios``: source pixels a destination pixel, (y, x): not always size over size, as OpenCV called with a factor
+    keeps to that whatever the rounded size.
     """
     for axis in (2, 1):
         taps = _linear_taps(planes.shape[axis], size[axis - 1], ratios[axis - 1])
@@ -72,26 +73,26 @@ def sample_cubic(images: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torc
     ``x``, ``y``: float32 (B, H, W), pixels; rounded to 1/32, halves to even.
     """
     channels, batch, height, width = images.shape
-    table = F.pad(images, (MARGIN,) * 4).view(channels, -1)
+    table = F.pad(images, (MARGIN,) * 4).view(-1)
     # beyond these all 16 taps are zeros, so clamping there changes nothing
-    x = (x.clamp(1 - MARGIN, width + 1) * SUBPIXELS).round_().to(torch.int32)
-    y = (y.clamp(1 - MARGIN, height + 1) * SUBPIXELS).round_().to(torch.int32)
+    x = (x.clamp(1 - MARGIN, width + 1) * SUBPIXELS).round_().long()
+    y = (y.clamp(1 - MARGIN, height + 1) * SUBPIXELS).round_().long()
     fraction = ((y & SUBPIXELS - 1) << SUBPIXEL_BITS) + (x & SUBPIXELS - 1)
     x, y = x >> SUBPIXEL_BITS, y >> SUBPIXEL_BITS
     stride = width + 2 * MARGIN
-    image = torch.arange(batch, dtype=torch.int32, device=images.device).view(-1, 1, 1) * (height + 2 * MARGIN)
-    corner = ((image + y + MARGIN - 1) * stride + (x + MARGIN - 1)).view(-1)
+    image = torch.arange(channels * batch, device=images.device).view(channels, batch, 1, 1) * (height + 2 * MARGIN)
+    corner = ((image + y + MARGIN - 1) * stride + (x + MARGIN - 1)).view(channels, -1)
     near_border = (x < 1) | (x >= width - 2) | (y < 1) | (y >= height - 2)
     warped = _sum_inside(table, corner, fraction.view(-1), stride)
     border = near_border.view(-1).nonzero()[:, 0]
-    warped[:, border] = _sum_in_order(table, corner[border], fraction.view(-1)[border], stride)
+    warped[:, border] = _sum_in_order(table, corner[:, border], fraction.view(-1)[border], stride)
     return warped.view(images.shape)
 
 
 def _sum_inside(table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tensor, stride: int) -> torch.Tensor:
-    """Weighted sum of 4 x 4 taps from each ``corner``, (C, n): columns from top to bottom, fused, then (0 + 2) + (1 + 3).
+    """Weighted sum of 4 x 4 taps from each ``corner`` (C, n) of ``table``: columns downwards, then (0 + 2) + (1 + 3).
 
-    The order and the fused multiply-adds are OpenCV's, as the scheme carries a rounding error a long way.
+    The order and the fused multiply-adds of the columns are OpenCV's, as the scheme carries a rounding error far.
     """
     columns = []
     for column in range(4):
@@ -105,7 +106,7 @@ def _sum_inside(table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tenso
 
 def _sum_in_order(table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tensor, stride: int) -> torch.Tensor:
     """The same sum, tap after tap, without fused multiply-adds: what OpenCV does where a tap may miss the image."""
-    total = torch.zeros(len(table), len(corner), device=table.device)
+    total = torch.zeros(corner.shape, device=table.device)
     for tap in range(16):
         pixels, weight = _tap(table, corner, fraction, stride, tap)
         total += pixels.mul_(weight)
@@ -116,7 +117,7 @@ def _tap(
     table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tensor, stride: int, tap: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels (C, n) and weights (n,) of one of the 16 taps."""
-    pixels = table[:, tap // 4 * stride + tap % 4 :].index_select(1, corner)
+    pixels = table[tap // 4 * stride + tap % 4 :].index_select(0, corner.reshape(-1)).view(corner.shape)
     return pixels, cubic_weights(table.device)[tap].index_select(0, fraction)
 
 
