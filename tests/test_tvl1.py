@@ -1,4 +1,4 @@
-"""TV-L1 of the GPU presets: against OpenCV's own recordings, known motion, a slow loop; batches; bad input."""
+"""TV-L1 of the GPU presets: against OpenCV's own recordings, known motion; batches; bad input."""
 
 import itertools
 
@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from converter.errors import PytsnError
-from pytsn.flow import tvl1, tvl1_fused, tvl1_solver, tvl1_warp
+from pytsn.flow import optflow_cpu, tvl1
 from pytsn.flow.presets import DEFAULT_PRESET, PRESETS
 from pytsn.flow.quantise import dequantise_flow, quantise_flow
-from pytsn.flow.tvl1_iterate import PrimalDual
-from tests import tvl1_oracles as oracle
+from tests.tvl1_pairs import mixed_batch, moved_texture, tensors
 
 #: preset -> its name in the recording, mean endpoint error allowed after quantisation (pixels)
 RECORDED = {
@@ -24,35 +23,6 @@ A = PRESETS[DEFAULT_PRESET]
 
 def endpoint_error(flow: np.ndarray, truth) -> np.ndarray:
     return np.linalg.norm(flow - np.asarray(truth, np.float32), axis=-1)
-
-
-def texture(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    """A sum of 24 plane waves 12 to 40 pixels long, as grey levels; defined everywhere, so it moves exactly."""
-    random = np.random.default_rng(seed)
-    total = np.zeros(x.shape)
-    for _ in range(24):
-        angle, phase = random.uniform(0, 2 * np.pi, 2)
-        wave = 2 * np.pi / random.uniform(12, 40)
-        total += np.cos(wave * (np.cos(angle) * x + np.sin(angle) * y) + phase)
-    return np.clip(np.rint(128 + 11 * total), 0, 255).astype(np.uint8)
-
-
-def moved_texture(height: int, width: int, shift: tuple[float, float], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[:height, :width].astype(float)
-    return texture(x, y, seed), texture(x - shift[0], y - shift[1], seed)
-
-
-def mixed_batch(height: int = 37, width: int = 50) -> tuple[np.ndarray, np.ndarray]:
-    """Five pairs that stop at quite different iterations: still, slow, fast, unrelated, without any texture."""
-    shifts = [(0, 0), (0.3, 0.1), (2.5, -1.5)]
-    pairs = [moved_texture(height, width, shift, seed) for seed, shift in enumerate(shifts)]
-    pairs.append((moved_texture(height, width, (0, 0), 7)[0], moved_texture(height, width, (0, 0), 8)[0]))
-    pairs.append((np.full((height, width), 90, np.uint8), np.full((height, width), 200, np.uint8)))
-    return tuple(np.stack(side) for side in zip(*pairs, strict=True))
-
-
-def tensors(pair) -> list[torch.Tensor]:
-    return [torch.from_numpy(side) for side in pair]
 
 
 @pytest.mark.golden
@@ -97,58 +67,6 @@ def test_the_pyramid_finds_what_one_level_cannot():
     gray0, gray1 = moved_texture(120, 161, (9, -5), 1)
     error = endpoint_error(tvl1.compute_flow(gray0[None], gray1[None])[0], (9, -5))
     assert np.median(error[16:-16, 16:-16]) < 0.05
-
-
-def test_iterations_equal_the_loop():
-    """Three iterations from arbitrary fields, in two slots of different content; float32 against float64."""
-    random = np.random.default_rng(5)
-    flow, dual = random.normal(0, 1, (2, 2, 4, 7)), random.normal(0, 0.3, (2, 2, 2, 4, 7))
-    dual[:, 0, :, :, -1] = dual[:, 1, :, -1] = 0  # as after any number of iterations from 0
-    gradient, rho_c = random.normal(0, 3, (2, 2, 4, 7)), random.normal(0, 2, (2, 4, 7))
-    gradient[:, :, 1, 2:4] = 0  # flat pixels
-    float32 = [torch.from_numpy(a).float() for a in (flow, dual, rho_c, gradient)]
-    state = PrimalDual(float32[0], A)
-    state.load(float32[0], float32[1], tvl1_warp._scaled(*float32[2:]))
-    for _ in range(3):
-        errors = state.run_measured()
-        steps = [oracle.iteration(flow[b], dual[b], rho_c[b], gradient[b]) for b in range(2)]
-        flow, dual = (np.stack([done[k] for done in steps]) for k in (0, 1))
-        # a rounding of the residual (1e-6) divided by a gradient of .1; both fields are of order 1
-        np.testing.assert_allclose(state.flow, flow, rtol=0, atol=2e-5)
-        np.testing.assert_allclose(state.dual, dual, rtol=0, atol=2e-5)
-        np.testing.assert_allclose(errors, [done[2] for done in steps], rtol=1e-4)
-
-
-def test_unmeasured_iterations_are_the_same_ones():
-    states = [PrimalDual(torch.zeros(1, 2, 5, 8), A) for _ in range(2)]
-    for state in states:
-        state.load(*random_fields(1, 5, 8))
-    states[0].run(3)
-    for _ in range(3):
-        states[1].run_measured()
-    assert torch.equal(states[0].flow, states[1].flow)
-    assert torch.equal(states[0].dual, states[1].dual)
-
-
-@pytest.mark.parametrize("stop", [1.0, 0.37])
-@pytest.mark.parametrize("decay", [0.5, 0.9, 0.99])
-def test_checks_are_where_the_stopping_rule_puts_them(stop, decay):
-    """Errors that fall from 40 by ``decay`` an iteration, or for .99 not under ``stop`` before the limit."""
-
-    def measure(n: int) -> float:
-        return 40 * decay**n
-
-    measured, count = oracle.looks(measure, stop, 300)
-    found, at = [], tvl1_solver.next_check(0, 0.0, stop, 300)
-    while at < 300:
-        found.append(at)
-        if measure(at) <= stop:
-            break
-        at = tvl1_solver.next_check(at + 1, measure(at), stop, 300)
-    assert found == measured
-    assert min(at + 1, 300) == count
-    assert found[0] == 1  # the first look is at the second iteration
-    assert any(b - a > 2 for a, b in itertools.pairwise(found))  # and a large error is trusted for a while
 
 
 def test_every_pair_is_as_if_alone():
@@ -202,7 +120,7 @@ def test_any_strides_and_read_only_input():
         np.testing.assert_array_equal(tvl1.compute_flow(*sides), expected)
 
 
-@pytest.mark.parametrize("preset", RECORDED)
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("size", [(3, 3), (3, 40), (15, 4), (17, 33), (31, 31)])
 def test_small_and_odd_frames_are_finite(size, preset):
     noise = np.random.default_rng(0).integers(0, 256, (2, 2, *size), dtype=np.uint8)
@@ -216,9 +134,19 @@ def test_black_to_white_is_finite():
     np.testing.assert_array_equal(flow, 0)  # no gradient, no motion
 
 
-def test_no_pairs_give_no_flow():
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_pairs_give_no_flow(preset):
     empty = np.zeros((0, 20, 33), np.uint8)
-    assert tvl1.compute_flow(empty, empty).shape == (0, 20, 33, 2)
+    flow = tvl1.compute_flow(empty, empty, preset)
+    assert flow.shape == (0, 20, 33, 2)
+    assert flow.dtype == np.float32
+
+
+def test_opencv_cpu_is_a_scheme_of_its_own():
+    sides = [side[1:3] for side in mixed_batch(20, 33)]
+    flow = tvl1.compute_flow(*sides, preset="opencv-cpu")
+    np.testing.assert_array_equal(flow, optflow_cpu.solve(*tensors(sides), "cpu").numpy())
+    assert endpoint_error(flow, tvl1.compute_flow(*sides, preset="opencv3-cuda")).mean() > 0.01
 
 
 GOOD = np.zeros((1, 20, 33), np.uint8)
@@ -260,59 +188,6 @@ def test_denormals_count_as_zero_only_inside(before):
         assert vanishes() == before
     finally:
         torch.set_flush_denormal(False)
-
-
-def random_fields(batch: int, height: int, width: int, seed: int = 3):
-    """Flow, dual fields and data term of one warp, from a seed."""
-    random = torch.Generator().manual_seed(seed)
-    flow, gradient = (torch.randn(batch, 2, height, width, generator=random) for _ in range(2))
-    term = tvl1_warp._scaled(torch.randn(batch, height, width, generator=random), 3 * gradient)
-    return flow, torch.zeros(batch, 2, 2, height, width), term
-
-
-def test_fused_iteration_is_the_plain_one(monkeypatch):
-    """Not compiled here, so that the test runs anywhere: the same expressions, other order of rounding."""
-    monkeypatch.setattr(tvl1_fused, "compiled_iteration", lambda: tvl1_fused.iteration)
-    plain, fused = (kind(torch.zeros(2, 2, 5, 8), A) for kind in (PrimalDual, tvl1_fused.FusedPrimalDual))
-    for state in (plain, fused):
-        state.load(*random_fields(2, 5, 8))
-        state.run(4)
-    np.testing.assert_allclose(fused.run_measured(), plain.run_measured(), rtol=1e-4)
-    np.testing.assert_allclose(fused.flow, plain.flow, rtol=0, atol=2e-5)
-    np.testing.assert_allclose(fused.dual, plain.dual, rtol=0, atol=2e-5)
-    gray0, gray1 = tensors([side[1:3] for side in mixed_batch()])
-    tvl1_fused.can_fuse.cache_clear()
-    found, counts = tvl1.solve(gray0, gray1, A, batch=2, fused=True)
-    tvl1_fused.can_fuse.cache_clear()
-    expected, counts_plain = tvl1.solve(gray0, gray1, A)
-    assert (found - expected).abs().mean() < 0.005
-    assert np.sum(counts) == pytest.approx(np.sum(counts_plain), rel=0.05)
-
-
-@pytest.mark.slow
-def test_compiled_iteration_is_the_plain_one():
-    if not tvl1_fused.can_fuse(torch.device("cpu")):
-        pytest.skip("no compiler")
-    plain, fused = (kind(torch.zeros(2, 2, 9, 14), A) for kind in (PrimalDual, tvl1_fused.FusedPrimalDual))
-    for state in (plain, fused):
-        state.load(*random_fields(2, 9, 14))
-        state.run(4)
-    np.testing.assert_allclose(fused.run_measured(), plain.run_measured(), rtol=1e-4)
-    np.testing.assert_allclose(fused.flow, plain.flow, rtol=0, atol=2e-5)
-    np.testing.assert_allclose(fused.dual, plain.dual, rtol=0, atol=2e-5)
-
-
-def test_fused_where_nothing_compiles_warns_and_runs_plain(monkeypatch):
-    def broken(*_):
-        raise RuntimeError("no compiler\nat all")
-
-    monkeypatch.setattr(tvl1_fused, "compiled_iteration", lambda: broken)
-    tvl1_fused.can_fuse.cache_clear()
-    pair = [side[2:3] for side in mixed_batch(20, 33)]
-    with pytest.warns(UserWarning, match=r"torch.compile fails here \(RuntimeError: no compiler\); runs plain"):
-        found = tvl1.compute_flow(*pair, fused=True)
-    tvl1_fused.can_fuse.cache_clear()
-    np.testing.assert_array_equal(found, tvl1.compute_flow(*pair))
 
 
 @pytest.mark.gpu
