@@ -251,6 +251,60 @@ def test_class_folders_and_archives_of_videos(tmp_path):
     assert find_missing(videos, "rgb") == ["x"]
 
 
+def force_zip64(archive: Path) -> None:
+    """Pretends that there are more entries than the plain form counts: sentinels, and a ZIP64 end before the end."""
+    data = archive.read_bytes()
+    count, length, start = struct.unpack("<10xHLL2x", data[-22:])
+    longer = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, start)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(data) - 22, 1)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    archive.write_bytes(data[:-22] + longer + locator + end)
+
+
+def add_comment(archive: Path) -> None:
+    with zipfile.ZipFile(archive, "a") as out:
+        out.comment = b"made by hand"
+
+
+def add_accent(archive: Path) -> None:
+    with zipfile.ZipFile(archive, "a") as out:
+        out.writestr("été.jpg", b"")
+
+
+ODD_FORMS = {
+    "plain": lambda archive: None,
+    "comment": add_comment,
+    "bytes before it": lambda archive: archive.write_bytes(b"#!/bin/sh\n" + archive.read_bytes()),
+    "zip64": force_zip64,
+    "names in utf-8": add_accent,
+}
+
+
+@pytest.mark.parametrize("form", ODD_FORMS)
+def test_forms_of_archives(tmp_path, form):
+    """Written as a stream, with extra fields and comments of entries, and then made odd: what zipfile reads is read."""
+    with open(tmp_path / "img.zip", "wb") as file, zipfile.ZipFile(Unseekable(file), "w", zipfile.ZIP_DEFLATED) as out:
+        for number in range(1, 6):
+            item = zipfile.ZipInfo(f"img_{number:05d}.jpg")
+            item.extra, item.comment = struct.pack("<HHL", 0x7777, 4, number), b"frame" * number
+            item.compress_type = zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED
+            out.writestr(item, bytes(range(200)) * number)
+    ODD_FORMS[form](tmp_path / "img.zip")
+    with zipfile.ZipFile(tmp_path / "img.zip") as opened:
+        for number in range(1, 6):
+            wanted = opened.read(f"img_{number:05d}.jpg")
+            assert len(wanted) == 200 * number
+            assert read_frame(str(tmp_path), f"img_{number:05d}.jpg") == wanted
+    assert count_frames(str(tmp_path), ["img_"]) == [5]
+
+
+class Unseekable:
+    """A pipe: zipfile then writes sizes and CRC behind each entry's bytes."""
+
+    def __init__(self, file):
+        self.write, self.flush = file.write, file.flush
+
+
 def noise(path: Path, count: int) -> None:
     """An archive of ``count`` jpeg frames of noise."""
     rng = np.random.default_rng(3)
