@@ -46,7 +46,7 @@ class DemoOptions:
     test: int = 4
     frames: int = 25
     rgb_iterations: int = 500
-    flow_iterations: int = 160
+    flow_iterations: int = 240
     test_snippets: int = 25
     seed: int = 0
 

@@ -13,7 +13,7 @@ from pytsn.demo.nets import STREAMS, Stream, deploy_prototxt, train_val_prototxt
 from pytsn.models.prototxt_text import Word, field
 
 BATCH = 16  # videos
-DROPOUT = 0.2
+DROPOUT = 0.5
 BASE_LR = 0.05
 #: a solver's seed has 64 bits, of which Caffe's generator takes 32
 _SEEDS = 2**32
