@@ -20,9 +20,10 @@ from pytsn.datasets import parse_directory
 from pytsn.flow import extract_worker
 from pytsn.flow.extract import ExtractSettings
 from pytsn.flow.extract_folder import VideoFolder
+from pytsn.flow.extract_progress import Progress
 from pytsn.flow.extract_run import ExtractRun
 from pytsn.flow.extract_search import find_videos
-from pytsn.flow.extract_worker import FAILED, STOP, VideoTask, WorkerSettings
+from pytsn.flow.extract_worker import FAILED, STOP, Outcome, VideoTask, WorkerSettings
 from pytsn.flow.frame_writer import DirWriter
 from pytsn.flow.methods import make_flow
 from pytsn.flow.quantise import quantise_flow
@@ -79,7 +80,9 @@ def test_names_numbers_and_content_are_the_originals(source, tmp_path, capsys):
     for name, path in (("a", "a.avi"), ("b", "class/b.AVI"), ("c", "class/c.avi")):
         assert files(out / name) == expected_files(source / path)
     captured = capsys.readouterr()
-    assert captured.out.startswith("images as large as the videos' frames\n3 videos: 3 extracted (12 pairs in ")
+    assert captured.out.startswith(
+        "images as large as the videos' frames, farneback on cpu\n3 videos: 3 extracted (12 pairs in "
+    )
     assert captured.err.startswith("warning: farneback is not the flow")
     assert captured.err.count("\n") == 1
 
@@ -280,6 +283,21 @@ def test_full_disk_stops_the_run_and_leaves_nothing(source, tmp_path, monkeypatc
     assert "No space left" in outcome.reason
 
 
+def test_expected_pairs_follow_what_was_opened():
+    tasks = [VideoTask(f"{name}.avi", name, size) for name, size in (("a", 4000), ("b", 2000), ("c", 2000))]
+    with Progress(tasks, step=2) as progress:
+        assert progress.expected_pairs() == 0
+        progress.listen("opened", {"frames": 81}, tasks[0])
+        assert progress.expected_pairs() == 40 + 40  # 40 pairs in half of all bytes
+        progress.listen("pairs", {"count": 8}, tasks[0])
+        progress.add(Outcome("b", FAILED))  # a fourth of the bytes has no pairs
+        assert progress.expected_pairs() == 40 + 20
+        progress.add(Outcome("a", "done", pairs=30))  # fewer than announced
+        assert progress.expected_pairs() == 30 + 15
+        progress.listen("pairs", {"count": 60}, tasks[0])
+        assert progress.expected_pairs() == 68  # never less than are done
+
+
 # --- going on ---
 
 
@@ -423,7 +441,7 @@ def test_stopped_in_the_middle_and_continued(long_source, tmp_path, number):
         _wait_for(lambda: _unlocked(out))  # its workers notice and end
     else:
         assert process.returncode == 130
-        assert "stopped" in error
+        assert "--resume yes goes on from there" in error
         assert hidden(out) == []
     visible = [path.name for path in out.iterdir() if not path.name.startswith(".")]
     assert not {"long1", "long2"} & set(visible)

@@ -1,5 +1,7 @@
 """Frames of video files, whole and damaged, against a plain loop over OpenCV and against what was written."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -98,6 +100,21 @@ def test_what_is_no_video_is_named(tmp_path, capfd, name, says):
         list(VideoFrames(tmp_path / name))
     assert name in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["12:30.avi", "a %05d.avi", "#20_(1);!&é.avi"])
+def test_names_that_mean_something_to_decoders(tmp_path, monkeypatch, name):
+    make_video(tmp_path / "a.avi", 3).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(list(VideoFrames(name))) == 3
+
+
+def test_a_name_that_is_no_text_is_named(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"latin\xe9.avi")
+    make_video(tmp_path / "a.avi", 3).rename(os.fsdecode(path))
+    with pytest.raises(PytsnError, match="not UTF-8") as caught:
+        list(VideoFrames(os.fsdecode(path)))
+    str(caught.value).encode()  # can be printed
 
 
 @pytest.mark.golden

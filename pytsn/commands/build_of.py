@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import tempfile
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error
@@ -89,6 +90,9 @@ def _extract(plan, tasks) -> int:
             for outcome in stream:
                 progress.add(outcome)
                 outcomes.append(outcome)
+        except KeyboardInterrupt:
+            print(f"{len(outcomes)} of {len(tasks)} videos done; --resume yes goes on from there", file=sys.stderr)
+            raise
         finally:
             stream.close()
     print_report(outcomes, len(tasks), progress.seconds())
@@ -98,6 +102,8 @@ def _extract(plan, tasks) -> int:
 def _make_folder(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass  # or every single video would fail
     except FileExistsError:
         raise PytsnError(f"{path}: is a file; OUT is a folder") from None
     except OSError as error:
@@ -115,4 +121,6 @@ def _print_choices(args: argparse.Namespace, plan) -> None:
             file=sys.stderr,
         )
     size = plan.extract.size
-    print(f"images of {size[0]}x{size[1]} pixels" if size else "images as large as the videos' frames")
+    shape = f"images of {size[0]}x{size[1]} pixels" if size else "images as large as the videos' frames"
+    flow = " ".join(filter(None, [args.algorithm, plan.extract.preset]))
+    print(f"{shape}, {flow} on {', '.join(plan.devices)}", flush=True)

@@ -28,7 +28,8 @@ class Plan:
 
     def worker_settings(self, videos: int) -> Callable[[int], WorkerSettings]:
         """Settings of worker i. With fewer ``videos`` than workers on a CPU, each process gets more threads."""
-        threads = max(1, self.workers // max(1, min(self.workers, videos)))
+        on_cpu = self.devices == ("cpu",)
+        threads = max(1, self.workers // max(1, min(self.workers, videos))) if on_cpu else 1
         return lambda number: WorkerSettings(
             self.out, self.extract, self.devices[number % len(self.devices)], self.batch_size, threads, self.resume
         )

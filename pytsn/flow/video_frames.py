@@ -68,7 +68,8 @@ class _Capture:
         backend = cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in backends else cv2.CAP_ANY
         threads = [cv2.CAP_PROP_N_THREADS, 1] if backend == cv2.CAP_FFMPEG else []
         try:
-            self._capture = cv2.VideoCapture(path, backend, threads)
+            # absolute: FFmpeg takes what is before a colon in a bare file name for a protocol
+            self._capture = cv2.VideoCapture(os.path.abspath(path), backend, threads)
         except cv2.error:
             self._capture = None
         if self._capture is None or not self._capture.isOpened():
@@ -97,6 +98,10 @@ class _Capture:
 
 
 def _check_file(path: str) -> None:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:  # such a name makes OpenCV's Python layer crash
+        raise PytsnError(f"{path!r}: the file's name is not UTF-8, which OpenCV cannot open; rename it") from None
     try:
         with open(path, "rb") as file:
             if not file.read(1):
