@@ -1,0 +1,163 @@
+"""TV-L1 flow at 340x256: pairs per second of our presets, beside OpenCV's CPU DualTVL1 in the same run.
+
+    python -m venv ENV && ENV/bin/pip install 'opencv-contrib-python-headless<5'
+    python benchmarks/flow_speed.py --contrib ENV/bin/python        one core of the CPU
+    python benchmarks/flow_speed.py --device cuda --batches 16 64   pairs/s of batches, share of the bandwidth's bound
+
+On the CPU everything runs on one thread, in turns; ratios are medians of ratios taken within a turn, above 1: we are
+faster. Whole flow: the preset opencv-cpu does exactly OpenCV's iterations, as the column "from OpenCV" shows (mean
+distance in pixels; OpenCV 5 warps otherwise and differs a little). The presets of the GPU versions do other iterations,
+so they are compared by the time of one: one level, one warp, a fixed number of iterations, less a run of one iteration.
+Input: the recorded pairs where ../shared has them (one nearly still, one with much motion), else moving textures.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import torch
+from flow_contestants import MAKE_CONTRIB, OURS, OpenCv, fixed_iterations, frame_pairs, opencv_fixed, preset_flow
+from timing import Times, interleave, machine, print_table, ratio, synchronize
+
+from pytsn.flow.optflow_cpu import OptflowOptions, level_sizes
+from pytsn.flow.presets import find_preset
+from pytsn.flow.pyramid import build_pyramid
+
+ITERATIONS = 150
+# an iteration reads the flow (2), the dual fields (4) and the linearised images (5) and writes flow and dual fields (6)
+FLOATS_A_PIXEL = 17
+OPENCV = "OpenCV"
+
+
+def cpu_tables(args: argparse.Namespace) -> None:
+    """Both comparisons on one core."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    pairs = frame_pairs()
+    grays = tuple(torch.from_numpy(pairs[name]) for name in ("gray0", "gray1"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pairs.npz")
+        np.savez(path, **pairs)
+        opencv = OpenCv(args.contrib, path) if args.contrib else None
+        if opencv is None:
+            print(f"without OpenCV's DualTVL1; to compare: {MAKE_CONTRIB}; then --contrib ENV/bin/python\n")
+        print(f"{machine(1)}, OpenCV contrib {opencv.version if opencv else 'absent'}, {args.rounds} rounds\n")
+        whole_table(args, grays, opencv, Path(folder, "flow.npy"))
+        print()
+        iteration_table(args, grays, opencv)
+        if opencv:
+            opencv.close()
+
+
+def whole_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None, path: Path) -> None:
+    """Seconds a pair with default parameters."""
+    flows: dict[str, Callable[[], object]] = {OPENCV: opencv} if opencv else {}
+    flows.update({name: preset_flow(name, *grays) for name in OURS})
+    times = interleave(flows, args.rounds, warm_up=1)
+    distances = {}
+    if opencv:
+        opencv(save=str(path))
+        flow = preset_flow("opencv-cpu", *grays)()[0].numpy()
+        distances["opencv-cpu"] = f"{np.linalg.norm(flow - np.load(path), axis=-1).mean():.1e}"
+    rows = []
+    for name, own in times.items():
+        seconds = median(own) / len(grays[0])
+        versus = f"{ratio(times, name, [OPENCV]):.2f}" if opencv else ""
+        rows.append([name, f"{seconds:.3f}", f"{1 / seconds:.2f}", versus, distances.get(name, "")])
+    print_table(["whole flow", "s/pair", "pairs/s", "/ OpenCV", "from OpenCV"], rows)
+
+
+def iteration_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None) -> None:
+    """Milliseconds of one iteration of one pair at full size."""
+    runs: dict[str, Callable[[], object]] = {}
+    for count in (1, ITERATIONS):
+        if opencv:
+            runs[f"{OPENCV} {count}"] = lambda count=count: opencv(**opencv_fixed(count))
+        runs.update({f"{name} {count}": fixed_iterations(name, *grays, count) for name in OURS})
+    raw = interleave(runs, args.rounds, warm_up=1)
+    scale = (ITERATIONS - 1) * len(grays[0]) / 1000
+    times: Times = {}
+    for name in ([OPENCV] if opencv else []) + list(OURS):
+        pairs = zip(raw[f"{name} {ITERATIONS}"], raw[f"{name} 1"], strict=True)
+        times[name] = [(many - one) / scale for many, one in pairs]
+    rows = [
+        [name, f"{median(own):.3f}", f"{ratio(times, name, [OPENCV]):.2f}" if opencv else ""]
+        for name, own in times.items()
+    ]
+    print_table(["one iteration", "ms", "/ OpenCV"], rows)
+
+
+def cuda_table(args: argparse.Namespace) -> None:
+    """Pairs per second of batches, and the share of what the memory's bandwidth allows."""
+    bandwidth = copy_bandwidth(args.device)
+    print(f"{torch.cuda.get_device_name(args.device)}, {machine(1)}, {args.rounds} rounds")
+    print(f"copy on the device: {bandwidth / 1e9:.0f} GB/s\n")
+    rows = []
+    for batch in args.batches:
+        rows += batch_rows(args, batch, bandwidth)
+    print_table(["preset", "batch", "pairs/s", "bound pairs/s", "share", "peak MB"], rows)
+
+
+def batch_rows(args: argparse.Namespace, batch: int, bandwidth: float) -> list[list[str]]:
+    """Rows of ``cuda_table`` for one batch size: the recorded pairs, repeated."""
+    pairs = [torch.from_numpy(pair).to(args.device) for pair in frame_pairs().values()]
+    grays = tuple(pair.repeat(batch // 2 + 1, 1, 1)[:batch] for pair in pairs)
+    flows = {name: preset_flow(name, *grays) for name in OURS}
+    flows |= {f"{name}, fused": preset_flow(name, *grays, fused=True) for name in OURS if name != "opencv-cpu"}
+    times = interleave(flows, args.rounds, warm_up=1)
+    rows = []
+    for name, flow in flows.items():
+        seconds, bound = median(times[name]), needed_bytes(name.split(",")[0], grays, flow()[1]) / bandwidth
+        megabytes = f"{peak_bytes(args.device, flow) / 1e6:.0f}"
+        rows.append(
+            [name, f"{batch}", f"{batch / seconds:.1f}", f"{batch / bound:.1f}", f"{bound / seconds:.2f}", megabytes]
+        )
+    return rows
+
+
+def needed_bytes(name: str, grays: tuple, counts) -> float:
+    """What all iterations of these pairs must read and write at least; ``counts`` [b][level, coarse to fine][warp]."""
+    height, width = grays[0].shape[1:]
+    if name == "opencv-cpu":
+        sizes = level_sizes(height, width, OptflowOptions())
+    else:
+        sizes = [level.shape[1:] for level in build_pyramid(grays[0][:1].float(), find_preset(name))]
+    iterations = np.asarray(counts).sum((0, 2))  # (b, level, warp) -> (level,)
+    pixels = np.asarray([rows * columns for rows, columns in reversed(sizes)])
+    return float((iterations * pixels).sum()) * FLOATS_A_PIXEL * 4
+
+
+def copy_bandwidth(device: str) -> float:
+    """Bytes a second, read and written, of a copy on the device."""
+    source = torch.zeros(1 << 28, device=device)
+    target = torch.empty_like(source)
+    times = interleave({"copy": lambda: target.copy_(source)}, 20)
+    return 2 * source.nbytes / median(times["copy"])
+
+
+def peak_bytes(device: str, flow: Callable[[], object]) -> int:
+    """GPU memory that a call takes at most."""
+    torch.cuda.reset_peak_memory_stats(device)
+    flow()
+    synchronize()
+    return torch.cuda.max_memory_allocated(device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contrib", help=f"python that has OpenCV's DualTVL1, made by: {MAKE_CONTRIB}")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns that each contestant takes (default: 7)")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64], help="on a GPU (default: 1 16 64)")
+    args = parser.parse_args()
+    if args.device != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device {args.device}: this PyTorch sees no CUDA device")
+    (cpu_tables if args.device == "cpu" else cuda_table)(args)
+
+
+if __name__ == "__main__":
+    main()
