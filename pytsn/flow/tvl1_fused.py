@@ -18,11 +18,11 @@ class FusedPrimalDual(PrimalDual):
         for _ in range(iterations):
             compiled_iteration()(*fields[:2], *fields[2], self._theta, self._threshold, self._rate)
 
-    def run_measured(self) -> list[float]:
+    def run_measured(self) -> dict[int, float]:
         before = self._v["norm"]
         before.copy_(self._v["flow"])
         self.run(1)
-        return self._squared_change(before).tolist()
+        return self._by_pair(self._squared_change(before))
 
 
 def iteration(

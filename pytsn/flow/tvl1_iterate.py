@@ -10,9 +10,10 @@ from pytsn.flow.tvl1_warp import DataTerm
 class PrimalDual:
     """Flow and dual fields of the pairs being worked on at one level, and the scratch space of an iteration.
 
-    Slots 0..count-1 hold pairs. ``flow`` (B, 2, H, W): x and y, pixels. ``dual`` (B, 2, 2, H, W): [b, direction of
-    the difference, flow component]. The dual of the last column (x) and of the last row (y) stays 0 for ever, because
-    the forward difference there is 0 and it starts at 0.
+    Pairs go by their place in the batch that was loaded; those still kept fill the first slots of the buffers.
+    ``flow`` (slots, 2, H, W): x and y, pixels. ``dual`` (slots, 2, 2, H, W): [slot, direction of the difference, flow
+    component]. The dual of the last column (x) and of the last row (y) stays 0 for ever, because the forward difference
+    there is 0 and it starts at 0.
     """
 
     def __init__(self, flow: Tensor, preset: Preset) -> None:
@@ -30,14 +31,24 @@ class PrimalDual:
         own = (self.flow, self.dual, self._offset, self._slope, self._image_gradient)
         for mine, given in zip(own, (flow, dual, term.offset, term.slope, term.gradient), strict=True):
             mine.copy_(given)
-        self._bind(flow.shape[0])
+        self._bind(list(range(len(flow))))
 
-    def keep(self, slots: list[int]) -> None:
-        """Drop all pairs but those in ``slots``, which move to the front in that order."""
-        index = torch.tensor(slots, device=self.flow.device)
+    def keep(self, pairs: list[int]) -> None:
+        """Drop all pairs but these."""
+        slots = self._slots(pairs)
         for mine in (self.flow, self.dual, self._offset, self._slope, self._image_gradient):
-            mine[: len(slots)] = mine.index_select(0, index)
-        self._bind(len(slots))
+            mine[: len(pairs)] = mine.index_select(0, slots)
+        self._bind(pairs)
+
+    def write(self, pairs: list[int], flow: Tensor, dual: Tensor) -> None:
+        """Copy the fields of these pairs to their places in ``flow`` (B, 2, H, W) and ``dual`` (B, 2, 2, H, W)."""
+        if pairs:
+            places, slots = torch.tensor(pairs, device=flow.device), self._slots(pairs)
+            flow.index_copy_(0, places, self.flow.index_select(0, slots))
+            dual.index_copy_(0, places, self.dual.index_select(0, slots))
+
+    def _slots(self, pairs: list[int]) -> Tensor:
+        return torch.tensor([self._pairs.index(pair) for pair in pairs], device=self.flow.device)
 
     def run(self, iterations: int) -> None:
         """That many iterations of every pair."""
@@ -45,22 +56,26 @@ class PrimalDual:
             self._move_flow()
             self._move_dual()
 
-    def run_measured(self) -> list[float]:
-        """One iteration; the squared change of the flow of every slot, summed over the pixels (in float64)."""
+    def run_measured(self) -> dict[int, float]:
+        """One iteration; the squared change of the flow of every pair, summed over the pixels (in float64)."""
         before = self._v["norm"]  # free until the dual step
         before.copy_(self._v["flow"])
         self._move_flow()
         errors = self._squared_change(before)
         self._move_dual()
-        return errors.tolist()
+        return self._by_pair(errors)
+
+    def _by_pair(self, errors: Tensor) -> dict[int, float]:
+        return dict(zip(self._pairs, errors.tolist(), strict=True))
 
     def _squared_change(self, before: Tensor) -> Tensor:
-        """Of the flow since it was ``before`` (B, 2, H, W), which is overwritten: float64 (B,)."""
+        """Of the flow since it was ``before`` (slots, 2, H, W), which is overwritten: float64 (slots,)."""
         torch.sub(self._v["flow"], before, out=before)
         return before.square_().sum((1, 2, 3), dtype=torch.float64)
 
-    def _bind(self, count: int) -> None:
-        """The views an iteration needs, made once: slicing costs as much as arithmetic on a small level."""
+    def _bind(self, pairs: list[int]) -> None:
+        """The views an iteration of these pairs needs, made once: on a small level slicing costs as much as adding."""
+        self._pairs, count = pairs, len(pairs)
         flow, dual, grad, norm = (t[:count] for t in (self.flow, self.dual, self._difference, self._norm))
         slope, step = self._slope[:count], self._step[:count]
         dual_x, dual_y, grad_x, grad_y = dual[:, 0], dual[:, 1], grad[:, 0], grad[:, 1]

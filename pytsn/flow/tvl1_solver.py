@@ -51,33 +51,24 @@ def _iterate(state: PrimalDual, flow: Tensor, dual: Tensor, preset: Preset) -> l
     """One warp, every pair until it stops by itself: writes flow and dual of each pair when done; iterations [b]."""
     stop, limit = preset.stopping_error(*flow.shape[2:]), preset.max_iterations
     counts = [limit] * len(flow)
-    slots = list(range(len(flow)))  # the pair in each slot
-    due = {pair: next_check(0, 0.0, stop, limit) for pair in slots}  # of the pairs still at work
+    due = dict.fromkeys(range(len(flow)), next_check(0, 0.0, stop, limit))  # of the pairs still at work
     done = 0
     while due:
         check = min(due.values())
         state.run(check - done)
-        done = check
         if check == limit:
-            return _finish(state, slots, list(due), flow, dual, counts, limit)
-        errors = dict(zip(slots, state.run_measured(), strict=True))
-        done += 1
-        checked = [pair for pair, at in due.items() if at == check]
-        ended = [pair for pair in checked if errors[pair] <= stop]
-        due.update({pair: next_check(done, errors[pair], stop, limit) for pair in checked})
-        _finish(state, slots, ended, flow, dual, counts, done)
-        due = {pair: at for pair, at in due.items() if pair not in ended}
-        if due and len(due) <= (1 - IDLE_SHARE) * len(slots):
-            state.keep([slot for slot, pair in enumerate(slots) if pair in due])
-            slots = [pair for pair in slots if pair in due]
-    return counts
-
-
-def _finish(state, slots: list[int], ended: list[int], flow: Tensor, dual: Tensor, counts: list[int], at: int):
-    """Write out the pairs that ended after ``at`` iterations; ``counts``."""
-    for pair in ended:
-        slot = slots.index(pair)
-        flow[pair], dual[pair], counts[pair] = state.flow[slot], state.dual[slot], at
+            state.write(list(due), flow, dual)
+            break
+        errors, done = state.run_measured(), check + 1
+        looked_at = [pair for pair, at in due.items() if at == check]
+        ended = [pair for pair in looked_at if errors[pair] <= stop]
+        due.update({pair: next_check(done, errors[pair], stop, limit) for pair in looked_at})
+        state.write(ended, flow, dual)
+        for pair in ended:
+            counts[pair] = done
+            del due[pair]
+        if due and len(due) <= (1 - IDLE_SHARE) * len(errors):
+            state.keep(list(due))
     return counts
 
 
