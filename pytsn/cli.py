@@ -13,6 +13,7 @@ from pytsn import __version__
 COMMANDS = {
     "convert": "convert",
     "train": "train",
+    "finetune": "finetune",
     "verify-parity": "verify_parity",
     "eval-net": "eval_net",
     "eval-scores": "eval_scores",

@@ -1,0 +1,140 @@
+"""``pytsn finetune``: a TSN trained on list files, without prototxts."""
+
+import argparse
+import sys
+
+HELP = """\
+fine-tune a TSN on lists of videos: any classes, modality, consensus and snippet net
+
+  pytsn finetune train.txt --val_list val.txt -o run --init bn_inception_rgb_init.caffemodel
+  pytsn finetune train.txt --val_list val.txt -o run --init kinetics.caffemodel --consensus attention --num_segments 7
+  pytsn finetune flow.txt --val_list flow_val.txt -o run --modality flow --init rgb.caffemodel --precision bf16
+  pytsn finetune train.txt -o run --init w.caffemodel --solver solver.prototxt --net deploy.prototxt
+  torchrun --nproc_per_node 4 tools/finetune.py train.txt --val_list val.txt -o run --init w.caffemodel
+
+Lists are those of build-file-list, one video a line: folder, number of frames, label from 0. A classifier of another
+size than that of the start weights starts afresh; for flow and rgbdiff the first filters of rgb weights are averaged.
+
+Defaults are the papers': schedule, learning rate, clipping, dropout and crops of the modality, updates of 128 videos.
+Data, update rule and learning rates are those of `pytsn train`; --set changes data layers and solver as there.
+
+The folder of -o gets last and best weights (by accuracy on --val_list), which go straight into eval-net and convert
+with the deploy.prototxt beside them, loss.png and accuracy.png, and a checkpoint for --resume. Ctrl-C and SIGTERM: a
+last checkpoint, then the end.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of finetune."""
+    add = parser.add_argument
+    add("train_list", metavar="TRAIN_LIST", help="videos to train on: lines `folder frames label`")
+    add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
+    add("--val_list", metavar="LIST", help="videos to validate by, each epoch")
+    add("--modality", default="rgb", help="rgb, flow, warped or rgbdiff (default: %(default)s)")
+    add("--num_segments", type=int, default=3, metavar="S", help="snippets a video (default: %(default)s)")
+    add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
+    add("--num_classes", type=int, metavar="K", help="classes (default: the largest label + 1)")
+    add("--init", metavar="WEIGHTS", help="caffemodel, .safetensors or .pth to start from")
+    add("--bn_style", choices=("var", "invstd"), default="var", help="of an --init caffemodel (see convert)")
+    add("--net", metavar="DEPLOY", help="deploy prototxt of the snippet net (default: BN-Inception)")
+    add("--score_name", metavar="BLOB", help="its scores (default: fc-action, fc_action or its only result)")
+    add("--dropout", type=float, metavar="R", help="ratio before the classifier (default: the modality's)")
+    add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
+    _add_schedule(parser)
+    _add_hardware(parser)
+
+
+def _add_schedule(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("schedule").add_argument
+    add("--epochs", type=float, metavar="E", help="passes over the training list (default: the modality's)")
+    add("--lr", type=float, metavar="R", help="learning rate (default: the modality's, for 128 videos an update)")
+    add("--lr_steps", metavar="E,E", help="epochs where it falls to a tenth (default: as the released schedule)")
+    add(
+        "--solver", metavar="FILE", help="solver prototxt instead: rate, policy, length, iter_size, decay, clipping ..."
+    )
+    add("--batch_size", type=int, default=32, metavar="N", help="videos a pass and process (default: %(default)s)")
+    add("--val_batch_size", type=int, metavar="N", help="of a validation pass (default: --batch_size)")
+    add("--accumulate", type=int, metavar="A", help="passes an update (default: as many as make 128 videos)")
+    add(
+        "--clip_on",
+        choices=("sum", "mean"),
+        help="clip the sum over passes (Caffe; default with --solver) or their mean",
+    )
+    add("--set", action="append", default=[], metavar="F=V", help="change a field of data or solver; may be repeated")
+    add("--seed", type=int, metavar="N", help="of all random numbers")
+    add("--resume", action="store_true", help="go on from the checkpoint in FOLDER, same options")
+
+
+def _add_hardware(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("machine").add_argument
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
+    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+    add("--format", choices=("safetensors", "pth"), default="safetensors", help="of weights (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains. Returns 0; 1 when a number is no longer finite; 130 or 143 when a signal stopped it."""
+    import contextlib
+
+    from converter import caffe_tsn_pb2 as pb
+    from pytsn.distributed import join, world_from_environment
+    from pytsn.finetune import Finetuning
+    from pytsn.stop_signals import StopSignals
+    from pytsn.train_console import ProgressLog
+    from pytsn.train_loop import Console
+    from pytsn.train_setup import default_workers, plan_hardware
+
+    rank, local_rank, world = world_from_environment()
+    options = _options(args)
+    hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision)
+    workers = default_workers(hardware.device, world) if args.workers is None else args.workers
+    with contextlib.closing(Finetuning(options, hardware, workers, join(hardware.device))) as training:
+        with ProgressLog(training.param.max_iter, rank == 0) as log, StopSignals() as signals:
+            for line in (*training.notes, *training.summary):
+                log.print(line)
+            status = _solve(training, Console(log.print, lambda: signals.received, log.done))
+        training.processes.wait()
+        return status
+
+
+def _options(args: argparse.Namespace):
+    from converter.errors import PytsnError
+    from pytsn.finetune_options import FinetuneOptions
+    from pytsn.overrides import parse_override
+
+    same = ("train_list", "out", "val_list", "modality", "num_segments", "consensus", "num_classes", "dropout", "net")
+    same += ("score_name", "init", "bn_style", "batch_size", "val_batch_size", "accumulate", "epochs", "lr", "solver")
+    same += ("clip_on", "seed", "resume", "format")
+    try:
+        steps = args.lr_steps and tuple(float(part) for part in args.lr_steps.split(","))
+    except ValueError:
+        raise PytsnError(f"--lr_steps {args.lr_steps}: numbers of epochs with commas between were expected") from None
+    return FinetuneOptions(
+        **{name: getattr(args, name) for name in same},
+        partial_bn=args.partial_bn and args.partial_bn == "yes",
+        lr_steps=steps,
+        overrides=tuple(parse_override(text) for text in args.set),
+    )
+
+
+def _solve(training, console) -> int:
+    from pytsn.solver import DivergedError
+
+    first = training.processes.is_first
+    try:
+        stopped_by = training.solve(console)
+    except DivergedError as error:
+        if first:
+            last = training.last_checkpoint
+            print(f"error: {error}; {f'last checkpoint: {last}' if last else 'no checkpoint yet'}", file=sys.stderr)
+        return 1
+    if stopped_by:
+        if first:
+            print(f"stopped; the same command with --resume goes on from {training.last_checkpoint}", file=sys.stderr)
+        return 128 + stopped_by
+    if first:
+        for path in training.records.draw(training.options.out):
+            console.print(f"wrote {path}")
+        console.print(training.outcome())
+    return 0

@@ -1,0 +1,195 @@
+"""Fine-tuning from list files: a TSN in the solver route's training loop, with its data code and update rule.
+
+What is this module's own: the model, validation over the whole list, checkpoints, the best weights.
+"""
+
+import contextlib
+
+from converter.errors import PytsnError
+from converter.files import write_bytes
+from converter.frozen_bn import fold_frozen_bn
+from converter.state_files import read_state
+from pytsn.distributed import Processes
+from pytsn.feed import Feed
+from pytsn.finetune_checkpoints import Checkpoints
+from pytsn.finetune_data import data_layer, make_spec, read_lists
+from pytsn.finetune_init import start_from
+from pytsn.finetune_net import build_tsn, tsn_learnables
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune_passes import TrainPass, ValidationPass
+from pytsn.finetune_schedule import clip_on, plan_schedule
+from pytsn.finetune_summary import summary
+from pytsn.models.modalities import find_modality
+from pytsn.random_source import random_source
+from pytsn.reader_pool import ReaderPool
+from pytsn.run_state import RunState
+from pytsn.snapshot import load_solverstate, not_finite, read_side
+from pytsn.solver import CaffeSolver, DivergedError
+from pytsn.train_loop import Console, TrainLoop
+from pytsn.train_pass import Hardware
+from pytsn.train_records import Records
+
+
+class FinetuneLoop(TrainLoop):
+    """TrainLoop, with a validation at the end whatever the interval."""
+
+    def solve(self) -> int:
+        stopped = super().solve()
+        if not stopped and self.tests and self.param.max_iter % self.param.test_interval:
+            self._test_all()
+        return stopped
+
+
+class Finetuning:
+    """A run, ready for ``solve()``; close it when done. ``summary``: lines that tell what it will do.
+
+    ``best``: (accuracy, iteration) of the best validation, (-1, 0) before the first. Raises PytsnError for what cannot
+    be run, before any training.
+    """
+
+    def __init__(
+        self,
+        options: FinetuneOptions,
+        hardware: Hardware,
+        workers: int = 0,
+        processes: Processes | None = None,
+    ) -> None:
+        self.options, self.hardware = options, hardware
+        self.processes = processes or Processes(device=hardware.device)
+        self.row, self.lists = find_modality(options.modality), read_lists(options)
+        self.param = plan_schedule(options, self.row, len(self.lists.train), self.processes.world)
+        self.checkpoints = Checkpoints(options.out, options.format)
+        self.last_checkpoint: str | None = None
+        self.best = (-1.0, 0)
+        hardware.prepare()
+        self.random = random_source(self.param.random_seed, "torch", self.processes)
+        self._pool = ReaderPool(workers) if workers else None
+        self._feeds: list[Feed] = []
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> None:
+        options, classes = self.options, self.options.num_classes or self.lists.classes
+        spec = make_spec(options, self.row, classes)
+        self.plan = build_tsn(options, self.row, spec)
+        self.tsn = self.plan.tsn
+        self.notes = [*self.plan.notes]
+        train, *tests = [self._feed(phase, spec) for phase in ("TRAIN", "TEST")[: 1 + bool(self.lists.val)]]
+        if options.init and not options.resume:
+            self.notes += start_from(self.tsn, options.init, options.bn_style)
+        found = self.checkpoints.prepare(options.resume) if self.processes.is_first or options.resume else None
+        if found:
+            self._resume_weights(found)
+        self._assemble(train, tests, found)
+        self.summary = summary(
+            options, self.tsn, self.solver.blobs, self.lists, self.param, self.hardware, self.processes.world
+        )
+
+    def _feed(self, phase: str, spec) -> Feed:
+        """The data of a phase, checked against the net."""
+        about, world = self.tsn.about, self.processes
+        shape = next(iter(self.tsn.base.inputs.values()))
+        layer = data_layer(self.options, spec, phase, self.row.planes, shape)
+        ahead = self.random.batches_ahead
+        feed = Feed(phase, rng=self.random.data, rank=world.rank, world=world.world, pool=self._pool, ahead=ahead)
+        self._feeds.append(feed)
+        data, _ = feed.on_data_layer(layer).values()
+        if data[1] != self.options.num_segments * about.channels:
+            wanted = f"{self.options.num_segments} segments of {about.channels}"
+            raise PytsnError(f"the {phase} data has {data[1]} channels, the net takes {wanted}: look at --set")
+        feed.data_layers[layer.name].check_labels(about.num_classes)
+        self.notes += feed.notes
+        return feed
+
+    def _assemble(self, train: Feed, tests: list[Feed], found: str | None) -> None:
+        """Everything to the device, the solver over the weights, the loop over both; a checkpoint taken up."""
+        self.hardware.move(self.tsn)
+        blobs = tsn_learnables(self.tsn)
+        fold_frozen_bn(self.tsn.base)
+        self.tsn.train()
+        self.processes.broadcast_([blob.tensor for blob in blobs])
+        self.solver = CaffeSolver(self.param, blobs, clip_on(self.options))
+        if found:
+            load_solverstate(found, self.solver)
+        place = (self.hardware, self.processes)
+        passes = [ValidationPass(self.tsn, feed, *place, self._tested) for feed in tests]
+        self.param.test_iter.extend(each.batches for each in passes)
+        self.records = Records()
+        runner = TrainPass(self.tsn, train, *place)
+        self.loop = FinetuneLoop(self.solver, runner, passes, self.records, Console(), self.checkpoint)
+        smoothed = self.loop.smoothed
+        self.state = RunState([runner, *passes], self.random, self.solver, smoothed, self.records, self.processes)
+        if found:
+            self._resume_state(found)
+
+    def _resume_weights(self, solverstate: str) -> None:
+        path = self.checkpoints.weights_of(solverstate)
+        _, metadata = read_state(path)
+        for name, own in self._settings().items():
+            if metadata.get(name) != own:
+                raise PytsnError(f"{path}: a run with {name} {metadata.get(name)}, not {own}: --resume needs the same")
+        start_from(self.tsn, path)
+        self.last_checkpoint = solverstate
+        self.notes.append(f"goes on from {solverstate}")
+
+    def _resume_state(self, solverstate: str) -> None:
+        weights = self.checkpoints.weights_of(solverstate)
+        reason = self.state.restore(solverstate, weights)
+        tree, _ = read_side(solverstate, weights)
+        if tree:
+            self.best = (float(tree["best"][0]), int(tree["best"][1]))
+        if reason:
+            self.notes.append(f"warning: data and random numbers start afresh: {reason}")
+
+    def _settings(self) -> dict[str, str]:
+        """What must not change from one part of a run to the next."""
+        facts = (self.options.modality, self.options.consensus, self.options.num_segments, self.tsn.num_classes)
+        return dict(zip(("modality", "consensus", "num_segments", "num_classes"), map(str, facts), strict=True))
+
+    def _tested(self, accuracy: float, loss: float) -> None:
+        """Keeps the weights of the best validation; of equal ones the first."""
+        if accuracy > self.best[0]:
+            self.best = (accuracy, self.solver.iteration)
+            if self.processes.is_first:
+                self.checkpoints.write_best(self.tsn, self._metadata() | {"accuracy": f"{accuracy:.6f}"})
+
+    def _metadata(self) -> dict[str, str]:
+        return self._settings() | {"iteration": str(self.solver.iteration), "written_by": "pytsn finetune"}
+
+    def checkpoint(self) -> None:
+        """Writes a checkpoint. Raises DivergedError for weights that are not finite: the last one stays."""
+        bad = not_finite(self.tsn)
+        if self.processes.max_of(len(bad)):
+            where = f"iteration {self.solver.iteration}"
+            raise DivergedError(f"{where}: weights are not finite, {', '.join(bad[:3])} ...: no checkpoint written")
+        tree = self.state.tree() | {"best": list(self.best)}
+        if self.processes.is_first:
+            self.last_checkpoint = self.checkpoints.write(self.tsn, self.solver, tree, self._metadata())
+            self.loop.console.print(f"Checkpoint of iteration {self.solver.iteration}: {self.checkpoints.last}")
+        self.processes.wait()
+
+    def solve(self, console: Console | None = None) -> int:
+        """Trains to the end. Returns 0, or the number of the signal that stopped it. Raises DivergedError."""
+        self.loop.console = console or Console()
+        if self.processes.is_first:
+            write_bytes(self.checkpoints.folder / "deploy.prototxt", self.plan.deploy.encode())
+        return self.loop.solve()
+
+    def outcome(self) -> str:
+        """What came of it, in a line."""
+        if self.best[0] < 0:
+            return f"weights: {self.checkpoints.last}"
+        accuracy, iteration = self.best
+        return f"best accuracy {accuracy:.4f}, iteration {iteration}: {self.checkpoints.best}"
+
+    def close(self) -> None:
+        """Ends reading processes, leaves the group of processes."""
+        for feed in self._feeds:
+            with contextlib.suppress(PytsnError):
+                feed.close()
+        if self._pool:
+            self._pool.close()
+        self.processes.close()

@@ -1,0 +1,93 @@
+"""What fine-tuning leaves in its folder.
+
+``last.safetensors`` and ``best.safetensors``: weights for eval-net and convert, with ``deploy.prototxt`` (or .pth).
+``state/iter_N.*``: the newest checkpoint to go on from, three files as of a snapshot (snapshot.py), the older one
+removed only when the newer is whole.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from converter import state_files
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+from pytsn import snapshot
+from pytsn.models.tsn import TSN
+from pytsn.snapshot import SnapshotPaths
+from pytsn.solver import CaffeSolver
+
+FORMATS = ("safetensors", "pth")
+_STATE = re.compile(r"iter_(\d+)\.solverstate")
+
+
+def file_state(tsn: TSN) -> dict[str, Tensor]:
+    """The weights as files hold them: the base's keys as any converted file has them, then a learned consensus'."""
+    own = {f"consensus.{key}": tensor for key, tensor in tsn.consensus.state_dict().items()}
+    return {**tsn.base.state_dict(), **own}
+
+
+class Checkpoints:
+    """The folder of one run. Every file is written whole or not at all; only rank 0 writes."""
+
+    def __init__(self, folder: str | os.PathLike, suffix: str = "safetensors") -> None:
+        self.folder, self._suffix = Path(folder), suffix
+        self.last, self.best = (str(self.folder / f"{name}.{suffix}") for name in ("last", "best"))
+
+    def prepare(self, resume: bool) -> str | None:
+        """Makes the folder. Returns the solverstate to go on from, None without ``resume``.
+
+        Raises PytsnError when there is none, or when the folder holds another run that would be overwritten.
+        """
+        found = self.newest()
+        if resume and found is None:
+            raise PytsnError(
+                f"{self.folder}: no checkpoint to go on from (state/iter_N.solverstate): leave out --resume"
+            )
+        if not resume and (found or os.path.exists(self.last)):
+            raise PytsnError(f"{self.folder}: holds a run already: --resume goes on, another --out starts afresh")
+        try:
+            (self.folder / "state").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from None
+        return found
+
+    def newest(self) -> str | None:
+        """The solverstate of the last whole checkpoint."""
+        names = [name for name in self._names() if _STATE.fullmatch(name)]
+        newest = max(names, key=lambda name: int(_STATE.fullmatch(name)[1]), default=None)
+        return newest and str(self.folder / "state" / newest)
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.folder / "state")
+        except OSError:
+            return []
+
+    def weights_of(self, solverstate: str) -> str:
+        """The weights of a checkpoint. Raises PytsnError when they are not there."""
+        stem = os.path.splitext(solverstate)[0]
+        for suffix in (self._suffix, *FORMATS):
+            if os.path.isfile(f"{stem}.{suffix}"):
+                return f"{stem}.{suffix}"
+        raise PytsnError(f"{solverstate}: its weights, {stem}.{self._suffix}, are not there: put them beside it")
+
+    def write(self, tsn: TSN, solver: CaffeSolver, tree: Mapping, metadata: Mapping[str, str]) -> str:
+        """A checkpoint of this iteration, and ``last``. Returns its solverstate."""
+        stem = str(self.folder / "state" / f"iter_{solver.iteration}")
+        paths = SnapshotPaths(f"{stem}.{self._suffix}", f"{stem}.solverstate", f"{stem}.pytsnstate")
+        state_files.write_state(paths.caffemodel, file_state(tsn), metadata)
+        snapshot.write_state(paths, solver, tree)
+        state_files.write_state(self.last, file_state(tsn), metadata)
+        kept = {os.path.basename(path) for path in (paths.caffemodel, paths.solverstate, paths.side)}
+        for name in sorted(set(self._names()) - kept, key=lambda name: not _STATE.fullmatch(name)):
+            if name.startswith("iter_"):  # solverstates first: without it the others are no checkpoint
+                (self.folder / "state" / name).unlink(missing_ok=True)
+        return paths.solverstate
+
+    def write_best(self, tsn: TSN, metadata: Mapping[str, str]) -> None:
+        """The weights of the best validation so far."""
+        state_files.write_state(self.best, file_state(tsn), metadata)

@@ -1,0 +1,72 @@
+"""The data of fine-tuning: VideoData layers, as the prototxt writer makes them for training."""
+
+from dataclasses import dataclass
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.proto import filter_net, parse_net
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.models.modalities import TsnModality
+from pytsn.models.net_spec import NetSpec
+from pytsn.models.prototxt import train_val_prototxt
+from pytsn.overrides import override_net
+from pytsn.video_list import ListedVideo, check_labels, read_video_list
+
+_LEAST_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The videos to train on, and those to validate by (none without a list)."""
+
+    train: list[ListedVideo]
+    val: list[ListedVideo]
+
+    @property
+    def classes(self) -> int:
+        """The largest label + 1."""
+        return max(video.label for video in (*self.train, *self.val)) + 1
+
+
+def read_lists(options: FinetuneOptions) -> Lists:
+    """Reads both. Raises PytsnError naming list and line, also for a label that ``num_classes`` does not allow."""
+    paths = (options.train_list, options.val_list)
+    train, val = (read_video_list(path) if path else [] for path in paths)
+    for path, videos in zip(paths, (train, val), strict=True):
+        if options.num_classes is not None:
+            check_labels(videos, options.num_classes, str(path))
+    return Lists(train, val)
+
+
+def make_spec(options: FinetuneOptions, row: TsnModality, classes: int) -> NetSpec:
+    """What prototxts are written for. Raises PytsnError for fewer than two classes."""
+    if classes < _LEAST_CLASSES:
+        raise PytsnError(f"{options.train_list}: videos of {classes} class: nothing to tell apart (or --num_classes)")
+    return NetSpec(
+        "finetune",
+        row.frames,
+        num_classes=classes,
+        num_segments=options.num_segments,
+        batch_size=options.batch_size,
+        train_list=options.train_list,
+        val_list=options.val_list or options.train_list,
+    )
+
+
+def data_layer(options: FinetuneOptions, spec: NetSpec, phase: str, planes: int, shape: tuple) -> pb.LayerParameter:
+    """The VideoData layer of a phase for a net of input (N, C, H, W), ``planes`` of them a frame; ``--set`` applied.
+
+    Raises PytsnError for a net whose input is not square.
+    """
+    _, channels, height, width = shape
+    if height != width:
+        raise PytsnError(f"{options.net}: input of {height} x {width}: crops are square")
+    net = filter_net(parse_net(train_val_prototxt(spec)), phase)
+    del net.layer[1:]
+    layer = net.layer[0]
+    layer.transform_param.crop_size = height
+    layer.video_data_param.new_length = channels // planes
+    if phase == "TEST":
+        layer.video_data_param.batch_size = options.val_batch_size or options.batch_size
+    override_net(net, phase, options.overrides)
+    return layer

@@ -1,0 +1,80 @@
+"""Start weights: a caffemodel or converted file of this net, of one with other classes, or of an RGB net for flow."""
+
+import os
+
+from torch import Tensor
+
+from converter.caffemodel import read_caffemodel
+from converter.names import state_name
+from converter.state_files import is_state_file, read_state
+from converter.weights import caffemodel_state_dict, load_state, same_shape
+from pytsn.cross_modality import RGB_CHANNELS, inflate_weights
+from pytsn.models.tsn import TSN
+
+_BASE = "base."  # what a TSN's own state dict puts before the base's keys
+_CONSENSUS = "consensus.weight"
+
+
+def start_from(tsn: TSN, path: str | os.PathLike, bn_style: str = "var") -> list[str]:
+    """Weights of a caffemodel, .safetensors or .pth file into ``tsn``, over a CaffeNet. Returns lines that tell how.
+
+    The classifier keeps its fill where the file's has another shape or name; the first convolution's filters are
+    averaged over the colours where the file's net takes rgb and this one does not. Raises PytsnError for anything else
+    that is missing or has another shape.
+    """
+    state = read_weights(path, bn_style)
+    lines = [_inflate(tsn, state), _drop_classifier(tsn, state), _take_consensus(tsn, state)]
+    report = load_state(tsn.base, state, str(path))
+    missing = [name for name in report.missing if name != tsn.about.classifier]
+    if missing:
+        report.missing = missing
+        report.require_complete()
+    if report.missing and not lines[1]:
+        lines[1] = f"classifier '{tsn.about.classifier}': not in the file, starts afresh"
+    told = f"{len(report.matched)} layers from {path}, {len(report.unused)} of its entries not used"
+    return [told, *filter(None, lines)]
+
+
+def read_weights(path: str | os.PathLike, bn_style: str = "var") -> dict[str, Tensor]:
+    """The file as a state dict with the base's keys, and ``consensus.weight`` if it has one."""
+    if not is_state_file(path):
+        return dict(caffemodel_state_dict(read_caffemodel(path), bn_style))
+    state, _ = read_state(path)
+    return {key.removeprefix(_BASE): tensor for key, tensor in state.items()}
+
+
+def _inflate(tsn: TSN, state: dict[str, Tensor]) -> str:
+    """Cross-modality initialisation: ECCV paper, section 3.2."""
+    import torch
+
+    first = next((step.param for step, _ in tsn.base.layers() if step.param.type == "Convolution"), None)
+    key = f"{state_name(first.name)}.weight" if first is not None else ""
+    own, found = tsn.base.state_dict().get(key), state.get(key)
+    if own is None or found is None or found.dim() != own.dim() or found.shape[1] == own.shape[1]:
+        return ""
+    if found.shape[1] != RGB_CHANNELS or found.shape[2:] != own.shape[2:]:
+        return ""  # load_state says what is wrong
+    state[key] = torch.from_numpy(inflate_weights(found.float().numpy(), own.shape[1]))
+    return f"'{first.name}': filters of rgb averaged over the colours for {own.shape[1]} channels (cross-modality)"
+
+
+def _drop_classifier(tsn: TSN, state: dict[str, Tensor]) -> str:
+    """Takes a classifier of other classes out of ``state``."""
+    name, wanted = state_name(tsn.about.classifier), tsn.base.state_dict()
+    own = [key for key in (f"{name}.weight", f"{name}.bias") if key in state and key in wanted]
+    if all(same_shape(tuple(state[key].shape), tuple(wanted[key].shape)) for key in own):
+        return ""
+    classes = max(state[key].shape[0] for key in own)
+    for key in own:
+        del state[key]
+    return f"classifier '{tsn.about.classifier}': {classes} classes in the file, {tsn.num_classes} here: starts afresh"
+
+
+def _take_consensus(tsn: TSN, state: dict[str, Tensor]) -> str:
+    found, own = state.pop(_CONSENSUS, None), dict(tsn.consensus.named_parameters()).get("weight")
+    if found is None:
+        return ""
+    if own is None or found.shape != own.shape:
+        return "the file's learned consensus is of another kind or size: not used"
+    own.data.copy_(found)
+    return "consensus as in the file"

@@ -1,0 +1,104 @@
+"""The net of fine-tuning: BN-Inception or the user's deploy net, with as many classes as the lists, as a TSN."""
+
+from dataclasses import dataclass
+
+from google.protobuf import text_format
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.net import CaffeNet
+from converter.proto import filter_net, parse_net, read_net
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.learnables import Learnable, learnables
+from pytsn.models.modalities import TsnModality
+from pytsn.models.net_spec import NetSpec
+from pytsn.models.prototxt import deploy_prototxt
+from pytsn.models.snippet_net import describe
+from pytsn.models.tsn import TSN
+
+#: layer type -> (factor on the learning rate, on the decay) of its blobs, where a prototxt says nothing: the released
+#: nets' own
+_FACTORS = {
+    "Convolution": ((1, 1), (2, 0)),
+    "Deconvolution": ((1, 1), (2, 0)),
+    "InnerProduct": ((1, 1), (2, 0)),
+    "BN": ((1, 0), (1, 0)),
+    "Scale": ((1, 0), (1, 0)),
+    "Bias": ((1, 0),),
+    "PReLU": ((1, 0),),
+}
+
+
+@dataclass(frozen=True)
+class NetPlan:
+    """tsn: the model. deploy: the prototxt that fits its base's weights. notes: lines for the user."""
+
+    tsn: TSN
+    deploy: str
+    notes: tuple[str, ...]
+
+
+def build_tsn(options: FinetuneOptions, row: TsnModality, spec: NetSpec) -> NetPlan:
+    """A TSN of ``spec.num_classes`` classes over a CaffeNet, as its fillers leave it.
+
+    Raises PytsnError naming the file.
+    """
+    if options.net is None:
+        param, text, notes = parse_net(deploy_prototxt(spec)), deploy_prototxt(spec), ()
+    else:
+        param, notes = _own_net(options, spec.num_classes)
+        text = text_format.MessageToString(param)
+    set_factors(param, row)
+    base = CaffeNet(param)
+    tsn = TSN(
+        base,
+        options.num_segments,
+        options.modality,
+        options.consensus,
+        options.dropout,
+        options.learns_partially,
+        score_name=options.score_name,
+    )
+    return NetPlan(tsn, text, notes)
+
+
+def _own_net(options: FinetuneOptions, classes: int) -> tuple[pb.NetParameter, tuple[str, ...]]:
+    """The user's net, its classifier as wide as is needed."""
+    param = filter_net(read_net(options.net), "TEST")
+    try:
+        about = describe(CaffeNet(param), options.score_name)
+    except PytsnError as error:
+        raise PytsnError(f"{options.net}: {error}") from None
+    if about.num_classes == classes or (options.num_classes is None and classes < about.num_classes):
+        return param, ()
+    layer = next(layer for layer in param.layer if layer.name == about.classifier)
+    sizes = {"InnerProduct": layer.inner_product_param, "Convolution": layer.convolution_param}
+    if layer.type not in sizes:
+        raise PytsnError(
+            f"{options.net}: layer '{layer.name}' ({layer.type}) has {about.num_classes} classes: no --net"
+        )
+    sizes[layer.type].num_output = classes
+    return param, (f"{options.net}: classifier '{layer.name}' made {classes} classes wide, from {about.num_classes}",)
+
+
+def set_factors(param: pb.NetParameter, row: TsnModality) -> None:
+    """Factors on learning rate and decay where a deploy net has none, those of the modality's first convolution (5 for
+    flow) unless it has its own, and which variance an unfrozen BN averages."""
+    for layer in param.layer:
+        if not layer.param:
+            layer.param.extend(pb.ParamSpec(lr_mult=lr, decay_mult=decay) for lr, decay in _FACTORS.get(layer.type, ()))
+        if layer.type == "BN" and row.stream.bn_engine:
+            layer.bn_param.engine = pb.BNParameter.Engine.Value(row.stream.bn_engine)
+    first = next((layer for layer in param.layer if layer.type == "Convolution"), None)
+    if first is not None and first.param[0].lr_mult == 1:
+        for spec in first.param:
+            spec.lr_mult *= row.stream.conv1_lr
+
+
+def tsn_learnables(tsn: TSN) -> list[Learnable]:
+    """The base's blobs in net order, then what the consensus learns. Call it when the net is on its device."""
+    own = [
+        Learnable("consensus", name, tensor, tuple(tensor.shape), 1.0, tsn.consensus.decay_mult)
+        for name, tensor in tsn.consensus.named_parameters()
+    ]
+    return learnables(tsn.base) + own

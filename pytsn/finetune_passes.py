@@ -1,0 +1,93 @@
+"""Passes of a TSN over its data: training batches, and validation over the whole list, every video once.
+
+Both do for TrainLoop what NetRunner (train_pass.py) does for the nets of a solver file. Letters: N videos, K classes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converter import caffe_tsn_pb2 as pb
+from converter.layers.base import Context
+from converter.layers.loss import Accuracy, SoftmaxWithLoss
+from pytsn.distributed import Processes
+from pytsn.feed import Feed
+from pytsn.models.tsn import TSN
+from pytsn.train_log import Outputs
+from pytsn.train_pass import Hardware
+
+
+class TsnPass:
+    """A TSN with a feed of one VideoData layer; losses are Caffe's SoftmaxWithLoss of the video's scores."""
+
+    def __init__(self, tsn: TSN, feed: Feed, hardware: Hardware, processes: Processes) -> None:
+        self.tsn, self.feed, self.hardware, self.processes = tsn, feed, hardware, processes
+        shapes = [(1, tsn.num_classes), (1,)]
+        self.loss = SoftmaxWithLoss(pb.LayerParameter(), shapes, Context())
+        self.accuracy = Accuracy(pb.LayerParameter(), shapes, Context())
+
+    def scores(self) -> tuple[Tensor, Tensor]:
+        """The next batch: scores (N, K), labels int64 (N,)."""
+        data, labels = self.feed.next_batch(self.hardware.device).values()
+        with self.hardware.autocast():
+            return self.tsn(data), labels
+
+
+class TrainPass(TsnPass):
+    """The training half of TrainLoop's wishes."""
+
+    def forward(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The next batch's loss, a scalar, and what is printed."""
+        loss = self.loss(*self.scores())
+        return loss, {"loss": loss.detach()}
+
+    def printable(self, outputs: dict[str, Tensor]) -> Outputs:
+        """The outputs of one pass, the mean over all processes."""
+        loss = outputs["loss"].float().reshape(1).clone()
+        self.processes.mean_([loss])
+        return {"loss": (loss.cpu().numpy(), 1.0)}
+
+
+class ValidationPass(TsnPass):
+    """The test half: ``test`` sees the list from its start, each video once, whatever the batches and processes.
+
+    on_tested: told accuracy (0 to 1) and mean loss, on every process alike.
+    """
+
+    def __init__(self, tsn, feed, hardware, processes, on_tested: Callable[[float, float], None]) -> None:
+        super().__init__(tsn, feed, hardware, processes)
+        (self._data,) = feed.data_layers.values()
+        self._start, self.on_tested = feed.state(), on_tested
+
+    @property
+    def batches(self) -> int:
+        """Of one pass, in each process."""
+        every = self.feed.batch_size * self.processes.world
+        return -(-len(self._data.videos) // every)
+
+    def test(self, batches: int) -> tuple[float, Outputs]:
+        """Loss and accuracy over the videos of so many batches."""
+        self.feed.load_state(self._start)
+        self.tsn.eval()
+        try:
+            sums = sum(self._sums(index) for index in range(batches))
+        finally:
+            self.tsn.train()
+        self.processes.mean_([sums])
+        loss, accuracy = (sums[:2] / sums[2]).tolist()
+        self.on_tested(accuracy, loss)
+        return loss, {"accuracy": (np.array([accuracy]), 0.0), "loss": (np.array([loss]), 1.0)}
+
+    @torch.no_grad()
+    def _sums(self, index: int) -> Tensor:
+        """Sum of losses, right answers and videos of this process's next batch; (3,) float64."""
+        scores, labels = self.scores()
+        first = (index * self.processes.world + self.processes.rank) * len(labels)
+        count = min(len(labels), len(self._data.videos) - first)  # what follows is the list from its start again
+        if count <= 0:
+            return torch.zeros(3, dtype=torch.float64, device=scores.device)
+        pair = scores[:count].float(), labels[:count]
+        means = torch.stack([self.loss(*pair), self.accuracy(*pair), scores.new_ones((), dtype=torch.float32)])
+        return means.double() * count

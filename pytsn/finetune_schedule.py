@@ -1,0 +1,103 @@
+"""From epochs, or a solver file, to the SolverParameter that pytsn/solver.py and the training loop run by."""
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.proto import read_solver
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.learning_rate import learning_rate, next_step
+from pytsn.models.modalities import RELEASED_BATCH, TsnModality
+from pytsn.overrides import override_solver
+from pytsn.solver import check_solver
+
+#: a solver file's fields that say how to learn; nets, lists and files are this command's
+_RATE = ("base_lr", "lr_policy", "gamma", "power", "stepsize", "stepvalue")
+_RULE = ("momentum", "weight_decay", "regularization_type", "clip_gradients", "type", "solver_type", "delta")
+_COURSE = ("max_iter", "iter_size", "display", "average_loss", "test_interval", "test_initialization", "snapshot")
+_FIELDS = (*_RATE, *_RULE, *_COURSE, "random_seed")
+_LINES = 20  # display and average_loss of the released solvers
+_SPOKEN_DROPS = 6
+
+
+def plan_schedule(options: FinetuneOptions, row: TsnModality, videos: int, world: int) -> pb.SolverParameter:
+    """The solver of a run over ``videos`` training videos in ``world`` processes, ``--set`` applied.
+
+    Without a solver file: SGD as the released solvers do it, epochs turned into updates, a validation and a checkpoint
+    each epoch. Raises PytsnError for settings that cannot be run.
+    """
+    solver = _from_file(options) if options.solver else _from_epochs(options, row, videos, world)
+    if options.seed is not None:
+        solver.random_seed = options.seed
+    override_solver(solver, options.overrides)
+    source = options.solver or "the schedule"
+    if solver.max_iter < 1:
+        raise PytsnError(f"{source}: max_iter must be above 0, found {solver.max_iter}")
+    try:
+        check_solver(solver)
+    except PytsnError as error:
+        raise PytsnError(f"{source}: {error}") from None
+    epoch = max(1, round(videos / effective_batch(options, solver, world)))
+    solver.test_interval = solver.test_interval or epoch
+    solver.snapshot = solver.snapshot or solver.test_interval
+    return solver
+
+
+def effective_batch(options: FinetuneOptions, solver: pb.SolverParameter, world: int) -> int:
+    """Videos that an update sees."""
+    return options.batch_size * solver.iter_size * world
+
+
+def clip_on(options: FinetuneOptions) -> str:
+    """What clip_gradients meets: Caffe's sum over iter_size where a solver file counts on it, else the mean, so that
+    --accumulate changes nothing but the memory."""
+    return options.clip_on or ("sum" if options.solver else "mean")
+
+
+def _from_file(options: FinetuneOptions) -> pb.SolverParameter:
+    found, solver = read_solver(options.solver), pb.SolverParameter()
+    for name in _FIELDS:
+        value = getattr(found, name)
+        if hasattr(value, "extend"):
+            getattr(solver, name).extend(value)
+        elif found.HasField(name):
+            setattr(solver, name, value)
+    if options.accumulate is not None:
+        solver.iter_size = options.accumulate
+    return solver
+
+
+def _from_epochs(options: FinetuneOptions, row: TsnModality, videos: int, world: int) -> pb.SolverParameter:
+    batch = options.batch_size * world
+    accumulate = options.accumulate or max(1, round(RELEASED_BATCH / batch))
+    updates = videos / (batch * accumulate)  # of an epoch
+    epochs = options.epochs or row.epochs
+    drops = options.lr_steps
+    if drops is None:  # where the released schedule has them, in parts of its length
+        drops = [iterations / row.schedule.max_iter * epochs for iterations in row.iterations_of_drops]
+    return pb.SolverParameter(
+        base_lr=options.lr or row.schedule.base_lr,
+        lr_policy="multistep",
+        gamma=0.1,
+        stepvalue=[max(1, round(drop * updates)) for drop in drops],
+        max_iter=max(1, round(epochs * updates)),
+        iter_size=accumulate,
+        momentum=0.9,
+        weight_decay=0.0005,
+        clip_gradients=row.schedule.clip_gradients,
+        display=_LINES,
+        average_loss=_LINES,
+        test_initialization=False,
+    )
+
+
+def rate_text(solver: pb.SolverParameter) -> str:
+    """The learning rates of a schedule: ``0.001, 0.0001 from update 1500``, or first and last of many."""
+    step, rates = 0, []
+    for iteration in range(solver.max_iter):
+        step = next_step(solver, iteration, step)
+        rate = learning_rate(solver, iteration, step)
+        if not rates or rate != rates[-1][1]:
+            rates.append((iteration, rate))
+    if len(rates) > _SPOKEN_DROPS:
+        return f"{rates[0][1]:.3g} to {rates[-1][1]:.3g} ({solver.lr_policy})"
+    later = [f"{rate:.3g} from update {iteration}" for iteration, rate in rates[1:]]
+    return ", ".join([f"{rates[0][1]:.3g}", *later])
