@@ -22,6 +22,7 @@ COMMANDS = {
     "make-prototxt": "make_prototxt",
     "init-flow": "init_flow",
     "flow-preview": "flow_preview",
+    "get-models": "get_models",
     "identify": "identify",
     "demo": "demo",
 }

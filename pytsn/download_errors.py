@@ -1,0 +1,102 @@
+"""What can go wrong between here and a server, in words: what to try again, and what not.
+
+Sources: RFC 9110, section 15; Azure Blob Storage's error codes.
+"""
+
+import http.client
+import re
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+from converter.errors import PytsnError
+
+_TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_RETIRED = ("PublicAccessNotPermitted", "AccountIsDisabled", "AccountNotFound")  # of the account, not of one file
+_MEANINGS = {404: "no such file there", 410: "the file is gone", 401: "access denied", 403: "access denied"}
+
+
+class HostGone(PytsnError):
+    """The host cannot be had: asking it for more files is pointless."""
+
+
+class NotThere(PytsnError):
+    """This address gives no such file; another one may."""
+
+
+class Trouble(Exception):
+    """A try failed, the next may not. reached: whether the host answered at all. wait: seconds that it asked for."""
+
+    def __init__(self, reason: str, reached: bool = True, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reached, self.wait = reached, wait
+
+
+class StartAgain(Trouble):
+    """What is here belongs to another file."""
+
+
+def http_trouble(address: str, error: urllib.error.HTTPError) -> Exception:
+    """What to raise for an answer that is not 2xx."""
+    try:
+        text = error.read(4096).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        text = ""
+    said = f"HTTP {error.code} {error.reason}"
+    if retired := next((code for code in _RETIRED if code in text), None):
+        return HostGone(f"{address}: the host no longer gives its files to the public ({said}: {retired})")
+    if error.code == 416:
+        return StartAgain("the file there changed meanwhile")
+    if error.code in _TRY_AGAIN:
+        asked = error.headers.get("Retry-After", "")
+        return Trouble(f"the server failed ({said})", wait=float(asked) if re.fullmatch(r"\d{1,4}", asked) else 0.0)
+    return NotThere(f"{address}: {_MEANINGS.get(error.code, 'refused')} ({said})")
+
+
+def connection_trouble(address: str, reason: object, stall: float) -> Exception:
+    """What to raise when no connection came about; ``reason`` as URLError has it."""
+    host = urlsplit(address).hostname
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return HostGone(f"{address}: {host} shows no valid certificate ({reason.verify_message}): a proxy in between?")
+    if isinstance(reason, socket.gaierror):
+        text = f"no host '{host}' is known (DNS: {reason.strerror})"
+        return Trouble(text, False) if reason.errno == socket.EAI_AGAIN else HostGone(f"{address}: {text}")
+    if isinstance(reason, (OSError, http.client.HTTPException)):
+        return Trouble(f"no connection to {host}: {reason_of(reason, stall)}", False)
+    return NotThere(f"{address}: {reason}")
+
+
+def reason_of(error: Exception, stall: float) -> str:
+    """The error in a few words; ``stall``: the seconds after which a TimeoutError comes."""
+    if isinstance(error, TimeoutError):
+        return f"nothing came for {stall:g} s"
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection ended too early"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class _Redirect(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to anything else."""
+
+    def redirect_request(self, request, answer, code, message, headers, address):
+        if urlsplit(address).scheme not in ("https", urlsplit(request.full_url).scheme):
+            raise NotThere(f"{request.full_url}: redirected to {address}, which is not secure: not followed")
+        return super().redirect_request(request, answer, code, message, headers, address)
+
+
+def make_opener() -> urllib.request.OpenerDirector:
+    """An opener for http and https alone: no ftp, no files, no data addresses."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        _Redirect,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    return opener

@@ -1,0 +1,166 @@
+"""The released weights, fetched and checked: each file is whole and what its name says, or it is not put in place."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+from pytsn.download import HostGone, NotThere, Patience, Progress, copy, fetch
+from pytsn.flow.extract_lock import TAKEN, hold_lock
+from pytsn.identify import INVSTD, Identity, contradictions, identify
+from pytsn.model_sources import sources
+from pytsn.part_file import PartFile
+from pytsn.released_models import CLASSES, KINDS, RELEASED, Promise, Released
+
+ADVICE = (
+    "These files are also kept by others: search the web for their names, put what you find in a folder, check it with"
+    " `pytsn identify FILE`, and run this again with --base_url FOLDER (or the address of a copy)."
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which released files. kind: reference or init; None: all datasets, splits, modalities.
+
+    Raises PytsnError for a choice that names no file.
+    """
+
+    kind: str
+    dataset: str | None = None
+    split: int | None = None
+    modality: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise PytsnError(f"'{self.kind}': one of {', '.join(KINDS)} was expected")
+        if not self.files():
+            raise PytsnError(
+                "init: these two files belong to no dataset or split: leave out --dataset and --split"
+                if self.kind == "init"
+                else f"no released file of dataset {self.dataset}, split {self.split}, modality {self.modality}"
+            )
+
+    def files(self) -> list[Released]:
+        """The files of the table that are wanted, in its order."""
+        choice = {"dataset": self.dataset, "split": self.split, "modality": self.modality}
+        return [
+            file
+            for file in RELEASED[self.kind]
+            if all(value in (None, getattr(file, name)) for name, value in choice.items())
+        ]
+
+
+@dataclass
+class Outcome:
+    """Names of the files that were there already, that have come, and that could not be had."""
+
+    present: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """0: all are there; 1: some could not be had; 2: none of those asked for is there."""
+        return 0 if not self.failed else 1 if self.present or self.fetched else 2
+
+
+@dataclass(frozen=True)
+class Getter:
+    """How files are got. folder: where to; say: takes one line about each; progress(name): what is called with (bytes
+    here, bytes in all) while that file comes."""
+
+    folder: Path
+    say: Callable[[str], None] = print
+    progress: Callable[[str], Progress] = lambda name: lambda done, size: None
+    patience: Patience = Patience()  # noqa: RUF009 frozen
+
+    def get(self, wanted: Wanted, base_url: str | None = None) -> Outcome:
+        """Sees to it that the wanted files lie in the folder, whole and checked.
+
+        Raises PytsnError for a base_url or folder that cannot be used; what befalls single files is said.
+        """
+        todo, outcome = [(file, sources(file, base_url)) for file in wanted.files()], Outcome()
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from None
+        gone = False
+        for file, places in todo:
+            try:
+                if not self._is_present(file, outcome):
+                    if gone:
+                        outcome.failed.append(file.name)
+                        continue
+                    self._get_one(file, places)
+                    outcome.fetched.append(file.name)
+            except PytsnError as error:
+                gone = isinstance(error, HostGone)
+                outcome.failed.append(file.name)
+                self.say(f"failed: {error}" + ("; no more is asked of that host" if gone else ""))
+        return outcome
+
+    def _is_present(self, file: Released, outcome: Outcome) -> bool:
+        path = self.folder / file.name
+        if not path.exists():
+            return False
+        faults = shortcomings(identify(path, file.promise), file.promise)
+        if faults:
+            self.say(f"present, but to be fetched anew: {path}: {faults[0]}")
+            return False
+        self.say(f"present: {path} is intact")
+        outcome.present.append(file.name)
+        return True
+
+    def _get_one(self, file: Released, places: Sequence[str]) -> None:
+        path = self.folder / file.name
+        with hold_lock(f"{path}.lock") as lock:
+            if lock == TAKEN:
+                raise PytsnError(f"{path}: another process is fetching it at this moment")
+            found = _put_in_place(self._fetched(file, places), file, path)
+        note = ": BN holds the inverse standard deviation, use --bn_style invstd" if found.bn == INVSTD else ""
+        self.say(f"fetched: {path}, {found.size:,} bytes, {file.promise}{note}")
+
+    def _fetched(self, file: Released, places: Sequence[str]) -> PartFile:
+        """The whole file as a part beside its place, from the first source that has it."""
+        progress, first = self.progress(file.name), None
+        for place in places:
+            part = PartFile(self.folder / file.name, place)
+            try:
+                if urlsplit(place).scheme in ("http", "https"):
+                    fetch(place, part, self.patience, progress)
+                elif os.path.isfile(place):
+                    copy(place, part, progress)
+                else:
+                    raise NotThere(f"{place}: no such file")
+                return part
+            except NotThere as error:
+                first = first or error
+        raise PytsnError(f"{first}{f' ({len(places)} names were tried)' if len(places) > 1 else ''}")
+
+
+def _put_in_place(part: PartFile, file: Released, path: Path) -> Identity:
+    """Moves a part that is what it must be to ``path``. Anything else stays as NAME.bad, also what was there before."""
+    bad = path.with_name(f"{path.name}.bad")
+    found = identify(part.path, file.promise)
+    if faults := shortcomings(found, file.promise):
+        part.move_to(bad)
+        raise PytsnError(f"{part.address}: came whole, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
+    if path.exists():
+        os.replace(path, bad)
+    part.move_to(path)
+    return found
+
+
+def shortcomings(found: Identity, promise: Promise) -> list[str]:
+    """Why a file is not the released one that was promised, worst first; nothing when it may be."""
+    if not found.holds_weights:
+        return [*found.damage, f"it holds no weights: {found.kind}"][:1]
+    faults = [*found.damage, *contradictions(found, promise)]
+    if found.net is None:
+        faults.append(f"its layers are not those of {promise.net}")
+    if promise.dataset in CLASSES and found.classes is None:
+        faults.append("it has no score layer")
+    return faults

@@ -1,0 +1,134 @@
+"""Half a file, kept beside its place as NAME.part, with a record of what the other half must belong to."""
+
+import contextlib
+import email.message
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error, write_bytes
+
+LARGEST = 1 << 31  # bytes; no caffemodel can have more
+_SPARE = 1 << 20  # bytes left free on the disk
+
+
+class PartFile:
+    """The part that has come so far of the file at ``path``, fetched from ``address``.
+
+    Beside it lies NAME.part.json: the address, and the ETag, Last-Modified and size that the server gave, so that bytes
+    of two versions of a file are never joined.
+    """
+
+    def __init__(self, path: str | os.PathLike, address: str) -> None:
+        self.target, self.address = Path(path), address
+        self.path, self._record_path = Path(f"{path}.part"), Path(f"{path}.part.json")
+        self._record = self._read_record()
+
+    def _read_record(self) -> dict:
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            record = json.loads(self._record_path.read_text("utf-8"))
+            if isinstance(record, dict) and record.get("address") == self.address:
+                return record
+        return {}
+
+    @property
+    def length(self) -> int:
+        """Bytes that are here."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole file; None when the server did not say."""
+        size = self._record.get("size")
+        return size if isinstance(size, int) and size >= 0 else None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.size is not None and self.length == self.size
+
+    def range_headers(self) -> dict[str, str]:
+        """Headers that ask for the rest, if the file is still the same; {}: for all of it."""
+        validator = self._record.get("etag") or self._record.get("modified")
+        if not isinstance(validator, str) or not self.length or (self.size is not None and self.length > self.size):
+            return {}
+        return {"Range": f"bytes={self.length}-", "If-Range": validator}
+
+    def continues(self, headers: Mapping[str, str]) -> bool:
+        """Whether an answer 206 with these headers is the rest of this very file."""
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
+        if not found or int(found[1]) != self.length or found[2] not in ("*", str(self.size)):
+            return False
+        given = validators(headers)
+        return all(given[key] in (None, self._record.get(key)) for key in given)
+
+    def begin(self, headers: Mapping[str, str], size: int | None) -> None:
+        """Forgets what is here and starts again, for a file of ``size`` bytes with these headers."""
+        self.open(append=False).close()  # emptied first: the new record must never stand beside old bytes
+        self._record = {"address": self.address, "size": size, **validators(headers)}
+        write_bytes(self._record_path, json.dumps(self._record).encode())
+
+    def open(self, append: bool = True) -> BinaryIO:
+        """The part, open for ``write``. Raises PytsnError when the disk objects."""
+        try:
+            return open(self.path, "ab" if append else "wb", buffering=0)
+        except OSError as error:
+            raise self.disk_error(error) from None
+
+    def write(self, file: BinaryIO, data: bytes) -> None:
+        """Writes ``data`` behind what is there. Raises PytsnError when the disk is full, or the file endless."""
+        if file.tell() + len(data) > LARGEST:
+            raise PytsnError(f"{self.address}: more than 2 GiB came: that is no caffemodel")
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]  # an almost full disk takes less than it is given
+        except OSError as error:
+            raise self.disk_error(error) from None
+
+    def require_room(self, size: int | None, have: int = 0) -> None:
+        """Raises PytsnError when ``size`` bytes, of which ``have`` are here, do not fit on the disk."""
+        if size is None:
+            return
+        if size > LARGEST:
+            raise PytsnError(f"{self.address}: {size:,} bytes: no caffemodel has more than 2 GiB")
+        free = shutil.disk_usage(self.path.parent).free
+        if free < size - have + _SPARE:  # what is here is either kept or freed
+            raise PytsnError(f"{self.target}: the disk is full: {size - have:,} bytes are to come, {free:,} are free")
+
+    def disk_error(self, error: OSError) -> PytsnError:
+        """The one-line form of what the disk said."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            kept = f"{self.length:,} bytes are kept in {self.path}"
+            return PytsnError(f"{self.target}: the disk is full; {kept}: make room and run again")
+        return explain_os_error(error, error.filename or self.path)
+
+    def discard(self) -> None:
+        """Removes the part and its record."""
+        self._record = {}
+        for path in (self.path, self._record_path):
+            path.unlink(missing_ok=True)
+
+    def move_to(self, path: Path) -> None:
+        """Puts the part at ``path``, its bytes on the disk first."""
+        try:
+            with open(self.path, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(self.path, path)
+        except OSError as error:
+            raise self.disk_error(error) from None
+        self._record_path.unlink(missing_ok=True)
+
+
+def validators(headers: Mapping[str, str] | email.message.Message) -> dict[str, str | None]:
+    """What tells one version of a file from another. Weak ETags (``W/``) do not: equal ones may differ in bytes."""
+    etag = headers.get("ETag")
+    return {"etag": None if etag and etag.startswith("W/") else etag, "modified": headers.get("Last-Modified")}
