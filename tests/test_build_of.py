@@ -27,6 +27,7 @@ from pytsn.flow.extract_worker import FAILED, STOP, Outcome, VideoTask, WorkerSe
 from pytsn.flow.frame_writer import DirWriter
 from pytsn.flow.methods import make_flow
 from pytsn.flow.quantise import quantise_flow
+from pytsn.flow.tvl1 import compute_flow
 from tests.flow_videos import cut_short, decode, jpeg, make_sound, make_video
 
 QUICK = ["--algorithm", "farneback", "--new_width", "0", "--new_height", "0", "--num_worker", "1"]
@@ -112,6 +113,23 @@ def test_zips_hold_the_same_images(source, tmp_path):
             assert archive.namelist() == [f"{prefix}{number:05d}.jpg" for number in range(1, 6)]
             found |= {f"{'flow_' if name != 'img.zip' else ''}{n}": archive.read(n) for n in archive.namelist()}
     assert found == files(out / "a")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_tvl1_is_compute_flow_with_the_released_models_preset(tmp_path, device):
+    if device == "cuda":
+        pytest.importorskip("torch").cuda.is_available() or pytest.skip("no CUDA device")
+    video = make_video(tmp_path / "a.avi", 6)
+    options = ["--new_width", 0, "--new_height", 0, "--num_worker", 2, "--batch_size", 2, "--device", device]
+    assert build_of(video, tmp_path / "out", *options) == 0  # one video for two workers: two threads
+    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in decode(video)])
+    levels = quantise_flow(compute_flow(gray[:-1], gray[1:], preset="opencv2.4-cuda"))
+    for number, level in enumerate(levels, start=1):
+        for axis, plane in zip("xy", np.moveaxis(level, -1, 0), strict=True):
+            written = cv2.imread(str(tmp_path / "out" / "a" / f"flow_{axis}_{number:05d}.jpg"), 0).astype(int)
+            wanted = cv2.imdecode(np.frombuffer(jpeg(plane), np.uint8), 0)
+            # the same program on a CPU; a GPU adds in another order
+            assert np.abs(written - wanted).max() == 0 if device == "cpu" else (abs(written - wanted) < 2).mean() > 0.99
 
 
 def test_bound_quality_and_size_reach_the_images(tmp_path):
@@ -382,6 +400,19 @@ def test_without_resume_everything_is_done_again_and_atomically(source, tmp_path
     assert hidden(out) == []
 
 
+def test_a_run_killed_while_replacing_a_folder_loses_nothing(source, tmp_path):
+    out = extracted(source, tmp_path / "out")
+    before = _kept(out)["a"]
+    (out / "a").rename(out / ".a.pytsn-old")  # and then, before the new one got its name, the power went
+    shutil.copytree(out / "b", out / ".a.pytsn-partial")
+    (out / ".gone.pytsn-partial").mkdir()  # of a video that is not in SRC any more
+    (out / ".gone.pytsn-lock").touch()
+    assert build_of(source, out, *QUICK, "--resume", "yes") == 0
+    assert _kept(out)["a"] == before
+    assert files(out / "a") == expected_files(source / "a.avi")
+    assert hidden(out) == []
+
+
 def test_folders_of_other_things_are_left_alone(source, tmp_path, capsys):
     out = tmp_path / "out"
     (out / "a").mkdir(parents=True)
@@ -463,24 +494,23 @@ def _unlocked(out: Path) -> bool:
     return True
 
 
-def _run(source: Path, out: Path, listen=lambda *_: None, workers: int = 2) -> dict[str, object]:
+def _make_run(source: Path, out: Path, listen=lambda *_: None, workers: int = 2) -> ExtractRun:
     out.mkdir(exist_ok=True)
     extract = ExtractSettings(algorithm="farneback", preset="", width=0, height=0)
     tasks = find_videos(str(source), ["avi"], str(out))
-    run = ExtractRun(tasks, lambda number: WorkerSettings(str(out), extract), workers, listen)
-    return {outcome.name: outcome for outcome in run.outcomes()}
+    return ExtractRun(tasks, lambda number: WorkerSettings(str(out), extract), workers, listen)
 
 
 def test_a_killed_worker_is_named_and_the_others_go_on(long_source, tmp_path):
     killed = []
+    run = _make_run(long_source, tmp_path / "out", lambda event, values, task: kill_once(event, task))
 
-    def kill_once(event, values, task):
+    def kill_once(event, task):
         if event == "pairs" and task.name == "long1" and not killed:
-            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            killed.append(next(pid for pid in children if _open_video(pid) == "long1.avi"))
-            os.kill(int(killed[0]), signal.SIGKILL)
+            killed.append(run.process_of(task).pid)
+            os.kill(killed[0], signal.SIGKILL)
 
-    outcomes = _run(long_source, tmp_path / "out", kill_once)
+    outcomes = {outcome.name: outcome for outcome in run.outcomes()}
     assert {name: outcome.status for name, outcome in outcomes.items()} == {
         "long1": FAILED,
         "long2": "done",
@@ -488,11 +518,6 @@ def test_a_killed_worker_is_named_and_the_others_go_on(long_source, tmp_path):
     }
     assert f"worker process {killed[0]} was killed by SIGKILL, out of memory?" in outcomes["long1"].reason
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["long2", "short"]
-
-
-def _open_video(pid: str) -> str:
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-    return next((os.path.basename(link) for link in links if link.endswith(".avi")), "")
 
 
 def _dying_starts(folder: Path, deaths: int) -> str:
@@ -511,9 +536,9 @@ def _dying_starts(folder: Path, deaths: int) -> str:
 
 def test_a_worker_killed_while_starting_is_replaced(source, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", _dying_starts(tmp_path / "site", 1))
-    outcomes = _run(source, tmp_path / "out", workers=1)
+    outcomes = list(_make_run(source, tmp_path / "out", workers=1).outcomes())
     assert len(list((tmp_path / "site").glob("death*"))) == 1
-    assert {outcome.status for outcome in outcomes.values()} == {"done"}
+    assert {outcome.status for outcome in outcomes} == {"done"}
     assert len(outcomes) == 3
 
 

@@ -124,6 +124,10 @@ class ExtractRun:
         finally:
             self._end()
 
+    def process_of(self, task: VideoTask) -> subprocess.Popen:
+        """The process that works on ``task`` now."""
+        return next(worker.process for worker in self._workers.values() if worker.task is task)
+
     def _start(self, number: int) -> None:
         self._workers[number] = _Worker(number, self._settings_of(number), self._events)
 
