@@ -164,8 +164,8 @@ class Pyramid:
     def _iterate_all(self, level: DualIterations, enough: float) -> torch.Tensor:
         """Pairs that have converged rest, and what is computed for them is thrown away: nobody waits for a check."""
         inner = self.options.inner_iterations
-        active = torch.ones(level.shape[0], 1, dtype=torch.bool, device=level.flow.device)
-        counts = torch.zeros(level.shape[0], dtype=torch.int64, device=level.flow.device)
+        active = torch.ones(level.shape[0], 1, dtype=torch.bool, device=level.one.device)
+        counts = torch.zeros(level.shape[0], dtype=torch.int64, device=level.one.device)
         for done in range(inner * self.options.outer_iterations):
             if done % CHECK_EVERY == 0 and not active.any():
                 break

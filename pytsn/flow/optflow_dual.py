@@ -15,6 +15,15 @@ import torch
 FLAT = torch.finfo(torch.float32).eps  # |grad|^2 up to which a pixel is not moved to where its residual would be 0
 
 
+class FlowViews:
+    """A flow (2, B, H * W) and the views of it that an iteration needs: made once, as a view costs a microsecond."""
+
+    def __init__(self, flow: torch.Tensor, width: int):
+        self.whole, (self.x, self.y) = flow, flow
+        self.left, self.right = flow[..., :-1], flow[..., 1:]
+        self.above, self.below = flow[..., :-width], flow[..., width:]
+
+
 class DualIterations:
     """Flow and dual fields of B pairs at one level of H x W pixels; buffers are float32 (2, B, H * W), x then y.
 
@@ -28,10 +37,15 @@ class DualIterations:
         self.taut, self.theta, self.one = torch.tensor((tau / theta, theta, 1.0), device=device)
         self.image_shape = (2, *shape)
         buffers = torch.zeros(7, 2, batch, height * width, device=device)
-        self.flow, self.other_flow, self.step, self.across, self.down = buffers[:5]
-        self.slope = buffers[5:]  # forward differences of the flow along x and along y
+        self.flow, self.other_flow = (FlowViews(each, width) for each in buffers[:2])
+        self.step, self.across, self.down = buffers[2:5]
+        self.slope = x, y = buffers[5:]  # forward differences of the flow along x and along y
+        self.slopes = (x, y, x[..., :-1], y[..., :-width], x[..., width - 1 :: width])
         self.guarded = torch.zeros(2, 2, batch, width + height * width, device=device)
         self.dual = self.guarded[..., width:]
+        (x, y), before, above = self.dual, self.guarded[0, ..., width - 1 : -1], self.guarded[1, ..., :-width]
+        self.duals = (x, before, y, above)
+        self.first_column = tuple(each[..., ::width] for each in (self.across, x, y, above))
         self.residual, self.product = torch.zeros(2, batch, height * width, device=device)
 
     def start_level(self, flow: torch.Tensor | None) -> None:
@@ -41,19 +55,18 @@ class DualIterations:
 
     def planes(self) -> torch.Tensor:
         """The flow now, float32 (2, B, H, W), pixels: the buffer itself."""
-        return self.flow.view(self.image_shape)
+        return self.flow.whole.view(self.image_shape)
 
     def start_warp(self, image0: torch.Tensor, warped: torch.Tensor) -> None:
         """Linearises at the flow now: ``image0`` (B, H, W); ``warped`` (3, B, H, W): I1 and its x and y derivatives."""
-        image1, *self.gradient = warped.flatten(2)
-        (x, y), (flow_x, flow_y) = self.gradient, self.flow
-        self.gradients = warped[1:].flatten(2)
+        image1, x, y = warped.flatten(2)
+        self.gradient, self.gradient_x, self.gradient_y = warped[1:].flatten(2), x, y
         square = x * x + y * y
         self.minus_square = torch.where(square > FLAT, -square, -torch.inf)  # over it, a residual makes no step
         self.high = self.bound * square  # beyond +-high a residual steps by ``bound``, not by what this division gives
         self.low = -self.high
         self.shortfall = self.low / self.minus_square - self.bound
-        self.constant = image1 - x * flow_x - y * flow_y - image0.flatten(1)
+        self.constant = image1 - x * self.flow.x - y * self.flow.y - image0.flatten(1)
 
     def iterate(self, active: torch.Tensor | None = None, near: float = 0.0) -> torch.Tensor:
         """One iteration of all pairs, or of those that are ``active``, bool (B, 1).
@@ -61,42 +74,39 @@ class DualIterations:
         Returns the sum of squared changes of the flow, pixels squared, (B,), without meaning for pairs at rest. Within
         5 % of ``near`` the sum of one pair on the CPU is OpenCV's to the last bit: see ``_sum_in_turn``.
         """
-        new = self._new_flow()
-        change = _squares(torch.sub(new, self.flow, out=self.step), near)
+        old, new = self.flow.whole, self._new_flow()
+        change = _squares(torch.sub(new, old, out=self.step), near)
         if active is not None:
-            torch.where(active, new, self.flow, out=new)
-        self.flow, self.other_flow = new, self.flow
+            torch.where(active, new, old, out=new)
+        self.flow, self.other_flow = self.other_flow, self.flow
         self._move_dual(active)
         return change
 
     def _new_flow(self) -> torch.Tensor:
         """Thresholding step, then theta times the divergence of the dual fields; into the other flow's buffer."""
-        residual = torch.mul(self.gradient[0], self.flow[0], out=self.residual)
-        residual.add_(torch.mul(self.gradient[1], self.flow[1], out=self.product)).add_(self.constant)
+        residual = torch.mul(self.gradient_x, self.flow.x, out=self.residual)
+        residual.add_(torch.mul(self.gradient_y, self.flow.y, out=self.product)).add_(self.constant)
         factor = torch.clamp(residual, self.low, self.high, out=self.product)
         beyond = residual.sub_(factor).sign_()
         factor.div_(self.minus_square).addcmul_(beyond, self.shortfall)
-        step = torch.mul(self.gradients, factor, out=self.step).add_(self.flow)
-        return torch.add(step, self._divergence().mul_(self.theta), out=self.other_flow)
+        step = torch.mul(self.gradient, factor, out=self.step).add_(self.flow.whole)
+        return torch.add(step, self._divergence().mul_(self.theta), out=self.other_flow.whole)
 
     def _divergence(self) -> torch.Tensor:
         """Backward differences of the dual fields, x along x plus y along y: (2, B, H * W)."""
-        width = self.shape[2]
-        (x, y), above = self.dual, self.guarded[1, ..., :-width]
-        across = torch.sub(x, self.guarded[0, ..., width - 1 : -1], out=self.across)
+        x, before, y, above = self.duals
+        across = torch.sub(x, before, out=self.across)
         across.add_(torch.sub(y, above, out=self.down))
-        first = across[..., ::width]  # the first column adds up in another order
-        torch.add(x[..., ::width], y[..., ::width], out=first)
-        first.sub_(above[..., ::width])
+        first, x, y, above = self.first_column  # adds up in another order
+        torch.add(x, y, out=first).sub_(above)
         return across
 
     def _move_dual(self, active: torch.Tensor | None) -> None:
         """p <- (p + taut grad u) / (1 + taut |grad u|), one norm for each component of the flow."""
-        width, flow = self.shape[2], self.flow
-        x, y = self.slope
-        torch.sub(flow[..., 1:], flow[..., :-1], out=x[..., :-1])
-        x[..., width - 1 :: width] = 0
-        torch.sub(flow[..., width:], flow[..., :-width], out=y[..., :-width])  # the last row stays 0
+        flow, (x, y, x_inside, y_inside, last_column) = self.flow, self.slopes
+        torch.sub(flow.right, flow.left, out=x_inside)
+        last_column.zero_()
+        torch.sub(flow.below, flow.above, out=y_inside)  # the last row stays 0
         if active is not None:
             self.slope.mul_(active)  # a pair at rest: (p + 0) / (1 + 0)
         norm = torch.hypot(x, y, out=self.step).mul_(self.taut).add_(self.one)
