@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 #: squared gradients up to this are no gradient: float32's epsilon, as in the original
 FLAT = 1.19e-7
 #: copies of the edge texels around an image, so that no tap's index need be clamped by itself
-REACH = 4
+REACH = 3
 
 
 @dataclass(frozen=True)
