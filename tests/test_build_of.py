@@ -113,6 +113,8 @@ def test_zips_hold_the_same_images(source, tmp_path):
             assert archive.namelist() == [f"{prefix}{number:05d}.jpg" for number in range(1, 6)]
             found |= {f"{'flow_' if name != 'img.zip' else ''}{n}": archive.read(n) for n in archive.namelist()}
     assert found == files(out / "a")
+    counts = parse_directory(str(tmp_path / "zips"))["a"]
+    assert (counts.rgb_count, counts.flow_count) == (5, 5)  # evaluation finds them
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
