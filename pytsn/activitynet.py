@@ -34,11 +34,13 @@ class Instance:
 
 @dataclass(frozen=True)
 class AnetVideo:
-    """An untrimmed video: its id, subset and annotated actions in the file's order (none in the testing subset)."""
+    """An untrimmed video: its id, subset, annotated actions in the file's order (none in the testing subset), and its
+    duration in seconds, None where the file tells none."""
 
     name: str
     subset: str
     instances: tuple[Instance, ...]
+    duration: float | None = None
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -135,7 +137,9 @@ def _video(path: str | os.PathLike, name: str, item: object, labels: dict[str, i
     annotations = item.get("annotations", [])
     if not isinstance(annotations, list):
         raise PytsnError(f"{where}: 'annotations' is not a list")
-    return AnetVideo(name, item["subset"], tuple(_instance(where, annotation, labels) for annotation in annotations))
+    instances = tuple(_instance(where, annotation, labels) for annotation in annotations)
+    duration = item.get("duration")
+    return AnetVideo(name, item["subset"], instances, float(duration) if _is_time(duration) and duration > 0 else None)
 
 
 def _instance(where: str, annotation: object, labels: dict[str, int]) -> Instance:

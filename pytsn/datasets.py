@@ -43,13 +43,15 @@ class FrameFolder:
 
 @dataclass(frozen=True)
 class Video:
-    """A video to be evaluated: name, label from 0, folder of its frames, and how many there are of each modality."""
+    """A video to be evaluated: name, label from 0, folder of its frames, and how many there are of each modality;
+    duration in seconds where it is known."""
 
     name: str
     label: int
     folder: str
     rgb_count: int
     flow_count: int
+    duration: float | None = None
 
     def frame_count(self, modality: str) -> int:
         """Images (rgb, rgbdiff) or pairs of images (flow) that the folder holds."""

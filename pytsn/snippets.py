@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from converter.errors import PytsnError
 from pytsn.crops import FRAME_SIZE, resize
 from pytsn.datasets import Video
 from pytsn.frames import frame_path, read_flow_stack, read_rgb_stack
+from pytsn.rate_sampling import rate_ticks
 from pytsn.sampling import LEAST_FRAMES, STACK_DEPTH, flow_indices, frame_ticks
 
 #: snippets read ahead of the net: at 0.9 MB for one of flow, 60 MB; at 1.6 MB for one of rgbdiff, 100 MB
@@ -19,7 +21,11 @@ READ_AHEAD = 64
 
 @dataclass(frozen=True)
 class SnippetOptions:
-    """Which snippets of a video are read, and under what file names."""
+    """Which snippets of a video are read, and under what file names.
+
+    num_frames snippets spread over the video or, given snippet_rate, so many a second: of a video of video_fps frames a
+    second or, where that is None, of as many as its frames and its duration make.
+    """
 
     modality: str = "rgb"
     num_frames: int = 25
@@ -27,6 +33,8 @@ class SnippetOptions:
     flow_x_prefix: str = "flow_x_"
     flow_y_prefix: str = "flow_y_"
     ext: str = "jpg"
+    snippet_rate: Fraction | None = None
+    video_fps: Fraction | None = None
 
     @property
     def stack(self) -> int:
@@ -35,15 +43,25 @@ class SnippetOptions:
 
 
 def video_ticks(video: Video, options: SnippetOptions) -> list[int]:
-    """First frame (1-based) of each snippet of the video. Raises PytsnError naming a video without frames, or with too
-    few for the modality."""
+    """First frame (1-based) of each snippet of the video. Raises PytsnError naming a video without frames, with too
+    few for the modality, or with an unknown or too low frame rate where snippets are sampled by rate."""
     count, least = video.frame_count(options.modality), LEAST_FRAMES[options.modality]
     try:
         if 0 < count < least:
             raise PytsnError(f"{options.modality} needs at least {least} frames, it has {count}; leave the video out")
+        if options.snippet_rate is not None:
+            return rate_ticks(count, options.snippet_rate, _frame_rate(video, count, options), options.stack)
         return frame_ticks(count, options.num_frames, options.stack)
     except PytsnError as error:
         raise PytsnError(f"video '{video.name}' ({video.folder}): {error}") from None
+
+
+def _frame_rate(video: Video, count: int, options: SnippetOptions) -> Fraction:
+    if options.video_fps is not None:
+        return options.video_fps
+    if video.duration is None:
+        raise PytsnError("its duration is not known; tell the frame rate by --video_fps")
+    return count / Fraction(video.duration)
 
 
 def read_snippet(video: Video, tick: int, options: SnippetOptions) -> tuple[np.ndarray, tuple[int, int], str]:

@@ -51,6 +51,7 @@ def test_classes_are_the_leaves_in_alphabetical_order(write):
 def test_videos_of_a_subset_and_their_labels(write):
     db = read_activitynet(write(make_file()), "1.2")
     assert [(video.name, video.labels) for video in db.subset("validation")] == [("aa_2", (2, 0)), ("v_3x", (1,))]
+    assert [video.duration for video in db.videos] == [9.5, 60.0, 5.0, 5.0]
     assert [video.name for video in db.subset("testing")] == ["tt"]
     assert db.subset("testing")[0].labels == ()
     with pytest.raises(PytsnError, match="no subset 'test'; there are training, validation, testing"):

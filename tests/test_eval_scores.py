@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from pytsn.aggregation import parse_aggregation
 from pytsn.cli import run_command
 from pytsn.scores import write_scores
 
@@ -126,3 +127,137 @@ def test_bad_input_ends_in_one_line_and_status_2(streams, capsys):
         (line,) = captured.err.splitlines()
         assert line.startswith("error: ")
         assert message in line
+
+
+def write_run(path, seed, modality="rgb", sizes=(101, 3783), **changes):
+    """A score file of a whole UCF101 test list by the released protocol: one frame and crop of 25 x 10, to be small."""
+    classes, videos = sizes
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(videos) % classes).tolist()
+    scores = [np.repeat(rng.normal(size=(1, 1, classes)).astype(np.float32), 25, axis=0) for _ in range(videos)]
+    settings = {
+        "dataset": "ucf101",
+        "split": 1,
+        "modality": modality,
+        "num_frame_per_video": 25,
+        "net_weights": f"ucf101_split_1_tsn_{modality}_reference_bn_inception.caffemodel",
+        **changes,
+    }
+    write_scores(path, scores, labels, [f"v{index}" for index in range(videos)], settings)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole_test(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return write_run(folder / "rgb.npz", 0), write_run(folder / "flow.npz", 1, "flow")
+
+
+def published_of(capsys):
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    accuracy = float(lines[0].removeprefix("Final accuracy ").removesuffix("%"))
+    return accuracy, [line for line in lines if line.startswith("published")], captured.err
+
+
+def test_published_figures_of_a_stream_and_of_the_fusion(whole_test, capsys):
+    rgb, flow = whole_test
+    cases = (
+        ((rgb,), (1,), 85.5, "rgb"),
+        ((flow,), (2,), 87.6, "flow"),
+        ((rgb, flow), (1, 1.5), 93.5, "rgb+flow 1:1.5"),
+        ((flow, rgb), (3, 2), 93.5, "rgb+flow 1:1.5"),
+    )
+    for files, weights, figure, name in cases:
+        assert run(*files, "--score_weights", *weights) == 0
+        accuracy, published, err = published_of(capsys)
+        assert published == [f"published: {figure} (ucf101 split 1 {name}) difference {accuracy - figure:+.1f}"]
+        assert err == ""
+    assert run(rgb, flow) == 0  # 1:1 was published for the average of the splits only
+    assert published_of(capsys)[1] == []
+    assert run(rgb, "--aggregation", "topk:3") == 0
+    (line,) = published_of(capsys)[1]
+    assert line == "published: 85.5 (ucf101 split 1 rgb), not comparable: aggregation topk:3 instead of mean"
+
+
+def test_a_few_clips_that_call_themselves_ucf101_are_not_compared(tmp_path, capsys):
+    assert run(write_run(tmp_path / "demo.npz", 0, sizes=(7, 30))) == 0
+    assert published_of(capsys)[1] == []
+    assert run(write_run(tmp_path / "some.npz", 0, sizes=(101, 303))) == 0
+    assert published_of(capsys)[1] == ["published: 85.5 (ucf101 split 1 rgb), not comparable: 303 of 3783 test videos"]
+
+
+def test_weights_of_another_split_raise_a_warning(tmp_path, capsys):
+    path = write_run(tmp_path / "s.npz", 0, sizes=(7, 14), split=3)
+    assert run(path) == 0
+    assert "its name says split 1, but split 3 is under test" in published_of(capsys)[2]
+
+
+def test_settings_that_say_nothing_or_nonsense_are_no_comparison(tmp_path, capsys):
+    for index, changes in enumerate(
+        ({"split": "x"}, {"split": None}, {"dataset": 3}, {"modality": ["rgb"]}, {"split": 9})
+    ):
+        path = write_run(tmp_path / f"{index}.npz", 0, sizes=(101, 101), **changes)
+        assert run(path) == 0
+        assert published_of(capsys)[1:] == ([], "")
+
+
+def untrimmed(path, seed, **settings):
+    """Five videos of 3 to 43 snippets, six classes; the third has two."""
+    rng = np.random.default_rng(seed)
+    scores = [rng.normal(size=(count, 10, 6)).astype(np.float32) for count in (3, 43, 16, 20, 1)]
+    settings = {"dataset": "activitynet_1.2", "split": 1, "modality": "rgb", **settings}
+    write_scores(path, scores, [0, 1, 2, 3, 1], list("abcde"), settings)
+    return scores
+
+
+def test_untrimmed_videos_of_different_length(tmp_path, capsys):
+    sets = [[0], [1], [2, 5], [3], [1]]
+    scores = untrimmed(tmp_path / "s.npz", 0, label_sets=sets, snippet_rate="1")
+    relevant = np.zeros((5, 6), bool)
+    for index, labels in enumerate(sets):
+        relevant[index, labels] = True
+    for name in ("mean", "multiscale", "anet2016", "window"):
+        assert run(tmp_path / "s.npz", "--aggregation", name) == 0
+        lines = capsys.readouterr().out.splitlines()
+        video_scores = np.stack([parse_aggregation(name)(video) for video in scores])
+        classes = [0, 1, 2, 3, 5]
+        values = []
+        for k in classes:  # the interpolated AP by its definition: at each hit the best precision from there on
+            order = np.argsort(-video_scores[:, k])
+            hits = np.flatnonzero(relevant[order, k])
+            precision = [(rank + 1) / (place + 1) for rank, place in enumerate(hits)]
+            values.append(np.mean([max(precision[rank:]) for rank in range(len(hits))]))
+        assert lines[2] == f"mAP {np.mean(values) * 100:.2f}% over 5 classes"
+        best = np.argsort(-video_scores, axis=1)
+        shares = [np.mean([bool(set(best[v, :k]) & set(sets[v])) for v in range(5)]) * 100 for k in (1, 3, 5)]
+        assert lines[3] == "hit@1 {:.2f}% hit@3 {:.2f}% hit@5 {:.2f}% of videos".format(*shares)
+        assert len(lines) == 4
+
+
+def test_windows_take_the_rate_of_the_files(tmp_path, capsys):
+    scores = untrimmed(tmp_path / "two.npz", 0, snippet_rate="2")
+    assert run(tmp_path / "two.npz", "--aggregation", "multiscale") == 0
+    raw = np.stack([parse_aggregation("multiscale:fps=2")(video, normalization=False) for video in scores])
+    hits = raw.argmax(axis=1) == [0, 1, 2, 3, 1]
+    want = np.mean([hits[0], hits[[1, 4]].mean(), hits[2], hits[3]])
+    assert capsys.readouterr().out.splitlines()[0] == f"Final accuracy {want * 100:f}%"
+    untrimmed(tmp_path / "one.npz", 1, snippet_rate="1")
+    untrimmed(tmp_path / "odd.npz", 1, snippet_rate="often")
+    untrimmed(tmp_path / "sets.npz", 1, label_sets=[[0], [1]])
+    for arguments, words in (
+        (("two.npz", "--aggregation", "multiscale:fps=1"), "counts on 1 snippets a second, the files hold 2"),
+        (("two.npz", "--aggregation", "anet2016"), "counts on 1 snippets a second, the files hold 2"),
+        (("two.npz", "one.npz", "--aggregation", "window"), "different numbers of snippets a second"),
+        (("odd.npz",), "'often' is no rate"),
+        (("sets.npz",), "'label_sets' are not a list of labels for each video"),
+    ):
+        assert run(*[tmp_path / item if item.endswith("npz") else item for item in arguments]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line
+
+
+def test_videos_without_any_label(tmp_path, capsys):
+    untrimmed(tmp_path / "s.npz", 0, label_sets=[[], [], [], [], []])
+    assert run(tmp_path / "s.npz") == 0
+    assert capsys.readouterr().out == "the videos have no labels: no accuracy\n"

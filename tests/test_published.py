@@ -29,7 +29,7 @@ def test_figures_of_the_project_page():
 @pytest.mark.parametrize("dataset", TEST_SETS)
 @pytest.mark.parametrize(("streams", "weights"), [(("rgb",), (1,)), (("flow",), (1,)), (("rgb", "flow"), (1, 1.5))])
 def test_averages_are_about_those_of_the_splits(dataset, streams, weights):
-    """A guard against slips of the pen. The page's own averages are off by up to 0.2 (HMDB51 rgb: 51.0, splits 51.2)."""
+    """A guard against slips of the pen. The page's own averages are off by up to 0.2 (HMDB51 rgb: 51.0 for 51.2)."""
     one, two, three, average = (find_published(dataset, split, streams, weights).value for split in (1, 2, 3, None))
     assert average == pytest.approx((one + two + three) / 3, abs=0.21)
 

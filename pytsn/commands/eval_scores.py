@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from converter.errors import PytsnError
+
 HELP = """\
 fuse score files of several streams and print the accuracy
 
@@ -13,6 +15,9 @@ of the class accuracies.
   pytsn eval-scores rgb.npz flow.npz --score_weights 1 1.5
   pytsn eval-scores rgb.npz flow.npz warped.npz --score_weights 1 1 0.5
   pytsn eval-scores rgb.npz --aggregation topk:3 --crop_agg max
+
+For untrimmed video --aggregation takes windows: anet2016 (window), multiscale, multiscale:fps=2,spans=2+4+8 (windows of
+2, 4, 8 s over 2 snippets a second; the files' own rate where they tell it). Files of ActivityNet give mAP too.
 
 Files are matched by video name; files whose labels contradict, or that hold other videos, are refused. Files of the
 original have no names: they are matched by place, with a warning.
@@ -25,40 +30,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("score_files", nargs="+", metavar="F", help="score files (.npz)")
     add("--score_weights", nargs="+", type=float, metavar="W", help="weight of each file (default: 1 each)")
     add("--crop_agg", choices=("max", "mean"), default="mean", help="crops to frame (default: mean; window takes max)")
-    add("--aggregation", default="mean", metavar="A", help="frames to video: mean, topk:K or window (default: mean)")
+    add(
+        "--aggregation", default="mean", metavar="A", help="frames to video: mean, topk:K, window, anet2016, multiscale"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints ``Final accuracy`` as the original does, then the top-5 accuracy. Raises PytsnError for files that do not
-    fit together."""
+    """Prints ``Final accuracy`` as the original does, then further metrics and the published figure. Raises PytsnError
+    for files that do not fit together."""
     import numpy as np
 
-    from pytsn.aggregation import fusion, parse_aggregation
-    from pytsn.metrics import class_accuracy, top_k_accuracy
+    from pytsn.aggregation import fusion
+    from pytsn.eval_summary import (
+        Predictions,
+        evaluation_of,
+        file_warnings,
+        fused_evaluation,
+        label_sets_of,
+        summarise,
+    )
     from pytsn.score_alignment import align
     from pytsn.scores import read_scores
 
-    aggregate = parse_aggregation(args.aggregation)
     weights = _weights(args)
-    aligned = align([read_scores(path) for path in args.score_files])
+    files = [read_scores(path) for path in args.score_files]
+    aggregate = _aggregation(args.aggregation, files)
+    aligned = align(files)
     streams = [
         np.stack([aggregate(video, normalization=False, crop_agg=args.crop_agg) for video in scores])
         for scores in aligned.scores
     ]  # per file V x (T, C, K) -> (V, K)
     fused = fusion(np.zeros_like(streams[0]), streams, weights, norm=False)
-    accuracy = class_accuracy(aligned.labels, fused.argmax(axis=1))
-    print(f"Final accuracy {accuracy.mean * 100:02f}%")
-    if aligned.num_classes > 5:
-        print(f"Top-5 accuracy {top_k_accuracy(fused, aligned.labels, 5) * 100:02f}% of videos")
-    for text in (*aligned.warnings, *accuracy.warnings(aligned.num_classes)):
+    evaluations = [evaluation_of(file, args.aggregation, args.crop_agg) for file in files]
+    predictions = Predictions(fused, aligned.labels, label_sets_of(files[0]), softmaxed=False)
+    summary = summarise(predictions, fused_evaluation(evaluations, weights))
+    for line in summary.lines("Final accuracy {:02f}%", "Top-5 accuracy {:02f}% of videos"):
+        print(line)
+    named = [text for file in files for text in file_warnings(file)]
+    for text in (*aligned.warnings, *named, *summary.warnings):
         print(f"warning: {text}", file=sys.stderr)
     return 0
 
 
+def _aggregation(text: str, files: list):
+    """The aggregation; one of windows counts on the rate that the files' snippets were sampled at."""
+    from pytsn.aggregation import parse_aggregation
+    from pytsn.eval_summary import snippet_rate_of
+
+    rates = {snippet_rate_of(file) for file in files}
+    rate = next(iter(rates)) if len(rates) == 1 else None
+    aggregate = parse_aggregation(text, rate or 1)
+    if aggregate.fps is not None and len(rates) > 1:
+        raise PytsnError(f"aggregation {text}: the files hold different numbers of snippets a second")
+    if aggregate.fps is not None and rate not in (None, aggregate.fps):
+        raise PytsnError(
+            f"aggregation {text} counts on {float(aggregate.fps):g} snippets a second, the files hold {float(rate):g}"
+        )
+    return aggregate
+
+
 def _weights(args: argparse.Namespace) -> list[float]:
     import math
-
-    from converter.errors import PytsnError
 
     weights = args.score_weights or [1] * len(args.score_files)
     if len(weights) != len(args.score_files):
