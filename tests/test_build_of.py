@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from converter.errors import PytsnError
 from pytsn.cli import run_command
 from pytsn.datasets import parse_directory
 from pytsn.flow import extract_worker
@@ -550,6 +551,29 @@ def test_workers_that_never_start_end_the_run(source, tmp_path, monkeypatch, cap
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: worker processes die while they start")
     assert "SIGKILL" in error
+
+
+def test_settings_that_a_worker_refuses_end_the_run(source, tmp_path):
+    extract = ExtractSettings(algorithm="lucas")
+    (tmp_path / "out").mkdir()
+    task = VideoTask(str(source / "a.avi"), "a", 1)
+    run = ExtractRun([task], lambda number: WorkerSettings(str(tmp_path / "out"), extract), 1)
+    with pytest.raises(PytsnError, match="lucas"):
+        list(run.outcomes())
+
+
+def test_file_systems_without_locks_get_a_note(source, tmp_path, monkeypatch):
+    def no_locks(handle, how):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("pytsn.flow.extract_lock.fcntl.flock", no_locks)
+    (tmp_path / "out").mkdir()
+    settings = WorkerSettings(str(tmp_path / "out"), ExtractSettings(algorithm="farneback", preset=""))
+    task = VideoTask(str(source / "a.avi"), "a", 1)
+    outcome = extract_worker.guarded(task, settings, make_flow("farneback"), lambda *_, **__: None)
+    assert (outcome.status, outcome.pairs) == ("done", 5)
+    assert "no locks" in outcome.notes[0]
+    assert hidden(tmp_path / "out") == []
 
 
 def test_a_video_of_another_run_is_left_to_it(source, tmp_path, capsys):
