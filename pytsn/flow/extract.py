@@ -159,8 +159,8 @@ def _announce(video: VideoFrames, on_open: Callable[[int], object]) -> Iterator[
 
 def _write_batch(writer, first: int, images: list[np.ndarray], vectors: np.ndarray, settings: ExtractSettings) -> None:
     """vectors: float32 (B, H, W, 2); the images of pair b get number ``first`` + b."""
-    levels = quantise_flow(vectors, settings.bound)
-    for number, (image, level) in enumerate(zip(images, levels, strict=True), start=first):
+    for number, (image, vector) in enumerate(zip(images, vectors, strict=True), start=first):
+        level = quantise_flow(vector, settings.bound)  # pair by pair: several times faster than a batch of doubles
         planes = {"img": image, "flow_x": level[..., 0], "flow_y": level[..., 1]}
         for kind in settings.kinds:
             writer.write(kind, number, encode_jpeg(np.ascontiguousarray(planes[kind]), settings.quality))
