@@ -19,8 +19,6 @@ from pytsn.splits import Entry, Split
 #: dataset name on the command line -> version
 ACTIVITYNET = {"activitynet_1.2": "1.2", "activitynet_1.3": "1.3"}
 SUBSETS = ("training", "validation", "testing")
-#: what the original lists as splits: instances as clips of their own, ID_0, ID_1, ...
-NUM_CLIP_SPLITS = 2
 
 
 @dataclass(frozen=True)

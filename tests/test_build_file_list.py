@@ -1,5 +1,7 @@
 """The list files and printed lines of the original build_file_list.py."""
 
+import json
+
 import pytest
 
 from pytsn.cli import run_command
@@ -137,7 +139,7 @@ def test_nothing_half_written(project, capsys, blocked):
     [
         (["ucf101", "frames", "--num_split", "4"], "splits 1 to 3"),
         (["ucf101", "frames", "--num_split", "0"], "splits 1 to 3"),
-        (["activitynet_1.2", "frames"], "supported are ucf101, hmdb51"),
+        (["kinetics", "frames"], "supported are ucf101, hmdb51"),
         (["ucf101", "nowhere"], "nowhere: no such file or folder"),
         (["hmdb51", "frames"], "class_list.txt: no such file"),
         (["ucf101", "data", "--allow_missing"], "nothing to list"),
@@ -162,3 +164,59 @@ def test_on_the_recorded_frames(golden, tmp_path, monkeypatch):
         "frames/v_BabyCrawling_g03_c01 32 3",
         "frames/v_BabyCrawling_g03_c02 51 3",
     ]
+
+
+@pytest.fixture
+def activitynet(tmp_path, monkeypatch):
+    """A current folder with ActivityNet's annotations where the original has them, and frames of clips and videos."""
+    monkeypatch.chdir(tmp_path)
+    annotate = lambda *labels: [{"label": label, "segment": [0, 1 + len(label)]} for label in labels]  # noqa: E731
+    database = {
+        "aB-1": {"subset": "training", "duration": 9, "annotations": annotate("Yo", "Archery")},
+        "cc": {"subset": "validation", "duration": 9, "annotations": annotate("Yo")},
+        "dd": {"subset": "testing", "duration": 9, "annotations": []},
+    }
+    taxonomy = [{"nodeName": name, "parentName": "Root"} for name in ("Yo", "Archery")]
+    folder = tmp_path / "data/activitynet_splits"
+    folder.mkdir(parents=True)
+    text = json.dumps({"version": "VERSION 1.2", "taxonomy": taxonomy, "database": database})
+    (folder / "activity_net.v1-2.min.json").write_text(text)
+    for name, count in {"aB-1_0": 2, "v_aB-1_1": 3, "cc_0": 4, "dd": 5, "v_aB-1": 6, "cc": 7}.items():
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for prefix in ("img_", "flow_x_", "flow_y_"):
+            for index in range(count):
+                (tmp_path / "frames" / name / f"{prefix}{index + 1:05d}.jpg").touch()
+    return tmp_path
+
+
+def lists_of(folder, modality="rgb"):
+    names = [f"{part}_split_{number}" for number in (1, 2) for part in ("train", "val")]
+    return [(folder / f"data/activitynet_1.2_{modality}_{name}.txt").read_text().splitlines() for name in names]
+
+
+def test_activitynet_clips_as_the_original_lists_them(activitynet):
+    assert run("activitynet_1.2", "frames") == 0
+    train = ["frames/aB-1_0 2 1", "frames/v_aB-1_1 3 0"]
+    assert lists_of(activitynet) == [train, ["frames/cc_0 4 1"], [*train, "frames/cc_0 4 1"], ["frames/dd 5 0"]]
+    assert lists_of(activitynet, "flow") == lists_of(activitynet)
+    assert not list((activitynet / "data").glob("*split_3*"))
+
+
+def test_activitynet_videos(activitynet):
+    (activitynet / "data/activitynet_splits/activity_net.v1-2.min.json").rename(activitynet / "my.json")
+    assert run("activitynet_1.2", "frames", "--anet_unit", "videos", "--anet_file", "my.json") == 0
+    train = ["frames/v_aB-1 6 0"]  # Archery is the longer of its two
+    assert lists_of(activitynet) == [train, ["frames/cc 7 1"], [*train, "frames/cc 7 1"], ["frames/dd 5 0"]]
+
+
+def test_activitynet_errors_are_one_line(activitynet, capsys):
+    (activitynet / "bad.json").write_text("[")
+    for arguments, words in (
+        (("activitynet_1.3", "frames"), "activity_net.v1-3.min.json: no such file"),
+        (("activitynet_1.2", "frames", "--anet_file", "bad.json"), "bad.json: no JSON"),
+        (("ucf101", "frames", "--anet_file", "bad.json"), "goes with the datasets activitynet_1.2"),
+        (("activitynet_1.2", "data"), "4 of 4 videos have no frames"),
+    ):
+        assert run(*arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
+from pytsn.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
 from pytsn.datasets import FrameFolder, Split, make_videos, missing_message, parse_directory, parse_split_file
+from pytsn.eval_videos import find_anet_folders
 from pytsn.splits import NUM_SPLITS
 
 HELP = """\
@@ -22,23 +24,34 @@ holds one folder a video (or one a class, with the videos' folders inside); spli
   pytsn build-file-list ucf101 FRAMES
   pytsn build-file-list hmdb51 FRAMES --num_split 1 --shuffle --seed 7 --out_list_path lists/
   pytsn build-file-list ucf101 FRAMES --rgb_prefix image_ --allow_missing
+  pytsn build-file-list activitynet_1.2 CLIP_FRAMES --anet_file activity_net.v1-2.min.json
+
+ActivityNet has two splits: training against validation, and both against testing (label 0: unknown). As in the original
+its lists name clips, one for each annotated action: folders ID_0, ID_1, ... With --anet_unit videos they name whole
+videos, labelled by the longest action. A leading v_ in folder names is fine.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of build-file-list; the flow prefixes lack the last underscore, as in the original."""
     add = parser.add_argument
-    add("dataset", metavar="DATASET", help="ucf101 or hmdb51")
+    add("dataset", metavar="DATASET", help="ucf101, hmdb51, activitynet_1.2 or activitynet_1.3")
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
     add("--rgb_prefix", default="img_", metavar="P", help="prefix of rgb frames (default: %(default)s)")
     add("--flow_x_prefix", default="flow_x", metavar="P", help="prefix of x flow images (default: %(default)s)")
     add("--flow_y_prefix", default="flow_y", metavar="P", help="prefix of y flow images (default: %(default)s)")
-    add("--num_split", type=int, default=NUM_SPLITS, metavar="N", help="splits 1 to N (default: %(default)s)")
+    add("--num_split", type=int, default=NUM_SPLITS, metavar="N", help="splits 1 to N (default: all)")
     add(
         "--out_list_path", default="data/", metavar="DIR", help="where to write; made if missing (default: %(default)s)"
     )
     add("--shuffle", action="store_true", help="shuffle the lines of each list")
     add("--seed", type=int, metavar="S", help="makes --shuffle repeatable (default: another order each time)")
+    add(
+        "--anet_file",
+        metavar="JSON",
+        help="ActivityNet's annotations (default: as in the original, below --split_path)",
+    )
+    add("--anet_unit", choices=("clips", "videos"), default="clips", help="what ActivityNet's lists name")
     add("--split_path", default="data", metavar="DIR", help="folder of the split files (default: %(default)s)")
     add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
 
@@ -48,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.num_split <= NUM_SPLITS:
         raise PytsnError(f"--num_split {args.num_split}: there are splits 1 to {NUM_SPLITS}")
     print(f"processing dataset {args.dataset}")
-    splits = parse_split_file(args.dataset, args.split_path)[: args.num_split]
+    splits = _splits(args)[: args.num_split]
     folders = _frame_folders(args, {name for split in splits for name, _ in split.train + split.test})
     print("writing list files for training/testing", flush=True)
     shuffle = random.Random(args.seed).shuffle if args.shuffle else None
@@ -59,10 +72,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _splits(args: argparse.Namespace) -> list[Split]:
+    if args.dataset not in ACTIVITYNET:
+        if args.anet_file:
+            raise PytsnError("--anet_file goes with the datasets activitynet_1.2 and activitynet_1.3")
+        return parse_split_file(args.dataset, args.split_path)
+    path = args.anet_file or activitynet_path(args.dataset, args.split_path)
+    database = read_activitynet(path, ACTIVITYNET[args.dataset])
+    return database.clip_splits() if args.anet_unit == "clips" else database.video_splits()
+
+
 def _frame_folders(args: argparse.Namespace, names: set[str]) -> dict[str, FrameFolder]:
     """The folders that hold frames, of all videos of the splits; the user hears of those without any."""
     prefixes = (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix)
-    found = parse_directory(args.frame_path, *prefixes, names, print)
+    if args.dataset in ACTIVITYNET:
+        found = find_anet_folders(args.frame_path, sorted(names), prefixes, print)
+    else:
+        found = parse_directory(args.frame_path, *prefixes, names, print)
     folders = {name: folder for name, folder in found.items() if folder.rgb_count + folder.flow_count > 0}
     missing = sorted(names - set(folders))
     if missing:
