@@ -9,7 +9,8 @@ def resize(image: np.ndarray, size: tuple[int, int], ratios: tuple[float, float]
     """Bilinear with pixel centres at halves, borders clamped."""
     out = np.zeros(size)
     for y, x in np.ndindex(size):
-        v, u = (min(max((at + 0.5) * ratio - 0.5, 0), n - 1) for at, ratio, n in zip((y, x), ratios, image.shape))  # noqa: B905
+        where = zip((y, x), ratios, image.shape, strict=True)
+        v, u = (min(max((at + 0.5) * ratio - 0.5, 0), side - 1) for at, ratio, side in where)
         i, j = int(v), int(u)
         below, right = min(i + 1, image.shape[0] - 1), min(j + 1, image.shape[1] - 1)
         top = image[i, j] * (1 - u + j) + image[i, right] * (u - j)

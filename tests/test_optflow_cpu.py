@@ -53,6 +53,19 @@ def test_opencv_recordings(pairs, median, name):
         assert np.linalg.norm(own - recorded, axis=-1).mean() <= 0.002
 
 
+@pytest.mark.parametrize(("median", "name"), [(5, "flow"), (1, "flow_no_median")])
+def test_small_recordings(data, median, name):
+    """Made-up scenes through OpenCV 4.14 (data/flow/record_dual_tvl1.py), in float32: small enough for a public clone."""
+    with np.load(data / "flow" / "dual_tvl1.npz", allow_pickle=False) as recorded:
+        gray0, gray1, expected = (recorded[key] for key in ("gray0", "gray1", name))
+    flow = solve(
+        torch.from_numpy(gray0), torch.from_numpy(gray1), "cpu", OptflowOptions(median_filtering=median)
+    ).numpy()
+    assert np.linalg.norm(expected, axis=-1).max() > 3
+    # equal to the last bit where PyTorch has fused multiply-adds (AVX2, AVX-512); else rounding shows, see optflow_dual
+    assert np.linalg.norm(flow - expected, axis=-1).mean() < 2e-3
+
+
 def test_slow_loops():
     gray0, gray1 = textures(20, 27, (0.8, -0.5))
     options = OptflowOptions(scales_number=2, warpings_number=2, inner_iterations=4, outer_iterations=3, epsilon=0.03)

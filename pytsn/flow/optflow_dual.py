@@ -62,7 +62,7 @@ class DualIterations:
         image1, x, y = warped.flatten(2)
         self.gradient, self.gradient_x, self.gradient_y = warped[1:].flatten(2), x, y
         square = x * x + y * y
-        self.minus_square = torch.where(square > FLAT, -square, -torch.inf)  # over it, a residual makes no step
+        self.minus_square = torch.where(square > FLAT, -square, -torch.inf)  # a division by it: no step
         self.high = self.bound * square  # beyond +-high a residual steps by ``bound``, not by what this division gives
         self.low = -self.high
         self.shortfall = self.low / self.minus_square - self.bound

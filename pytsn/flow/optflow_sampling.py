@@ -74,13 +74,14 @@ def sample_cubic(images: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torc
     """
     channels, batch, height, width = images.shape
     table = F.pad(images, (MARGIN,) * 4).view(-1)
+    index = torch.int32 if table.numel() < 2**31 else torch.int64
     # beyond these all 16 taps are zeros, so clamping there changes nothing
-    x = (x.clamp(1 - MARGIN, width + 1) * SUBPIXELS).round_().to(torch.int32)
-    y = (y.clamp(1 - MARGIN, height + 1) * SUBPIXELS).round_().to(torch.int32)
+    x = (x.clamp(1 - MARGIN, width + 1) * SUBPIXELS).round_().to(index)
+    y = (y.clamp(1 - MARGIN, height + 1) * SUBPIXELS).round_().to(index)
     fraction = ((y & SUBPIXELS - 1) << SUBPIXEL_BITS) + (x & SUBPIXELS - 1)
     x, y = x >> SUBPIXEL_BITS, y >> SUBPIXEL_BITS
     stride = width + 2 * MARGIN
-    image = torch.arange(channels * batch, dtype=torch.int32, device=images.device).view(channels, batch, 1, 1) * (
+    image = torch.arange(channels * batch, dtype=index, device=images.device).view(channels, batch, 1, 1) * (
         height + 2 * MARGIN
     )
     corner = ((image + y + MARGIN - 1) * stride + (x + MARGIN - 1)).view(channels, -1)
