@@ -29,7 +29,8 @@ SCORE_NAMES = ("fc-action", "fc_action")
 class NetOptions:
     """How to run the net. device: auto, cpu, cuda or cuda:N; precision: fp32 (parity), tf32 or bf16 (CUDA);
     score_name: the score blob, None for fc-action or fc_action; batch_size: crops a forward, None for the default;
-    rgbdiff: how a net of 15 planes was trained, signed or absolute (pytsn/rgbdiff.py)."""
+    rgbdiff: how a net of 15 planes was trained, signed or absolute (pytsn/rgbdiff.py); crops: 10, or 1 for the centre
+    alone (a tenth of the work, and not what the papers report)."""
 
     device: str = "auto"
     precision: str = "fp32"
@@ -37,6 +38,7 @@ class NetOptions:
     score_name: str | None = None
     batch_size: int | None = None
     rgbdiff: str = "signed"
+    crops: int = NUM_CROPS
 
 
 def pick_device(text: str) -> torch.device:
@@ -64,7 +66,9 @@ class ActionNet:
             raise PytsnError(f"precision '{options.precision}': one of {', '.join(PRECISIONS)} was expected")
         if options.rgbdiff not in DIFFERENCES:
             raise PytsnError(f"rgbdiff '{options.rgbdiff}': one of {', '.join(DIFFERENCES)} was expected")
-        self._difference = options.rgbdiff
+        if options.crops not in (1, NUM_CROPS):
+            raise PytsnError(f"{options.crops} crops a snippet: 1 (the centre) or {NUM_CROPS} was expected")
+        self._difference, self.crops = options.rgbdiff, options.crops
         self.device, self.precision = pick_device(options.device), options.precision
         if self.precision != "fp32" and self.device.type != "cuda":
             raise PytsnError(f"precision {self.precision} needs a CUDA device; the CPU runs fp32")
@@ -72,7 +76,7 @@ class ActionNet:
         self.report = net.report
         self.report.require_complete()
         self.score_name = _score_name(net, options.score_name, net_proto)
-        self.num_classes = _num_classes(net, self.score_name, net_proto)
+        self.num_classes = self._width(net, net_proto)
         self.channels, self.crop_size = _input_size(net, net_proto)
         self.batch_size = options.batch_size or (10 if self.device.type == "cpu" else 250)
         self.mean = torch.tensor(_mean(self.channels), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
@@ -98,7 +102,7 @@ class ActionNet:
 
     @torch.inference_mode()
     def score_snippets(self, planes: np.ndarray) -> np.ndarray:
-        """Scores before the softmax, float32 (T, 10, K), of snippets uint8 (T, P, H, W).
+        """Scores before the softmax, float32 (T, 10, K), of snippets uint8 (T, P, H, W); (T, 1, K) with one crop.
 
         Planes are B, G, R of each frame, or x and y in turn, at the size that crops are cut from (256 x 340). Crop
         order as in pytsn.crops. Raises PytsnError when planes do not fit the net.
@@ -106,11 +110,14 @@ class ActionNet:
         if planes.ndim != 4 or planes.shape[1] != self.planes:
             raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.planes}: other modality?")
         snippets = torch.from_numpy(planes).to(self.device, non_blocking=True)
-        crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, P, H, W) -> (10 T, P, S, S)
+        if self.crops == 1:
+            crops = centre_crops(snippets, self.crop_size)  # (T, P, H, W) -> (T, P, S, S)
+        else:
+            crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, P, H, W) -> (10 T, P, S, S)
         scores = self._cores.run(partial(self._forward, self.net), crops, self.batch_size)
         if self._unfused is not None:
             self.drift = self._measure_drift(crops[: self.batch_size], scores[: self.batch_size])
-        return scores.reshape(len(planes), NUM_CROPS, -1).cpu().numpy()
+        return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
         """Crops uint8 (N, P, S, S) -> scores float32 (N, K)."""
@@ -119,7 +126,15 @@ class ActionNet:
         else:
             values = crops - self.mean
         scores = net(values, blobs=(self.score_name,))[self.score_name]
-        return scores.flatten(1)  # a 1x1 classifier's are (N, K, 1, 1)
+        return self._shaped(scores)
+
+    def _width(self, net: CaffeNet, source: str) -> int:
+        """Values of a crop in the score blob. Raises PytsnError when it holds no class scores."""
+        return _num_classes(net, self.score_name, source)
+
+    def _shaped(self, scores: torch.Tensor) -> torch.Tensor:
+        """The score blob as (N, K): a 1x1 classifier's is (N, K, 1, 1)."""
+        return scores.flatten(1)
 
     def _measure_drift(self, crops: torch.Tensor, fast: torch.Tensor) -> tuple[float, float]:
         """Largest difference to fp32 over the largest magnitude; share of crops whose best class is the same."""
@@ -140,6 +155,12 @@ def ten_crops(snippets: torch.Tensor, crop: int, is_flow: bool) -> torch.Tensor:
     if is_flow:
         mirrored[:, :, ::2] = 255 - mirrored[:, :, ::2]  # x components change their sign
     return torch.cat([five, mirrored], 1).flatten(0, 1)
+
+
+def centre_crops(snippets: torch.Tensor, crop: int) -> torch.Tensor:
+    """The centre crop of each snippet, unmirrored: uint8 (T, C, H, W) -> (T, C, S, S). Raises PytsnError as above."""
+    y, x = crop_corners(*snippets.shape[2:], crop)[-1]
+    return snippets[..., y : y + crop, x : x + crop]
 
 
 def _score_name(net: CaffeNet, wanted: str | None, source: str | os.PathLike) -> str:

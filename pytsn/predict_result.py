@@ -1,0 +1,57 @@
+"""What is predicted of a video: scores of every stream, fused. Letters: T snippets, C crops, K classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pytsn.aggregation import CROP_AGGREGATIONS, Aggregation, fusion, parse_aggregation, softmax
+from pytsn.predict_sources import Source
+
+#: the papers' weights; rgb 1 : flow 1 : warped 0.5 where all three are there
+WEIGHTS = {"rgb": 1.0, "flow": 1.5, "warped": 1.0, "rgbdiff": 1.0}
+_WEIGHTS_OF_THREE = {"rgb": 1.0, "flow": 1.0, "warped": 0.5, "rgbdiff": 1.0}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One video's scores. images: that it has or would be extracted to; fps: frames a second, None where unknown.
+
+    ticks, scores, weights by stream: first image of each snippet; float32 (T, C, K) before the softmax; weight in the
+    sum. thumbnails: (image number, uint8 (H, W, 3) BGR), in order of time.
+    """
+
+    source: Source
+    images: int
+    fps: float | None
+    ticks: Mapping[str, Sequence[int]]
+    scores: Mapping[str, np.ndarray]
+    weights: Mapping[str, float]
+    aggregation: Aggregation = field(default_factory=lambda: parse_aggregation("mean"))
+    thumbnails: Sequence[tuple[int, np.ndarray]] = ()
+
+    def stream_probabilities(self, stream: str) -> np.ndarray:
+        """Softmax of one stream's video scores: (K,)."""
+        return self.aggregation(self.scores[stream])
+
+    def probabilities(self) -> np.ndarray:
+        """Softmax of the weighted sum of the streams' video scores, as ``eval-scores`` fuses them: (K,)."""
+        return self._fused([self.aggregation(scores, normalization=False) for scores in self.scores.values()])
+
+    def snippet_probabilities(self) -> np.ndarray:
+        """Softmax of the weighted sum of the streams' scores of each snippet: (T, K). Where sampling by rate gave one
+        stream a snippet more, that one is left out."""
+        merge = CROP_AGGREGATIONS["max" if self.aggregation.always_max else "mean"]
+        streams = [merge(scores, axis=1) for scores in self.scores.values()]  # (T, C, K) -> (T, K)
+        length = min(map(len, streams))
+        return self._fused([scores[:length] for scores in streams])
+
+    def _fused(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        weights = [self.weights[stream] for stream in self.scores]
+        return softmax(fusion(scores[0] * weights[0], scores[1:], weights[1:], norm=False))
+
+
+def default_weights(streams: Sequence[str]) -> dict[str, float]:
+    """The papers' fusion weights of these streams."""
+    table = _WEIGHTS_OF_THREE if {"rgb", "flow", "warped"} <= set(streams) else WEIGHTS
+    return {stream: table[stream] for stream in streams}
