@@ -5,6 +5,13 @@ from dataclasses import dataclass
 from converter.errors import PytsnError
 from pytsn.overrides import Override
 
+#: fields of data layers that have an option of their own
+_OWN_OPTIONS = {
+    "batch_size": "--batch_size and --val_batch_size",
+    "source": "TRAIN_LIST and --val_list",
+    "num_segments": "--num_segments",
+}
+
 
 @dataclass(frozen=True)
 class FinetuneOptions:
@@ -48,6 +55,9 @@ class FinetuneOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise PytsnError(f"--{name} {value}: must be above 0")
+        for override in self.overrides:
+            if override.field in _OWN_OPTIONS:
+                raise PytsnError(f"--set {override.field}: use {_OWN_OPTIONS[override.field]}")
         given = [f"--{name}" for name in ("epochs", "lr", "lr_steps") if getattr(self, name) is not None]
         if self.solver and given:
             raise PytsnError(f"the solver file says how long and how fast to learn: leave out {', '.join(given)}")

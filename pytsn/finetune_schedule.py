@@ -72,7 +72,7 @@ def _from_epochs(options: FinetuneOptions, row: TsnModality, videos: int, world:
     epochs = options.epochs or row.epochs
     drops = options.lr_steps
     if drops is None:  # where the released schedule has them, in parts of its length
-        drops = [iterations / row.schedule.max_iter * epochs for iterations in row.iterations_of_drops]
+        drops = [step / row.epochs * epochs for step in row.lr_steps]
     return pb.SolverParameter(
         base_lr=options.lr or row.schedule.base_lr,
         lr_policy="multistep",
