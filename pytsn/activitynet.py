@@ -94,6 +94,8 @@ def read_activitynet(path: str | os.PathLike, version: str | None = None) -> Act
     Raises PytsnError that names the file and the video when it is missing, no JSON or of another form, when a label is
     no leaf of the taxonomy, and when it calls itself another version than ``version`` (1.2, 1.3).
     """
+    if not os.path.exists(path):
+        raise PytsnError(f"{path}: no such file; --anet_file tells where ActivityNet's annotations are")
     try:
         raw = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:

@@ -95,8 +95,9 @@ def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluatio
     dataset, split, modality = (settings.get(key) for key in ("dataset", "split", "modality"))
     if not isinstance(dataset, str) or not isinstance(modality, str) or split not in (1, 2, 3):
         return None
-    count, frames = len(file.scores), settings.get("num_frame_per_video")
-    frames = frames if {len(array) for array in file.scores} == {frames} else None
+    count, frames = len(file.scores), len(file.scores[0])
+    if settings.get("num_frame_per_video") != frames or any(len(array) != frames for array in file.scores):
+        frames = None
     return Evaluation(dataset, split, (modality,), (1,), file.num_classes, count, frames, aggregation, crop_agg)
 
 
@@ -109,9 +110,15 @@ def file_warnings(file: ScoreFile) -> list[str]:
 
 
 def snippet_rate_of(file: ScoreFile) -> Fraction | None:
-    """The snippets a second that a file was sampled at; None where they were sampled by number, or it does not say."""
+    """The snippets a second that a file was sampled at; None where they were sampled by number, or it does not say.
+
+    Raises PytsnError that names the file when its settings hold something else there.
+    """
     rate = (file.settings or {}).get("snippet_rate")
-    return None if rate is None else parse_rate(str(rate))
+    try:
+        return None if rate is None else parse_rate(str(rate))
+    except PytsnError as error:
+        raise PytsnError(f"{file.path}: its snippet_rate {error}") from None
 
 
 def label_sets_of(file: ScoreFile) -> list[list[int]] | None:

@@ -187,6 +187,14 @@ def test_a_few_clips_that_call_themselves_ucf101_are_not_compared(tmp_path, caps
     assert published_of(capsys)[1] == ["published: 85.5 (ucf101 split 1 rgb), not comparable: 303 of 3783 test videos"]
 
 
+def test_other_numbers_of_snippets_are_not_compared(tmp_path, capsys):
+    for index, frames in enumerate((24, None, [25], "25")):  # the file holds 25 a video
+        path = write_run(tmp_path / f"{index}.npz", 0, sizes=(101, 101), num_frame_per_video=frames)
+        assert run(path) == 0
+        (line,) = published_of(capsys)[1]
+        assert line.endswith("not comparable: 101 of 3783 test videos, another number of snippets a video than 25")
+
+
 def test_weights_of_another_split_raise_a_warning(tmp_path, capsys):
     path = write_run(tmp_path / "s.npz", 0, sizes=(7, 14), split=3)
     assert run(path) == 0
@@ -195,7 +203,14 @@ def test_weights_of_another_split_raise_a_warning(tmp_path, capsys):
 
 def test_settings_that_say_nothing_or_nonsense_are_no_comparison(tmp_path, capsys):
     for index, changes in enumerate(
-        ({"split": "x"}, {"split": None}, {"dataset": 3}, {"modality": ["rgb"]}, {"split": 9})
+        (
+            {"split": "x"},
+            {"split": None},
+            {"dataset": 3},
+            {"modality": ["rgb"]},
+            {"split": [1]},
+            {"net_weights": 7, "split": 9},
+        )
     ):
         path = write_run(tmp_path / f"{index}.npz", 0, sizes=(101, 101), **changes)
         assert run(path) == 0
@@ -249,7 +264,7 @@ def test_windows_take_the_rate_of_the_files(tmp_path, capsys):
         (("two.npz", "--aggregation", "multiscale:fps=1"), "counts on 1 snippets a second, the files hold 2"),
         (("two.npz", "--aggregation", "anet2016"), "counts on 1 snippets a second, the files hold 2"),
         (("two.npz", "one.npz", "--aggregation", "window"), "different numbers of snippets a second"),
-        (("odd.npz",), "'often' is no rate"),
+        (("odd.npz",), "odd.npz: its snippet_rate 'often' is no rate"),
         (("sets.npz",), "'label_sets' are not a list of labels for each video"),
     ):
         assert run(*[tmp_path / item if item.endswith("npz") else item for item in arguments]) == 2

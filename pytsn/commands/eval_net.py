@@ -163,8 +163,9 @@ def _choose(args: argparse.Namespace):
     chosen = choose_videos(choice, print)
     for text in chosen.warnings:
         print(f"warning: {text}", file=sys.stderr)
+    snippets = _options(args).snippets
     for video in chosen.videos:
-        video_ticks(video, _options(args).snippets)  # a video that cannot be sampled is told now, not hours later
+        video_ticks(video, snippets)  # a video that cannot be sampled is told now, not hours later
     return chosen
 
 
