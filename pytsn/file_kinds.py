@@ -1,5 +1,6 @@
 """What a file is by its first bytes: the things that people find, or are handed, under the name of a weight file."""
 
+import codecs
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -89,9 +90,12 @@ def _safetensors(head: bytes, size: int) -> FileKind | None:
 
 
 def _text(head: bytes, size: int) -> FileKind | None:
-    text = head.decode("utf-8-sig", "ignore")  # a character may be cut in two at the end of the head
-    if len(text.encode()) < len(head) - 6:
-        text = head.decode("latin-1") if head.lstrip()[:1] == b"<" else "\0"  # pages of old servers
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=size <= len(head))
+    except UnicodeDecodeError:
+        if head.lstrip()[:1] != b"<":
+            return None
+        text = head.decode("latin-1")  # a page of an old server
     if re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text):
         return None
     start = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE).lstrip()[:1000]  # prototxts begin with remarks

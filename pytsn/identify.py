@@ -146,17 +146,25 @@ def _variances(layer: LayerBlobs) -> np.ndarray:
     return np.empty(0, np.float32) if index is None else layer.blobs[index].data
 
 
-def _not_positive(layer: LayerBlobs) -> bool:
-    """A negative variance, or a layer of zeros. Single zeros are the underflow of channels that died in training."""
+def _negative(layer: LayerBlobs) -> bool:
+    return bool((_variances(layer) < 0).any())
+
+
+def _without_variance(layer: LayerBlobs) -> bool:
+    """All of a layer's variances are 0. Single zeros are the underflow of channels that died in training: no damage."""
     values = _variances(layer)
-    return bool(values.size) and bool((values < 0).any() or not values.any())
+    return bool(values.size) and not values.any()
 
 
-_TESTS = {"NaN or infinite weights": _not_finite, "variances that are not positive": _not_positive}
+_TESTS = {
+    "NaN or infinite weights": _not_finite,
+    "negative variances": _negative,
+    "no variance but 0 (saved before any training?)": _without_variance,
+}
 
 
 def _remarks(layers: Sequence[LayerBlobs]) -> list[str]:
-    dead = sum(int((_variances(layer) == 0).sum()) for layer in layers if not _not_positive(layer))
+    dead = sum(int((_variances(layer) == 0).sum()) for layer in layers if not _without_variance(layer))
     zero = [
         layer.name for layer in layers if layer.blobs and layer.blobs[0].data.size and not layer.blobs[0].data.any()
     ]

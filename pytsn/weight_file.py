@@ -12,7 +12,7 @@ from converter.files import explain_os_error, read_bytes
 from pytsn.file_kinds import HEAD, SAFETENSORS, FileKind, sniff
 
 LARGEST = 1 << 31  # protobuf's own limit for a message
-_MOST_FIELDS = 250_000  # beside weights; ResNet-200 has some ten thousand. More would fill the memory with objects
+_MOST_FIELDS = 250_000  # beside weights; ResNet-200 has some ten thousand. Reading makes an object of each
 _LAYER_FIELDS = {100: 1, 2: 4}  # NetParameter's layers, today's and before 2015 -> where such a layer has its name
 
 
@@ -58,12 +58,12 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 def _read_caffemodel(path: str | os.PathLike, found: WeightFile) -> None:
     data = read_bytes(path)
+    if _count_fields(memoryview(data)) > _MOST_FIELDS:
+        found.damage.append(f"more than {_MOST_FIELDS:,} fields: no net has so many")
+        return
     end, trouble = _intact_part(data)
     if trouble:
         found.damage.append(trouble)
-    if _too_many_fields(memoryview(data)[:end]):
-        found.damage.append(f"more than {_MOST_FIELDS:,} fields: no net has so many")
-        return
     try:
         model = parse_caffemodel(data[:end] if trouble else data, str(path))
     except PytsnError as error:
@@ -110,21 +110,19 @@ def _name_of_cut_layer(rest: memoryview) -> str:
     return ""
 
 
-def _too_many_fields(buffer: memoryview) -> bool:
-    """Whether there are more fields than in any net: reading makes an object of each, so they could fill the memory."""
-    count, todo = 0, [(buffer, 0)]
-    while todo:
-        message, depth = todo.pop()
-        try:
-            for item in wire.fields(message):
-                count += 1
-                if count > _MOST_FIELDS:
-                    return True
-                if item.kind == wire.BYTES and item.number in _NESTING.get(depth, ()):
-                    todo.append((item.value, depth + 1))
-        except PytsnError:
-            continue  # not a message, or a damaged one: parse_caffemodel tells
-    return False
+def _count_fields(buffer: memoryview, depth: int = 0) -> int:
+    """How many fields there are, up to where it is damaged, or somewhat more than _MOST_FIELDS. Keeps none of them."""
+    count, nesting = 0, _NESTING.get(depth, ())
+    try:
+        for item in wire.fields(buffer):
+            count += 1
+            if item.kind == wire.BYTES and item.number in nesting:
+                count += _count_fields(item.value, depth + 1)
+            if count > _MOST_FIELDS:
+                break
+    except PytsnError:
+        pass  # not a message, or a damaged one: parse_caffemodel tells
+    return count
 
 
 #: depth -> fields that may hold a message: layers; anything in a layer; in a blob its shape, but never its data
