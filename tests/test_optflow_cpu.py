@@ -179,6 +179,14 @@ def test_cuda_agrees(pairs):
         assert (np.abs(levels) <= 1).mean() >= 0.99
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 255)])
+def test_flat_frames_do_not_move(before, after):
+    frames = [torch.full((1, 3, 19), grey, dtype=torch.uint8) for grey in (before, after)]
+    flow, counts = solve_counted(*frames, "cpu")
+    assert torch.equal(flow, torch.zeros(1, 3, 19, 2))  # as OpenCV: without a gradient nothing says where to go
+    assert counts.tolist() == [[[1] * 5]]
+
+
 def test_no_pairs():
     empty = torch.zeros(0, 20, 30, dtype=torch.uint8)
     assert solve(empty, empty, "cpu").shape == (0, 20, 30, 2)
