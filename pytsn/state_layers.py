@@ -25,7 +25,14 @@ def read_state_layers(path: str | os.PathLike, size: int, is_safetensors: bool) 
         raise PytsnError(f"not read, its suffix is wrong: call it *{'.safetensors' if is_safetensors else '.pth'}")
     if trouble := _zip_trouble(path, size):
         raise PytsnError(trouble)
-    state, metadata = read_state(path)
+    try:
+        state, metadata = read_state(path)
+    except PytsnError:
+        raise
+    except (
+        Exception
+    ) as error:  # torch's unpickler stumbles over damage in a dozen ways: IndexError, AttributeError, ...
+        raise PytsnError(f"damaged ({type(error).__name__} while reading it)") from None
     return _layers_of_state(state, size), metadata.get("origin_source_weights", metadata.get("source_weights", ""))
 
 

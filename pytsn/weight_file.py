@@ -70,9 +70,18 @@ def _read_caffemodel(path: str | os.PathLike, found: WeightFile) -> None:
         if not trouble:
             found.damage.append(str(error).removeprefix(f"{path}: "))
         return
-    found.net_name, found.layers = model.net.name, model.layers
+    found.net_name = _text(model.net.name)
+    found.layers = [LayerBlobs(_text(layer.name), _text(layer.type), layer.blobs) for layer in model.layers]
+    garbled = sum(isinstance(text, bytes) for layer in model.layers for text in (layer.name, layer.type))
+    if garbled:
+        found.damage.append(f"{garbled} names or types of layers are no text")
     if model.unknown_fields:
         found.notes.append(f"{model.unknown_fields} unknown fields (written by another Caffe?)")
+
+
+def _text(value: str | bytes) -> str:
+    """protobuf hands out bytes where a string's are no UTF-8."""
+    return value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
 
 
 def _intact_part(data: bytes) -> tuple[int, str]:

@@ -481,6 +481,14 @@ def test_any_damage_is_told_and_never_raised(data, tmp_path):
             assert all(line.isprintable() for line in lines)
 
 
+def test_names_that_are_no_text(tmp_path):
+    path = save_blobs(tmp_path / "net.caffemodel", {"conv_naïve": [np.ones((1, 3, 7, 7), np.float32)]}, "naïve")
+    path.write_bytes(path.read_bytes().replace("ï".encode(), b"\xff\xfe"))
+    found = identify(path)
+    assert found.damage == ["1 names or types of layers are no text"]
+    assert identity_lines(found)[3].endswith("calls itself 'na\ufffd\ufffdve'")
+
+
 def test_names_in_a_file_cannot_play_with_the_terminal(tmp_path):
     name = "conv\x1b[2J\n" + "x" * 5000
     path = save_blobs(tmp_path / "net.caffemodel", {name: [np.full((1, 3, 7, 7), np.nan, np.float32)]}, "a\x1b]0;x\x07")
