@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,7 +135,20 @@ def test_output_lines_are_the_originals(world, capsys):
     assert re.fullmatch(r"\[.*\]", lines[9])
     assert re.fullmatch(r"Accuracy \d+\.\d\d%", lines[10])
     assert re.fullmatch(r"Top-5 accuracy \d+\.\d\d% of videos", lines[11])
+    assert len(lines) == 12  # seven classes are not UCF101: nothing published to compare with
     assert "--caffe_path is ignored" in err
+
+
+def test_weights_named_after_another_split_raise_a_warning(world, tmp_path, capsys):
+    weights = tmp_path / "ucf101_split_2_tsn_rgb_reference_bn_inception.caffemodel"
+    shutil.copyfile(world / "rgb.caffemodel", weights)
+    argv = arguments(world)
+    argv[5] = str(weights)
+    status, _, err = evaluate(capsys, *argv)
+    assert status == 0
+    assert f"warning: {weights.name}: its name says split 2, but split 1 is under test (most test videos" in err
+    argv[1] = "2"
+    assert "its name says" not in evaluate(capsys, *argv)[2]
 
 
 def test_any_number_of_workers_and_any_batch_give_the_same_file(world, tmp_path, capsys):
@@ -417,3 +431,4 @@ def test_scores_and_accuracy_are_the_originals(golden, shared, rgb_caffemodel, t
     assert printed[2:11] == original[2:11]  # ... frame folder analysis done, six videos, [0.  0.5 0. ]
     assert original[-1] == "Accuracy 16.67%"
     assert "Accuracy 16.67%" in printed
+    assert printed[-1] == "published: 85.5 (ucf101 split 1 rgb), not comparable: 6 of 3783 test videos"
