@@ -24,6 +24,7 @@ COMMANDS = {
     "flow-preview": "flow_preview",
     "get-models": "get_models",
     "identify": "identify",
+    "predict": "predict",
     "demo": "demo",
 }
 

@@ -170,7 +170,7 @@ def _thumbnail_ticks(ticks: Mapping[str, Sequence[int]]) -> list[int]:
     """Ticks of the first stream, nearest to the middles of as many equal parts of the video as there are pictures."""
     distinct = sorted(set(next(iter(ticks.values()))))
     count = min(THUMBNAILS, len(distinct))
-    return [distinct[(2 * place + 1) * len(distinct) // (2 * count)] for place in range(count)]
+    return [distinct[round((place + 0.5) * (len(distinct) - 1) / count)] for place in range(count)]
 
 
 def _in_shape(frame: np.ndarray, facts: VideoFacts) -> np.ndarray:

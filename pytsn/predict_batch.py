@@ -1,0 +1,85 @@
+"""Predicting many videos: a broken one is told and the rest go on."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.errors import PytsnError
+from converter.files import atomic_path, explain_os_error, write_bytes
+from pytsn.predict_report import as_json, text_lines
+from pytsn.predict_scores import Predictor, Progress
+from pytsn.predict_sources import Source
+
+
+@dataclass(frozen=True)
+class Output:
+    """labels: names of the classes; top: classes told of each video; pictures: folder for NAME_prediction.png, None for
+    none; settings: what to tell in JSON and below a picture's title."""
+
+    labels: Sequence[str]
+    top: int
+    pictures: Path | None
+    settings: dict
+    subtitle: str = ""
+
+
+def predict_all(
+    predictor: Predictor,
+    sources: Iterable[Source],
+    output: Output,
+    progress: Progress,
+    say: Callable[[str], object],
+    complain: Callable[[str], object],
+    found: list[dict],
+) -> int:
+    """Predicts video by video: lines to ``say``, errors to ``complain``, pictures, and an entry a video to ``found``
+    (``as_json``, or path and error). Returns how many failed."""
+    failed = 0
+    for source in sources:
+        try:
+            found.append(_predict(predictor, source, output, progress, say))
+        except PytsnError as error:
+            failed += 1
+            complain(f"error: {error}")
+            found.append({"name": source.name, "path": source.path, "error": str(error)})
+    return failed
+
+
+def write_json(path: str, settings: dict, videos: Sequence[dict], say: Callable[[str], object]) -> None:
+    """The file, whole or not at all; ``-`` says it instead."""
+    text = json.dumps({"settings": settings, "videos": videos}, indent=2, ensure_ascii=False)
+    if path == "-":
+        say(text)
+    else:
+        write_bytes(path, f"{text}\n".encode())
+
+
+def make_folder(path: Path) -> Path:
+    """The folder for pictures, made if missing. Raises PytsnError when it cannot be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+    if not os.access(path, os.W_OK):
+        raise PytsnError(f"{path}: permission denied; pictures go there, choose another folder by -o")
+    return path
+
+
+def _predict(
+    predictor: Predictor, source: Source, output: Output, progress: Progress, say: Callable[[str], object]
+) -> dict:
+    prediction = predictor.predict(source, progress)
+    for line in text_lines(prediction, output.labels, output.top):
+        say(line)
+    entry = as_json(prediction, output.labels, output.top)
+    if output.pictures is not None:
+        from pytsn.predict_picture import save_picture
+
+        path = output.pictures / f"{source.name}_prediction.png"
+        with atomic_path(path) as temporary:
+            save_picture(temporary, prediction, output.labels, output.subtitle)
+        say(f"wrote {path}")
+        entry["picture"] = str(path)
+    return entry
