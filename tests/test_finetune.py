@@ -180,6 +180,17 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tiny, capsys):
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
+def test_bf16_is_close_to_fp32(tiny, capsys):
+    """Losses of six updates within 2 %, and not rounded to bfloat16's 8 bits themselves."""
+    losses = []
+    for precision in ("fp32", "bf16"):
+        assert finetune(precision, f"--precision={precision}", "--epochs=4", "--seed=2", "--dropout=0", *QUICK) == 0
+        losses.append(np.float32(re.findall(r"Train net.* loss = (\S+) \(", capsys.readouterr().out)))
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    rounded = torch.from_numpy(losses[1]).bfloat16().float().numpy()
+    assert np.abs(rounded / losses[1] - 1).max() > 1e-4
+
+
 def test_accumulating_is_a_larger_batch(tiny, capsys):
     """Two batches of two are one of four, clipping included; without BN, whose first averages over each batch."""
     net = read_net("deploy.prototxt")

@@ -177,6 +177,21 @@ def test_folding_frozen_bn_changes_rounding_only():
     torch.testing.assert_close(folded.eval()(x), tsn.eval()(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("consensus", ["average", "attention"])
+def test_mixed_precision_ends_at_the_scores(consensus):
+    """Under autocast the snippets' scores are rounded to bfloat16, their consensus is not."""
+    tsn, x = TSN(small(), S, consensus=consensus).eval(), pixels(N, S * 3, 9, 11)
+    with torch.no_grad():
+        wanted = tsn(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            scores, found = tsn.segment_scores(x), tsn(x)
+    assert scores.dtype == found.dtype == torch.float32
+    assert torch.equal(scores, scores.bfloat16().float())
+    torch.testing.assert_close(found, scores.mean(1))  # attention starts as the average
+    assert not torch.equal(found, found.bfloat16().float())
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.03 * float(wanted.abs().max()))  # 8 bits, three layers
+
+
 def test_dropout_is_the_modalitys_or_ones_own():
     assert TSN(BNInception(4, dropout=0.1)).base.dropout == 0.8
     assert TSN(BNInception(4, 10), modality="flow").base.dropout == 0.7

@@ -81,7 +81,7 @@ class Attention(Consensus):
 
     def attention(self, features: Tensor) -> Tensor:
         """How much each segment counts: (N, S, D) -> (N, S), positive, of sum 1."""
-        return (features @ self.weight).softmax(dim=1)
+        return (features * self.weight).sum(dim=2).softmax(dim=1)  # no matmul, which autocast would round
 
     def forward(self, scores: Tensor, features: Tensor | None = None) -> Tensor:
         return (self.attention(features).unsqueeze(2) * scores).sum(dim=1)  # (N, S, 1) * (N, S, K) -> (N, K)

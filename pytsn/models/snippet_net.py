@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from converter.errors import PytsnError
@@ -72,11 +73,16 @@ def _bottom_blob(base: CaffeNet, step) -> str:
 
 
 def run_base(base: nn.Module, about: SnippetNet, x: Tensor, features: bool) -> tuple[Tensor, Tensor | None]:
-    """Scores (M, K) of snippets x (M, C, H, W), and where wanted their features (M, D)."""
+    """Scores (M, K) of snippets x (M, C, H, W), and where wanted their features (M, D); float32 at least."""
     if features:
         blobs = base(x, blobs=(about.score, about.features))
-        return blobs[about.score].flatten(1), blobs[about.features].flatten(1)
-    return base(x, blobs=(about.score,))[about.score].flatten(1), None
+        return _precise(blobs[about.score]), _precise(blobs[about.features])
+    return _precise(base(x, blobs=(about.score,))[about.score]), None
+
+
+def _precise(blob: Tensor) -> Tensor:
+    """(M, ..) -> (M, K); autocast leaves 8 bits of a score, too few for a consensus and a loss."""
+    return (blob.float() if blob.dtype in (torch.bfloat16, torch.float16) else blob).flatten(1)
 
 
 def set_dropout(base: nn.Module, ratio: float, required: bool) -> None:
