@@ -16,7 +16,7 @@ WEIGHT_SUFFIXES = (".caffemodel", ".v5", ".pth", ".pt", ".safetensors")
 
 @dataclass(frozen=True)
 class FileKind:
-    """``name``: in words. ``reader``: caffemodel, pth or safetensors when it may hold weights that we read, else "".
+    """``name``: in words. ``reader``: caffemodel, pth, safetensors or solverstate for what is looked into, else "".
 
     useless: nobody wants such a file, whatever its name. advice: what to do with it.
     """
@@ -25,6 +25,11 @@ class FileKind:
     reader: str = ""
     useless: bool = False
     advice: str = ""
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether it may hold a net's weights."""
+        return self.reader not in ("", "solverstate")
 
 
 CAFFEMODEL = FileKind("caffemodel", "caffemodel")
@@ -172,7 +177,9 @@ def _first_fields(head: bytes) -> Iterator[tuple[int, int]]:
 
 _V, _B = wire.VARINT, wire.BYTES
 _SOLVERSTATE = FileKind(
-    "solverstate", advice="history of a training run, no net; the weights lie in the .caffemodel beside it"
+    "solverstate",
+    "solverstate",
+    advice="history of a training run, no net; the weights lie in the .caffemodel beside it",
 )
 _ONNX = FileKind("ONNX file", advice="for onnxruntime; Caffe's and PyTorch's files are identified here")
 _MEAN = FileKind("mean image (a single blob)", advice="no net; Caffe's mean_file")

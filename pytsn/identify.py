@@ -80,7 +80,7 @@ def identify(path: str | os.PathLike, promise: Promise | None = None) -> Identit
         _describe(found, file)
         found.damage += _broken_numbers(file.layers)
         found.notes += _remarks(file.layers)
-    elif file.kind.useless or (has_weight_name(path) and not file.kind.reader):
+    elif file.kind.useless or (has_weight_name(path) and not file.kind.is_weights):
         found.damage.append(f"no weights: {_article(file.kind.name)}")
     promise = promise or promised(path)
     if promise and has_weight_name(path):
@@ -153,7 +153,7 @@ def _negative(layer: LayerBlobs) -> bool:
 def _without_variance(layer: LayerBlobs) -> bool:
     """All of a layer's variances are 0. Single zeros are the underflow of channels that died in training: no damage."""
     values = _variances(layer)
-    return bool(values.size) and not values.any()
+    return bool(values.size) and not (values != 0).any()
 
 
 _TESTS = {
@@ -166,7 +166,9 @@ _TESTS = {
 def _remarks(layers: Sequence[LayerBlobs]) -> list[str]:
     dead = sum(int((_variances(layer) == 0).sum()) for layer in layers if not _without_variance(layer))
     zero = [
-        layer.name for layer in layers if layer.blobs and layer.blobs[0].data.size and not layer.blobs[0].data.any()
+        layer.name
+        for layer in layers
+        if layer.blobs and layer.blobs[0].data.size and not (layer.blobs[0].data != 0).any()
     ]
     rows = [f"{dead} channels with variance 0 (they died in training)"] if dead else []
     return rows + ([f"all weights of layer '{zero[0]}' and {len(zero) - 1} more are 0 (untrained?)"] if zero else [])

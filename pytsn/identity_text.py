@@ -18,7 +18,7 @@ def identity_lines(found: Identity) -> list[str]:
     if found.advice:
         rows.append(("advice", found.advice))
     if found.holds_weights and not found.damage:
-        rows.append(("intact", "whole, all numbers finite, variances positive"))
+        rows.append(("intact", "whole, all numbers finite, no negative variance"))
     return [_shown(found.path), *(f"  {title:<14} {_shown(text)}" for title, text in rows)]
 
 

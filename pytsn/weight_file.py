@@ -10,6 +10,7 @@ from converter.caffemodel import LayerBlobs, parse_caffemodel
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_bytes
 from pytsn.file_kinds import HEAD, SAFETENSORS, FileKind, sniff
+from pytsn.solverstate import read_solverstate
 
 LARGEST = 1 << 31  # protobuf's own limit for a message
 _MOST_FIELDS = 250_000  # beside weights; ResNet-200 has some ten thousand. Reading makes an object of each
@@ -150,4 +151,21 @@ def _read_state(path: str | os.PathLike, found: WeightFile) -> None:
         found.notes.append(f"converted from {source}")
 
 
-_READERS = {"caffemodel": _read_caffemodel, "pth": _read_state, "safetensors": _read_state}
+def _read_solverstate(path: str | os.PathLike, found: WeightFile) -> None:
+    if _count_fields(memoryview(read_bytes(path)), depth=len(_NESTING)) > _MOST_FIELDS:
+        found.damage.append(f"more than {_MOST_FIELDS:,} fields: no run has so many")
+        return
+    try:
+        state = read_solverstate(path)
+    except PytsnError as error:
+        found.damage.append(str(error).removeprefix(f"{path}: "))
+        return
+    found.notes.append(f"iteration {state.iteration}, {len(state.history)} blobs of history, net '{state.learned_net}'")
+
+
+_READERS = {
+    "solverstate": _read_solverstate,
+    "caffemodel": _read_caffemodel,
+    "pth": _read_state,
+    "safetensors": _read_state,
+}

@@ -384,7 +384,12 @@ def test_other_files_under_their_own_names_are_fine(tmp_path, name):
 
 
 def test_solverstates_onnx_and_mean_images(data, tmp_path):
-    assert identify(data / "tiny" / "det_fixed" / "snap_iter_20.solverstate").kind == "solverstate"
+    snapshot = data / "tiny" / "det_fixed" / "snap_iter_20.solverstate"
+    found = identify(snapshot)
+    assert (found.kind, found.damage, found.layers) == ("solverstate", [], 0)
+    assert found.notes[0].startswith("iteration 20, 16 blobs of history, net '")
+    (tmp_path / "cut.solverstate").write_bytes(snapshot.read_bytes()[:5000])
+    assert "cut short" in identify(tmp_path / "cut.solverstate").damage[0]
     onnx = pytest.importorskip("onnx")
     graph = onnx.helper.make_graph([], "g", [], [])
     onnx.save(onnx.helper.make_model(graph), tmp_path / "net.onnx")

@@ -11,7 +11,7 @@ HELP = """Downloads the released TSN weights, checks them, and puts them under t
 
 A download that stops goes on where it was when the command is run again; files that are there and intact are skipped.
 Each file must be a caffemodel with BN-Inception's layers, the classes and channels that its name promises, finite
-weights and positive variances. One that is not is kept as NAME.bad, never as NAME.
+weights and no negative variances. One that is not is kept as NAME.bad, never as NAME.
 
 Examples:
   pytsn get-models reference --dataset ucf101 --split 1
