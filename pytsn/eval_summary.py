@@ -52,10 +52,16 @@ class Summary:
 
 
 def summarise(predictions: Predictions, evaluation: Evaluation | None) -> Summary:
-    """Accuracy and further metrics of the predictions, and how they compare with what was published of such a test."""
-    scores, labels, sets = predictions.scores, predictions.labels, predictions.label_sets
-    if sets is not None and not any(sets):
-        return Summary(None)
+    """Accuracy and further metrics of the predictions, and how they compare with what was published of such a test.
+
+    A video without a label counts in mAP alone, as one that belongs to no class.
+    """
+    scores, labels, sets = predictions.scores, np.asarray(predictions.labels), predictions.label_sets
+    if sets is not None:
+        labelled = [index for index, classes in enumerate(sets) if classes]
+        if not labelled:
+            return Summary(None)
+        scores, labels = scores[labelled], labels[labelled]
     num_classes = scores.shape[1]
     accuracy = class_accuracy(labels, scores.argmax(axis=1))
     top5 = top_k_accuracy(scores, labels, 5) if num_classes > 5 else None
@@ -73,7 +79,7 @@ def _label_set_lines(predictions: Predictions) -> list[str]:
     scores = predictions.scores
     relevant = label_matrix(predictions.label_sets, scores.shape[1])
     result = mean_average_precision(relevant, scores if predictions.softmaxed else softmax(scores))
-    hits = [f"hit@{k} {hit_at_k(relevant, scores, k) * 100:.02f}%" for k in HITS if k < scores.shape[1]]
+    hits = [f"hit@{k} {hit_at_k(relevant, scores, k) * 100:.02f}%" for k in HITS if k == 1 or k < scores.shape[1]]
     return [f"mAP {result.mean * 100:.02f}% over {len(result.classes)} classes", " ".join(hits) + " of videos"]
 
 

@@ -154,6 +154,13 @@ def test_anet2016_is_the_released_function_at_one_snippet_a_second(recorded, sco
     np.testing.assert_array_equal(at_two, parse_aggregation("anet2016")(scores))
 
 
+@pytest.mark.parametrize("text", ["mean", "topk:2", "window", "anet2016", "multiscale"])
+def test_always_max_is_said_of_those_that_ignore_the_crop_rule(scores, text):
+    aggregation = parse_aggregation(text)
+    by_mean, by_max = (aggregation(scores, False, rule) for rule in ("mean", "max"))
+    assert np.array_equal(by_mean, by_max) == aggregation.always_max
+
+
 def test_parameters_in_the_text(recorded, scores):
     for text, rate in (("window:fps=2", 1), ("window", 2), ("window:spans=1+2+4+8+16,fps=2", 7)):
         result = parse_aggregation(text, rate)(scores)

@@ -272,6 +272,24 @@ def test_windows_take_the_rate_of_the_files(tmp_path, capsys):
         assert words in line
 
 
+def test_a_video_without_label_counts_in_map_alone(tmp_path, capsys):
+    """Scores by hand: three videos, two classes, the second video belongs to none and ranks between the others."""
+    rows = ([2.0, 0.0], [1.0, 0.0], [0.5, 0.0])
+    settings = {"dataset": "activitynet_1.3", "split": 1, "modality": "rgb", "label_sets": [[0], [], [0]]}
+    scores = [np.array(row, np.float32)[None, None] for row in rows]  # (1, 1, 2)
+    write_scores(tmp_path / "s.npz", scores, [0, 0, 0], ["a", "b", "c"], settings)
+    assert run(tmp_path / "s.npz") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Final accuracy 100.000000%",
+        f"mAP {(1 + 2 / 3) / 2 * 100:.2f}% over 1 classes",
+        "hit@1 100.00% of videos",
+    ]
+    settings["label_sets"] = [[1], [], [0]]  # the unlabelled one, predicted as 0, is neither right nor wrong
+    write_scores(tmp_path / "s.npz", scores, [1, 0, 0], ["a", "b", "c"], settings)
+    assert run(tmp_path / "s.npz") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "Final accuracy 50.000000%"
+
+
 def test_videos_without_any_label(tmp_path, capsys):
     untrimmed(tmp_path / "s.npz", 0, label_sets=[[], [], [], [], []])
     assert run(tmp_path / "s.npz") == 0
