@@ -14,6 +14,7 @@ COMMANDS = {
     "convert": "convert",
     "train": "train",
     "finetune": "finetune",
+    "ablation": "ablation",
     "verify-parity": "verify_parity",
     "eval-net": "eval_net",
     "eval-scores": "eval_scores",

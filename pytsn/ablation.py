@@ -1,0 +1,189 @@
+"""An ablation from options to tables: data, nets, cells one after another, results."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.files import explain_os_error, write_bytes
+from pytsn.ablation_cell import CellRun
+from pytsn.ablation_data import AblationData, image_names, load_data
+from pytsn.ablation_nets import write_net
+from pytsn.ablation_options import AblationOptions
+from pytsn.ablation_plan import Cell, Row, heading, make_cells, make_rows
+from pytsn.ablation_table import Result, as_json, make_results, markdown_table, table_cells, text_table
+from pytsn.aggregation import default_aggregation
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune_schedule import plan_schedule
+from pytsn.models.modalities import RELEASED_BATCH, find_modality
+from pytsn.overrides import Override
+from pytsn.snippets import SnippetOptions
+from pytsn.train_setup import plan_hardware
+
+_CHECKPOINTS = 10  # of a run
+
+
+class Ablation:
+    """Everything planned, nothing trained. rows: of all tables; runs: the cells in their order; notes: lines for the
+    user. Raises PytsnError for whatever cannot be run, as far as that can be told before training."""
+
+    def __init__(self, options: AblationOptions) -> None:
+        self.options, self.out = options, Path(options.out)
+        self.data: AblationData = load_data(options)
+        self.hardware = plan_hardware(pb.SolverParameter(), options.device, None, 0, options.precision)
+        self.rows: list[Row] = make_rows(options, self.data.modalities)
+        if not self.rows:
+            raise PytsnError(f"--tables {','.join(options.tables)}: no row can be made of {self.data.modalities}")
+        self.notes = self.data.notes
+        cells = make_cells(self.rows, options.seeds)
+        self._write_inputs(cells)
+        self.runs = [self._run(cell) for cell in cells]
+
+    def _write_inputs(self, cells: Sequence[Cell]) -> None:
+        """Lists and nets, which the cells read."""
+        try:
+            for folder in ("lists", "nets", "cells"):
+                (self.out / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self.out) from None
+        for modality in dict.fromkeys(cell.modality for cell in cells):
+            self.data.write_list("train", modality, self._list(modality))
+        nets = {net.name: net for net in self.options.nets}
+        pairs = dict.fromkeys((cell.net, cell.modality) for cell in cells)
+        self._nets = {(name, modality): write_net(nets[name], modality, self.out / "nets") for name, modality in pairs}
+
+    def _list(self, modality: str) -> str:
+        return str(self.out / "lists" / f"{modality}_train.txt")
+
+    def _run(self, cell: Cell) -> CellRun:
+        row = find_modality(cell.modality)
+        prefixes, suffix = image_names(self.options)
+        snippets = SnippetOptions(row.frames, self.options.snippets, *prefixes, ext=suffix)
+        training = self.training(cell)
+        return CellRun(
+            cell,
+            self.out / "cells",
+            training,
+            self.data.videos["test"][cell.modality],
+            snippets,
+            self.options.crops,
+        )
+
+    def training(self, cell: Cell) -> FinetuneOptions:
+        """What `pytsn finetune` is asked for: the papers' settings of the modality unless the user has others."""
+        options, row = self.options, find_modality(cell.modality)
+        chosen = {
+            name: options.find_choice(name, cell.net, cell.modality) for name in ("init", "solver", "lr", "dropout")
+        }
+        if chosen["init"] is None and row.cross_modality:
+            chosen["init"] = options.find_choice("init", cell.net, "rgb")  # finetune averages its filters over colours
+        if chosen["init"] == "none":
+            chosen["init"] = None
+        pattern = options.flow_pattern if row.frames == "flow" else options.rgb_pattern
+        common = {
+            "train_list": self._list(cell.modality),
+            "out": str(self.out),
+            "modality": cell.modality,
+            "num_segments": cell.segments,
+            "consensus": cell.consensus,
+            "num_classes": self.data.num_classes,
+            "partial_bn": options.partial_bn,
+            "net": self._nets[cell.net, cell.modality],
+            "score_name": options.score_name,
+            "batch_size": options.batch_size,
+            "accumulate": options.accumulate,
+            "epochs": self._epochs(cell),
+            "seed": cell.seed,
+        }
+        pattern = Override("video_data_param", "name_pattern", pattern)
+        first = FinetuneOptions(**common, **chosen, overrides=(pattern, *options.overrides))
+        interval = -(-self.updates(first) // _CHECKPOINTS)
+        snapshot = Override("solver", "snapshot", str(interval))
+        return FinetuneOptions(**common, **chosen, overrides=(pattern, snapshot, *options.overrides))
+
+    def _epochs(self, cell: Cell) -> float | None:
+        iterations = self.options.find_choice("iterations", cell.net, cell.modality)
+        if iterations is None:
+            return self.options.find_choice("epochs", cell.net, cell.modality)
+        batch = self.options.batch_size
+        accumulate = self.options.accumulate or max(1, round(RELEASED_BATCH / batch))
+        return iterations * batch * accumulate / len(self.data.videos["train"][cell.modality])
+
+    def updates(self, training: FinetuneOptions) -> int:
+        """Of the weights, in a run."""
+        return self.schedule(training).max_iter
+
+    def schedule(self, training: FinetuneOptions) -> pb.SolverParameter:
+        """The solver that finetune will make of it."""
+        videos = len(self.data.videos["train"][training.modality])
+        return plan_schedule(training, find_modality(training.modality), videos, 1)
+
+    def results(self) -> list[Result]:
+        """The tables' figures, as far as cells are done."""
+        scores, labels = {}, np.zeros(0, np.int64)
+        for run in self.runs:
+            if run.is_done():
+                arrays, labels = run.scores()
+                scores[run.cell] = np.stack([default_aggregation(each, False) for each in arrays])  # -> (V, K)
+        return make_results(self.rows, self.options.seeds, scores, labels)
+
+    def write(self, results: Sequence[Result]) -> None:
+        """results.json and results.md."""
+        lines = ["# Ablation", "", *self.about(), ""]
+        for title, table in self.sections(results):
+            lines += [f"## {title}", "", *markdown_table(table), ""]
+        write_bytes(self.out / "results.md", "\n".join(lines).encode())
+        content = {"about": self.about(), "seeds": list(self.options.seeds), "figures": as_json(results)}
+        content["cells"] = [{**asdict(run.cell), "seconds": run.record().get("seconds")} for run in self.runs]
+        write_bytes(self.out / "results.json", (json.dumps(content, indent=1) + "\n").encode())
+
+    def sections(self, results: Sequence[Result]) -> list[tuple[str, list[list[str]]]]:
+        """Heading and cells of each table."""
+        tables = dict.fromkeys(result.row.table for result in results)
+        return [(heading(table, self.options), table_cells(results, table)) for table in tables]
+
+    def about(self) -> list[str]:
+        """What the figures are, in a few lines."""
+        options, seeds = self.options, ", ".join(map(str, self.options.seeds))
+        train, test = (len(next(iter(self.data.videos[part].values()))) for part in ("train", "test"))
+        where = f"{options.dataset} split {options.split}" if options.dataset != "custom" else options.val_list
+        return [
+            f"{where}: {train} videos to train, {test} to test, {self.data.num_classes} classes; seed {seeds}.",
+            f"Accuracy is the mean over classes, in %, of {options.snippets} snippets x {options.crops} crops, averaged"
+            " whatever the consensus of training; last weights of a run.",
+            "The paper's figures are those of its own data, nets and schedules: UCF101 split 1, BN-Inception.",
+        ]
+
+    def text(self, results: Sequence[Result]) -> list[str]:
+        """The table for a terminal."""
+        lines = list(self.about())
+        for title, table in self.sections(results):
+            lines += ["", title, *text_table(table)]
+        return lines
+
+
+def run_cells(ablation: Ablation, workers: int, progress, signal: Callable[[], int]) -> list[str]:
+    """Runs what is not done. Returns a line for each cell that diverged. Raises Stopped and PytsnError."""
+    from pytsn.solver import DivergedError
+
+    failed = []
+    for run in ablation.runs:
+        run.signal = signal
+        progress.start(run)
+        if run.is_done():
+            progress.finish(run, "done before")
+            continue
+        try:
+            record = run.run(ablation.hardware, workers, progress.done)
+        except DivergedError as error:
+            failed.append(f"{run.cell.name}: {error}")
+            progress.finish(run, f"diverged: {error}")
+            continue
+        seconds = record["seconds"]
+        progress.finish(run, f"trained in {seconds['trained']:.0f} s, tested in {seconds['done']:.0f} s")
+        ablation.write(ablation.results())
+    return failed

@@ -1,0 +1,184 @@
+"""One cell of an ablation: a run of `pytsn finetune`'s code, then the test; both kept in the cell's folder.
+
+FOLDER/cell.json     settings that the scores depend on, and how far it got
+FOLDER/train         what finetune writes: deploy.prototxt, last.safetensors; train.log beside it
+FOLDER/scores.npz    scores of the test videos: (T, 1, K) each, the mean over the crops
+
+A finished cell is used again as long as its settings are the same; one that was stopped goes on where it was.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error, read_text, sha256_of, write_bytes
+from pytsn.ablation_plan import Cell
+from pytsn.action_net import ActionNet, NetOptions
+from pytsn.datasets import Video
+from pytsn.evaluate import EvalOptions, score_videos
+from pytsn.finetune import Finetuning
+from pytsn.finetune_checkpoints import Checkpoints
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.score_store import ScoreStore
+from pytsn.scores import read_scores
+from pytsn.snippets import SnippetOptions
+from pytsn.train_loop import Console
+from pytsn.train_pass import Hardware
+
+STARTED, TRAINED, DONE = "started", "trained", "done"
+_FILES = ("train_list", "net", "init", "solver")  # they count by what is in them
+_PLACES = ("out", "resume", "format")
+
+
+class Stopped(Exception):
+    """A signal asked to stop; what is done is kept."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+class CellRun:
+    """A cell with all that is needed to run it. test: the videos; snippets, crops: of the test; done: told the share
+    of the work that is done, 0 to 1; signal: number of a signal that asks to stop, else 0."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        root: Path,
+        training: FinetuneOptions,
+        test: list[Video],
+        snippets: SnippetOptions,
+        crops: int,
+    ) -> None:
+        self.cell, self.folder, self.test = cell, root / cell.name, test
+        self.training = replace(training, out=str(self.folder / "train"))
+        self.snippets, self.crops = snippets, crops
+        self.signal: Callable[[], int] = lambda: 0
+        self.settings = self._settings()
+
+    def _settings(self) -> dict:
+        """Everything that the scores depend on but the machine, as JSON has it; finetune's defaults are not in it."""
+        given = {item.name: getattr(self.training, item.name) for item in fields(self.training)}
+        own = {
+            item.name: given[item.name]
+            for item in fields(self.training)
+            if item.name not in (*_FILES, *_PLACES) and given[item.name] != item.default
+        }
+        own["overrides"] = [asdict(each) for each in self.training.overrides]
+        own |= {name: sha256_of(given[name]) for name in _FILES if given[name] is not None}
+        tested = json.dumps([[each.name, each.label, each.folder] for each in self.test])
+        own["test"] = hashlib.sha256(tested.encode()).hexdigest()
+        own |= {"snippets": asdict(self.snippets), "crops": self.crops, "cell": asdict(self.cell)}
+        return json.loads(json.dumps(own))
+
+    def record(self) -> dict:
+        """What cell.json says; empty where there is none. Raises PytsnError for a folder that is not a cell's."""
+        path = self.folder / "cell.json"
+        if not path.exists():
+            if self.folder.exists() and any(self.folder.iterdir()):
+                raise PytsnError(f"{self.folder}: holds other files than a cell's; move it away")
+            return {}
+        try:
+            found = json.loads(read_text(path))
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {"settings": {}}
+
+    def changes(self) -> list[str]:
+        """Names of the settings that differ from those of the folder's run; empty where it has none."""
+        record = self.record()
+        old = record.get("settings", {})
+        return (
+            []
+            if not record
+            else sorted(key for key in {*old, *self.settings} if old.get(key) != self.settings.get(key))
+        )
+
+    def is_done(self) -> bool:
+        """Whether the scores are there and made with these settings."""
+        record = self.record()
+        return record.get("state") == DONE and not self.changes() and (self.folder / "scores.npz").is_file()
+
+    def scores(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """Of a cell that is done: V arrays float32 (T, 1, K), labels int64 (V,)."""
+        file = read_scores(self.folder / "scores.npz")
+        return file.scores, file.labels
+
+    def run(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> dict:
+        """Trains and tests as far as that is not done yet. done: told the share of the training and of the test.
+
+        Returns the record. Raises Stopped, DivergedError and PytsnError.
+        """
+        state = self._prepare()
+        seconds = dict(self.record().get("seconds", {}))
+        for step, name, work in ((STARTED, TRAINED, self._train), (TRAINED, DONE, self._score)):
+            if state != step:
+                continue
+            start = time.perf_counter()
+            try:
+                work(hardware, workers, done)
+            finally:
+                seconds[name] = seconds.get(name, 0) + time.perf_counter() - start
+                self._write(state, seconds)
+            state = name
+            self._write(state, seconds)
+        shutil.rmtree(self.folder / "train" / "state", ignore_errors=True)  # nobody goes on from there any more
+        return self.record()
+
+    def _prepare(self) -> str:
+        """Clears what was made with other settings. Returns how far the folder is."""
+        if self.changes():
+            shutil.rmtree(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from None
+        state = self.record().get("state", STARTED)
+        if state == DONE:
+            state = TRAINED  # the scores are gone
+        self._write(state, self.record().get("seconds", {}))
+        return state
+
+    def _write(self, state: str, seconds: Mapping[str, float]) -> None:
+        record = {"state": state, "seconds": dict(seconds), "settings": self.settings}
+        write_bytes(self.folder / "cell.json", (json.dumps(record, indent=1) + "\n").encode())
+
+    def _train(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> None:
+        resume = Checkpoints(self.training.out).newest() is not None
+        options = replace(self.training, resume=resume)
+        with (
+            open(self.folder / "train.log", "a", encoding="utf-8") as log,
+            contextlib.closing(Finetuning(options, hardware, workers)) as training,
+        ):
+            for line in (*training.notes, *training.summary):
+                print(line, file=log)
+            total = training.param.max_iter
+            console = Console(lambda line: print(line, file=log), self.signal, lambda count: done(count / total, 0))
+            if stopped := training.solve(console):
+                raise Stopped(stopped)
+
+    def _score(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> None:
+        names, labels = [each.name for each in self.test], [each.label for each in self.test]
+        store = ScoreStore(self.folder / "scores.npz", names, labels, self.settings, resume=True)
+        train = self.folder / "train"
+        options = NetOptions(str(hardware.device), score_name=self.training.score_name, crops=self.crops)
+        net = ActionNet(str(train / "deploy.prototxt"), str(train / "last.safetensors"), options)
+        todo = store.todo()
+        waiting = [self.test[index] for index in todo]
+        scored = score_videos(net, waiting, EvalOptions(options, self.snippets))
+        with contextlib.closing(scored):
+            for count, (index, (_, scores)) in enumerate(zip(todo, scored, strict=True), start=1):
+                store.add(index, scores.mean(axis=1, keepdims=True))  # (T, C, K) -> (T, 1, K)
+                done(1, (len(self.test) - len(todo) + count) / len(self.test))
+                if stopped := self.signal():
+                    raise Stopped(stopped)
+        store.finish()

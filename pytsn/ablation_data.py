@@ -1,0 +1,138 @@
+"""The videos of an ablation: those of a split or of two lists, for every modality whose images are there."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from converter.errors import PytsnError
+from converter.files import write_bytes
+from pytsn.ablation_options import AblationOptions
+from pytsn.datasets import Video, find_missing, make_videos, missing_message, parse_directory, parse_list_file
+from pytsn.frame_store import count_frames, is_frame_folder
+from pytsn.models.modalities import find_modality
+from pytsn.sampling import LEAST_FRAMES
+from pytsn.splits import NUM_SPLITS, parse_split_file
+
+_PARTS = ("train", "test")
+_NUMBER = "%05d"
+_BUILD = {"warped": " --flow_type warp_tvl1"}
+
+
+@dataclass(frozen=True)
+class AblationData:
+    """videos: part (train, test) -> modality -> videos, the same ones in one order for every modality, each with the
+    folder of that modality's images. notes: lines for the user, about modalities left out too."""
+
+    videos: Mapping[str, Mapping[str, list[Video]]]
+    num_classes: int
+    notes: tuple[str, ...]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that have images."""
+        return tuple(self.videos["test"])
+
+    def write_list(self, part: str, modality: str, path: str | os.PathLike) -> None:
+        """Writes ``folder frames label`` lines, as training reads them."""
+        frames = find_modality(modality).frames
+        rows = (f"{each.folder} {each.frame_count(frames)} {each.label}\n" for each in self.videos[part][modality])
+        write_bytes(path, "".join(rows).encode())
+
+
+def image_names(options: AblationOptions) -> tuple[tuple[str, str, str], str]:
+    """Prefixes of rgb, flow x and flow y files, and their suffix, from the two patterns. Raises PytsnError."""
+    rgb, number, suffix = options.rgb_pattern.partition(_NUMBER)
+    flow, flow_number, flow_suffix = options.flow_pattern.partition(_NUMBER)
+    if not (number and flow_number and "%c" in flow and suffix == flow_suffix and suffix.startswith(".")):
+        wanted = f"as img_{_NUMBER}.jpg and flow_%c_{_NUMBER}.jpg"
+        raise PytsnError(f"patterns {options.rgb_pattern} and {options.flow_pattern}: names {wanted} were expected")
+    return (rgb, flow.replace("%c", "x"), flow.replace("%c", "y")), suffix[1:]
+
+
+def load_data(options: AblationOptions) -> AblationData:
+    """Finds the videos and their images. Raises PytsnError that names missing videos unless they may be missing."""
+    entries = _custom_entries(options) if options.dataset == "custom" else _split_entries(options)
+    notes, found = [], {}
+    for modality in options.modalities:
+        videos = {part: _videos(options, modality, entries[part]) for part in _PARTS}
+        frames = find_modality(modality).frames
+        if not any(video.frame_count(frames) >= LEAST_FRAMES[frames] for part in _PARTS for video in videos[part]):
+            notes.append(_left_out(options, modality))
+            continue
+        found[modality] = videos
+    if not found:
+        raise PytsnError(f"{options.frame_path}: {'; '.join(notes)}: nothing to do")
+    kept, more = _common(options, found, entries)
+    both = {entry.name for entry in entries["train"]} & {entry.name for entry in entries["test"]}
+    if both:
+        notes.append(f"warning: {len(both)} videos are trained on and tested: {', '.join(sorted(both)[:10])}")
+    labels = [entry.label for part in _PARTS for entry in entries[part]]
+    return AblationData(kept, max(labels) + 1, (*notes, *more))
+
+
+def _custom_entries(options: AblationOptions) -> dict[str, list[Video]]:
+    lists = (options.train_list, options.val_list)
+    return {part: parse_list_file(path) for part, path in zip(_PARTS, lists, strict=True)}
+
+
+def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
+    if not 1 <= options.split <= NUM_SPLITS:
+        raise PytsnError(f"--split {options.split}: there are splits 1 to {NUM_SPLITS}")
+    split = parse_split_file(options.dataset, options.split_path)[options.split - 1]
+    return {part: [Video(*entry, "", 0, 0) for entry in getattr(split, part)] for part in _PARTS}
+
+
+def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -> list[Video]:
+    """The entries that have a folder below the modality's root, with the counts of images on disk."""
+    root, prefixes = (options.warped_path if modality == "warped" else options.frame_path), image_names(options)[0]
+    if root is None:
+        return []
+    if options.dataset != "custom":
+        folders = parse_directory(root, *prefixes, {entry.name for entry in entries})
+        return make_videos([(entry.name, entry.label) for entry in entries], folders)
+    absolute = modality == "warped"  # a list's absolute folders are those of the frames
+    videos = []
+    for entry in entries:
+        own = os.path.basename(entry.folder.rstrip("/")) if absolute and os.path.isabs(entry.folder) else entry.folder
+        folder = os.path.join(root, own)
+        if is_frame_folder(folder):
+            rgb, flow_x, flow_y = count_frames(folder, prefixes)
+            videos.append(replace(entry, folder=folder, rgb_count=rgb, flow_count=min(flow_x, flow_y)))
+    return videos
+
+
+def _left_out(options: AblationOptions, modality: str) -> str:
+    frames = find_modality(modality).frames
+    kind = {"rgb": "frames", "rgbdiff": "frames", "flow": "flow images"}[frames]
+    root = options.warped_path if modality == "warped" else options.frame_path
+    where = "no --warped_path" if root is None else f"no {kind} in {root}"
+    made = f"pytsn build-of VIDEOS {root or 'WARPED'}{_BUILD.get(modality, '')}"
+    return f"{modality} is left out, {where}: `{made}` makes them"
+
+
+def _common(options: AblationOptions, found: Mapping, entries: Mapping) -> tuple[dict, list[str]]:
+    """The videos that every modality has, and a line about the others."""
+    kept: dict[str, dict[str, list[Video]]] = {}
+    notes = []
+    for part in _PARTS:
+        missing: dict[str, None] = {}
+        for modality, videos in found.items():
+            missing.update(
+                dict.fromkeys(find_missing(videos[part], find_modality(modality).frames, _named(entries[part])))
+            )
+        if missing:
+            text = missing_message(list(missing), len(entries[part]), options.frame_path)
+            text = f"{part}: {text} (or not those of every modality)"
+            if not options.allow_missing:
+                raise PytsnError(f"{text}; extract them, or go on without them by --allow_missing")
+            notes.append(f"warning: {text}")
+        kept[part] = {
+            name: [each for each in videos[part] if each.name not in missing] for name, videos in found.items()
+        }
+        if not next(iter(kept[part].values())):
+            raise PytsnError(f"{part}: no video has the images of every modality: see --modalities")
+    return kept, notes
+
+
+def _named(entries: Sequence[Video]) -> list[tuple[str, int]]:
+    return [(entry.name, entry.label) for entry in entries]

@@ -1,0 +1,89 @@
+"""The ablation of `pytsn demo`'s videos: small nets of one, two and three levels, and schedules of a minute.
+
+The nets are the demo's (pytsn/demo/nets.py), for every modality, with dropout before the classifier. As there, the
+first filters of rgb nets are given and stay: edges, blind to colour.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.files import explain_os_error, write_bytes
+from converter.proto import parse_net
+from pytsn.demo.nets import FEATURE_BLOB, STREAMS, Stream, deploy_prototxt
+from pytsn.demo.training import BASE_LR, BATCH, DROPOUT
+from pytsn.demo.videos import CLASSES
+from pytsn.demo.weights import write_start
+from pytsn.models.modalities import TSN_MODALITIES
+
+#: channels of the levels; the first net is that of the other tables
+LEVELS = {"levels2": (16, 32), "levels3": (16, 32, 64), "levels1": (16,)}
+_ITERATIONS = 240
+_SEED = 0  # of the start weights, the same in every run
+
+
+def demo_stream(modality: str, widths: tuple[int, ...]) -> Stream:
+    """The demo's stream of a modality, with so many channels a level."""
+    row = TSN_MODALITIES[modality]
+    given = modality == "rgb"
+    return replace(
+        STREAMS["flow" if row.frames == "flow" else "rgb"],
+        modality=modality,
+        channels=row.channels,
+        widths=widths,
+        conv1_given=given,
+    )
+
+
+def with_dropout(text: str, ratio: float) -> str:
+    """The demo's deploy prototxt with a Dropout layer before its classifier, the last layer."""
+    net = parse_net(text)
+    drop = pb.LayerParameter(name="dropout", type="Dropout", bottom=[FEATURE_BLOB], top=[FEATURE_BLOB])
+    drop.dropout_param.dropout_ratio = ratio
+    layers = [*net.layer]
+    del net.layer[:]
+    net.layer.extend([*layers[:-1], drop, layers[-1]])
+    return text_format.MessageToString(net)
+
+
+def demo_arguments(demo: Path, out: Path) -> Mapping[str, object]:
+    """Arguments of `pytsn ablation`, by name, for a folder that `pytsn demo` made; writes nets and start weights below
+    ``out``. Raises PytsnError for another folder."""
+    if not (demo / "data" / "ucf101_splits" / "classInd.txt").is_file() or not (demo / "frames").is_dir():
+        raise PytsnError(f"{demo}: not a folder that `pytsn demo` made: it lacks data/ucf101_splits or frames")
+    nets, inits = [], []
+    folder = out / "demo_nets"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, folder) from None
+    for name, widths in LEVELS.items():
+        for modality in TSN_MODALITIES:
+            path = folder / f"{name}_{modality}.prototxt"
+            write_bytes(
+                path, with_dropout(deploy_prototxt(demo_stream(modality, widths), len(CLASSES)), DROPOUT).encode()
+            )
+            nets.append(f"{name}:{modality}={path}")
+        start = folder / f"{name}_rgb_start.caffemodel"
+        write_start(start, folder / f"{name}_rgb.prototxt", _SEED)
+        inits += [f"{name}:rgb={start}", *(f"{name}:{each}=none" for each in TSN_MODALITIES if each != "rgb")]
+    warped = demo / "warped"
+    return {
+        "dataset": "ucf101",
+        "frame_path": str(demo / "frames"),
+        "split_path": str(demo / "data"),
+        "warped_path": str(warped) if warped.is_dir() else None,
+        "net": nets,
+        "init": inits,
+        "iterations": [str(_ITERATIONS)],
+        "lr": [str(BASE_LR)],
+        "dropout": [str(DROPOUT)],
+        "batch_size": BATCH,
+        "accumulate": 1,
+        "partial_bn": "no",
+        "set": ["lr_policy=poly", "power=1", "clip_gradients=-1"],
+    }

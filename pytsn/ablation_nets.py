@@ -1,0 +1,43 @@
+"""The nets of an ablation: one deploy prototxt for every modality, its input as wide as the modality is."""
+
+import os
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.files import write_bytes
+from converter.proto import filter_net, read_net
+from pytsn.ablation_options import NetChoice
+from pytsn.models.modalities import find_modality
+
+_CHANNELS = 1  # axis of an input (N, C, H, W)
+
+
+def with_channels(net: pb.NetParameter, channels: int, source: str) -> None:
+    """Gives the net's only input so many channels, in place; filters follow, for Caffe takes their width from the blob.
+
+    Raises PytsnError for a net with other inputs than one (N, C, H, W).
+    """
+    inputs = [layer for layer in net.layer if layer.type == "Input"]
+    shapes = [*net.input_shape, *(shape for layer in inputs for shape in layer.input_param.shape)]
+    if len(shapes) != 1 or len(shapes[0].dim) != 4:
+        raise PytsnError(f"{source}: a deploy net with one input of (N, C, H, W) was expected, it has {len(shapes)}")
+    shapes[0].dim[_CHANNELS] = channels
+
+
+def write_net(choice: NetChoice, modality: str, folder: str | os.PathLike) -> str | None:
+    """Writes ``NAME-MODALITY.prototxt`` and returns its path; None where finetune makes BN-Inception by itself.
+
+    A file that was given for this very modality keeps its channels. Raises PytsnError naming the file.
+    """
+    source = choice.file(modality)
+    if source is None:
+        return None
+    net = filter_net(read_net(source), "TEST")
+    if modality not in choice.files:
+        with_channels(net, find_modality(modality).channels, source)
+    path = Path(folder) / f"{choice.name}-{modality}.prototxt"
+    write_bytes(path, text_format.MessageToString(net).encode())
+    return str(path)

@@ -1,0 +1,143 @@
+"""What an ablation is asked for, and values that may differ by net and modality."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from converter.errors import PytsnError
+from pytsn.action_net import NUM_CROPS
+from pytsn.models.consensus import make_consensus
+from pytsn.models.modalities import TSN_MODALITIES
+from pytsn.overrides import Override
+
+TABLES = ("modalities", "consensus", "depth")
+CONSENSUS = ("max", "average", "weighted", "topk:2", "attention")
+BUILT_IN = "bn-inception"
+#: options that may be given by net and modality -> what their values become
+CHOICES = {"init": str, "solver": str, "epochs": float, "iterations": int, "lr": float, "dropout": float}
+
+
+@dataclass(frozen=True)
+class NetChoice:
+    """A snippet net by its name. files: deploy prototxt by modality, "" for those that are not named; none at all:
+    BN-Inception of pytsn/models."""
+
+    name: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def file(self, modality: str) -> str | None:
+        """The user's file for a modality. Raises PytsnError when there are files, but none for this one."""
+        found = self.files.get(modality, self.files.get(""))
+        if self.files and found is None:
+            raise PytsnError(f"--net {self.name}: no file for {modality}: give {self.name}:{modality}=FILE")
+        return found
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """One ablation; None leaves a wish to `pytsn finetune`'s own defaults.
+
+    dataset: ucf101, hmdb51 or custom (train_list, val_list). frame_path: root of the frames; warped_path: of the warped
+    flow. rgb_pattern, flow_pattern: image names as in VideoData layers. segments: of consensus table and "+ TSN" row.
+    nets: the first is that of the other tables. choices: option -> key -> value, keys as ``find_choice`` has them.
+    """
+
+    dataset: str
+    frame_path: str
+    out: str
+    split: int = 1
+    split_path: str = "data"
+    train_list: str | None = None
+    val_list: str | None = None
+    warped_path: str | None = None
+    allow_missing: bool = False
+    rgb_pattern: str = "img_%05d.jpg"
+    flow_pattern: str = "flow_%c_%05d.jpg"
+    tables: tuple[str, ...] = TABLES
+    modalities: tuple[str, ...] = tuple(TSN_MODALITIES)
+    consensus: tuple[str, ...] = CONSENSUS
+    segments: int = 3
+    nets: tuple[NetChoice, ...] = (NetChoice(BUILT_IN),)
+    score_name: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    choices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    batch_size: int = 32
+    accumulate: int | None = None
+    partial_bn: bool | None = None
+    overrides: tuple[Override, ...] = ()
+    snippets: int = 25
+    crops: int = NUM_CROPS
+    device: str = "auto"
+    precision: str = "fp32"
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        _among("--tables", self.tables, TABLES)
+        _among("--modalities", self.modalities, TSN_MODALITIES)
+        for text in self.consensus:
+            make_consensus(text, self.segments, 1)
+        for name in ("tables", "modalities", "consensus", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise PytsnError(f"--{name} {','.join(map(str, values))}: at least one, and each once, was expected")
+        for name in ("segments", "snippets", "batch_size"):
+            if getattr(self, name) < 1:
+                raise PytsnError(f"--{name} {getattr(self, name)}: must be above 0")
+        if (self.dataset == "custom") != (self.train_list is not None and self.val_list is not None):
+            raise PytsnError("dataset 'custom' goes with --train_list FILE and --val_list FILE, and they with it")
+        if self.choices.get("epochs") and self.choices.get("iterations"):
+            raise PytsnError("--epochs and --iterations both say how long to train: leave out one")
+
+    def find_choice(self, option: str, net: str, modality: str):
+        """The value for a net and modality: of net:modality, else of the net, of the modality, of all; None for
+        none."""
+        values = self.choices.get(option, {})
+        return next((values[key] for key in (f"{net}:{modality}", net, modality, "") if key in values), None)
+
+
+def _among(option: str, found: Sequence[str], known: Sequence[str]) -> None:
+    for name in found:
+        if name not in known:
+            raise PytsnError(f"{option} {name}: one of {', '.join(known)} was expected")
+
+
+def parse_nets(texts: Sequence[str]) -> tuple[NetChoice, ...]:
+    """``NAME=FILE`` and ``NAME:MODALITY=FILE`` as nets, in the order of their names; ``bn-inception`` needs no file.
+
+    Raises PytsnError for another form, an unknown modality, and a name that is a modality's.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        key, equals, path = text.partition("=")
+        name, colon, modality = key.partition(":")
+        if name in TSN_MODALITIES or not name or "/" in name or bool(equals) != bool(path):
+            raise PytsnError(f"--net {text}: NAME=FILE or NAME:MODALITY=FILE was expected, NAME not a modality's")
+        if colon:
+            _among(f"--net {text}:", [modality], tuple(TSN_MODALITIES))
+        if not equals and name != BUILT_IN:
+            raise PytsnError(f"--net {text}: only {BUILT_IN} needs no file; NAME=FILE was expected")
+        files = found.setdefault(name, {})
+        if path:
+            files[modality] = path
+    return tuple(NetChoice(name, files) for name, files in found.items())
+
+
+def parse_choices(option: str, texts: Sequence[str], nets: Sequence[NetChoice]) -> dict[str, object]:
+    """``VALUE`` or ``KEY=VALUE`` texts by key: a modality, a net's name, NET:MODALITY, or "" for all.
+
+    Raises PytsnError for an unknown key, and for a value that is no number where one is needed.
+    """
+    names = [net.name for net in nets]
+    known = {"", *TSN_MODALITIES, *names, *(f"{name}:{modality}" for name in names for modality in TSN_MODALITIES)}
+    found: dict[str, object] = {}
+    for text in texts:
+        key, value = text.split("=", 1) if "=" in text else ("", text)
+        if key not in known:
+            wanted = f"a modality, a net ({', '.join(names)}) or NET:MODALITY"
+            raise PytsnError(f"--{option} {text}: before '=' stands {wanted}")
+        try:
+            found[key] = CHOICES[option](value)
+        except ValueError:
+            raise PytsnError(f"--{option} {text}: '{value}' is not a number") from None
+        if CHOICES[option] is not str and not (found[key] > 0 or (option == "dropout" and found[key] == 0)):
+            raise PytsnError(f"--{option} {text}: must be above 0")
+    return found

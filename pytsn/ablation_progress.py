@@ -1,0 +1,140 @@
+"""How long an ablation takes: before it starts by nets timed on a few snippets, then by the runs' own pace."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+from tqdm import tqdm
+
+from pytsn.ablation import Ablation
+from pytsn.ablation_cell import CellRun
+from pytsn.finetune_data import make_spec
+from pytsn.finetune_net import build_tsn
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune_schedule import effective_batch
+from pytsn.models.modalities import find_modality
+from pytsn.train_pass import Hardware
+
+_SNIPPETS = {"cpu": 4, "cuda": 32}  # timed at once
+
+
+class Estimate:
+    """Seconds that cells take, by a timing of each net: forward and backward for training, forward for the test.
+
+    Images are not read for it: the true time is longer. Costs a few passes of every net and modality.
+    """
+
+    def __init__(self, ablation: Ablation) -> None:
+        self.ablation = ablation
+        self._timed: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def seconds(self, run: CellRun) -> tuple[float, float]:
+        """Of training and of the test."""
+        ablation, cell, training = self.ablation, run.cell, run.training
+        solver = ablation.schedule(training)
+        trained = solver.max_iter * effective_batch(training, solver, 1) * cell.segments
+        tested = len(run.test) * ablation.options.snippets * ablation.options.crops
+        key = (cell.net, cell.modality)
+        if key not in self._timed:
+            self._timed[key] = _time_snippet(training, ablation.hardware)
+        train, test = self._timed[key]
+        return trained * train, tested * test
+
+
+def _time_snippet(training: FinetuneOptions, hardware: Hardware) -> tuple[float, float]:
+    """Seconds a snippet, of training and test."""
+    row = find_modality(training.modality)
+    tsn = build_tsn(training, row, make_spec(training, row, training.num_classes)).tsn
+    tsn = hardware.move(tsn).train()
+    (shape,) = tsn.base.inputs.values()
+    videos = -(-_SNIPPETS[hardware.device.type] // tsn.num_segments)
+    x = torch.zeros(videos, tsn.num_segments * shape[1], *shape[2:], device=hardware.device)
+
+    def train() -> None:
+        with hardware.autocast():
+            tsn(x).float().sum().backward()
+
+    def test() -> None:
+        with torch.inference_mode():
+            tsn.segment_scores(x)
+
+    trained = _clock(train, hardware.device)
+    tsn.eval()
+    count = videos * tsn.num_segments
+    return trained / count, _clock(test, hardware.device) / count
+
+
+def _clock(work, device: torch.device) -> float:
+    """Seconds of the second call."""
+    for _ in range(2):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        spent = time.perf_counter() - start
+    return spent
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
+    for unit, length, limit in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 129600)):
+        if seconds < limit:
+            value = seconds / length
+            return f"{value:.1f} {unit}" if unit == "h" else f"{value:.0f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+class Progress:
+    """A line for each cell on stdout, and a bar over all of them on stderr where that is a terminal.
+
+    What is left is told by the pace so far, cells weighed by their estimates.
+    """
+
+    def __init__(self, runs: Sequence[CellRun], estimates: Sequence[tuple[float, float]]) -> None:
+        self._weights = {run.cell: pair for run, pair in zip(runs, estimates, strict=True)}
+        self._count, self._total = len(runs), sum(map(sum, estimates))
+        self._number, self._before = 0, 0.0
+        self._skipped, self._since = 0.0, time.perf_counter()
+        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+        self._bar = tqdm(total=self._total, bar_format=form, disable=None)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def start(self, run: CellRun) -> None:
+        """The next cell begins."""
+        self._number += 1
+        self._train, self._test = self._weights[run.cell]
+        self._bar.set_description(f"{self._number}/{self._count} {run.cell.name}")
+        changes = run.changes()
+        if changes:
+            self._print(f"{run.cell.name}: made with other settings ({', '.join(changes)}): done again")
+
+    def done(self, trained: float, tested: float) -> None:
+        """Shares of the cell's training and test, 0 to 1."""
+        self._bar.update(max(0.0, self._before + trained * self._train + tested * self._test - self._bar.n))
+
+    def finish(self, run: CellRun, what: str) -> None:
+        """The cell is at its end; ``what`` tells how."""
+        self._before += self._train + self._test
+        if what == "done before":
+            self._skipped += self._train + self._test
+        self._bar.update(max(0.0, self._before - self._bar.n))
+        left = self._left()
+        more = f"; {duration(left)} left" if left else ""
+        self._print(f"[{self._number}/{self._count}] {run.cell.name}: {what}{more}")
+
+    def _left(self) -> float:
+        worked = self._before - self._skipped
+        pace = (time.perf_counter() - self._since) / worked if worked > 0 else 1.0
+        return pace * (self._total - self._before)
+
+    def _print(self, line: str) -> None:
+        if self._bar.disable:
+            print(line, flush=True)
+        else:
+            self._bar.write(line, file=sys.stdout)

@@ -1,0 +1,167 @@
+"""``pytsn ablation``: the papers' tables of input modalities, consensus functions and depth, on a dataset of yours."""
+
+import argparse
+import sys
+
+HELP = """\
+the papers' ablations on your dataset: input modalities, consensus functions, depth; one table, one plot
+
+Every cell is a training run of `pytsn finetune` and a test as eval-net's; streams are fused by the papers' weights.
+The folder of -o gets results.md, results.json and ablation.png, and a folder for each cell. A stopped run goes on by
+the same command; cells whose settings have changed are done again, all others are kept.
+
+  pytsn ablation ucf101 FRAMES -o ablation --init bn_inception_rgb_init.caffemodel --warped_path WARPED
+  pytsn ablation hmdb51 FRAMES -o ablation --tables consensus --consensus average,topk:2,attention --dry_run
+  pytsn ablation custom . -o ablation --train_list train.txt --val_list val.txt --modalities rgb,rgbdiff --epochs 50
+  pytsn ablation ucf101 FRAMES -o ablation --tables depth --net bn-inception --net vgg-16=vgg16_deploy.prototxt
+  pytsn ablation demo DEMO -o ablation --seeds 0,1,2
+
+FRAMES is that of eval-net; a list's relative paths start there. `demo` takes the folder of `pytsn demo`, and has small
+nets. Warped flow lies in a folder of its own: pytsn build-of VIDEOS WARPED --flow_type warp_tvl1. A modality without
+images is left out. A deploy prototxt serves every modality: its input is made as wide as the modality needs.
+
+--init, --solver, --epochs, --iterations, --lr and --dropout take VALUE for all, or KEY=VALUE, KEY a modality, a net or
+NET:MODALITY; may be repeated. Other modalities start from rgb's weights, first filters averaged, unless they have their
+own (--init flow=none: from scratch). Without these, schedule and learning rate are the papers', for each modality.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of ablation."""
+    add = parser.add_argument
+    add(
+        "dataset",
+        choices=("ucf101", "hmdb51", "custom", "demo"),
+        metavar="DATASET",
+        help="ucf101, hmdb51, custom, demo",
+    )
+    add("frame_path", metavar="FRAMES", help="root folder of the frames; for demo: the folder that it made")
+    add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
+    add("--split", type=int, default=1, metavar="N", help="1, 2 or 3 (default: %(default)s)")
+    add("--split_path", metavar="DIR", help="folder of the split files (default: data)")
+    add("--train_list", metavar="LIST", help="of a custom dataset: lines `path count label`")
+    add("--val_list", metavar="LIST", help="of a custom dataset: the videos that are tested")
+    add("--warped_path", metavar="DIR", help="root folder of the warped flow")
+    add("--allow_missing", action="store_true", help="leave out videos that lack images of a modality")
+    add("--rgb_pattern", default="img_%05d.jpg", metavar="P", help="names of frames (default: img_%%05d.jpg)")
+    add("--flow_pattern", default="flow_%c_%05d.jpg", metavar="P", help="of flow images (default: flow_%%c_%%05d.jpg)")
+    add("--dry_run", action="store_true", help="print the plan and how long it may take, train nothing")
+    _add_tables(parser)
+    _add_training(parser)
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("tables").add_argument
+    add("--tables", type=_names, metavar="T,T", help="modalities, consensus, depth (default: all)")
+    add("--modalities", type=_names, metavar="M,M", help="rgb, flow, warped, rgbdiff (default: all that have images)")
+    add("--consensus", type=_names, metavar="C,C", help="default: max,average,weighted,topk:2,attention")
+    add("--num_segments", type=int, default=3, metavar="S", help="of consensus table and + TSN row (default: 3)")
+    add("--net", action="append", metavar="NAME=FILE", help="a net of the depth table; the first is the others' too;")
+    add("--score_name", metavar="BLOB", help="its scores (default: fc-action, fc_action or its only result)")
+    add("--seeds", type=_names, metavar="N,N", help="a run for each; the table gives mean and deviation (default: 0)")
+    add("--num_frame_per_video", type=int, default=25, metavar="T", help="snippets of a test (default: %(default)s)")
+    add("--crops", type=int, choices=(1, 10), default=10, help="of a snippet in a test (default: %(default)s)")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("training (see pytsn finetune)").add_argument
+    add("--init", action="append", metavar="[K=]WEIGHTS", help="weights to start from")
+    add("--solver", action="append", metavar="[K=]FILE", help="solver prototxt: rate, length, iter_size ...")
+    add("--epochs", action="append", metavar="[K=]E", help="passes over the training videos (default: the papers')")
+    add("--iterations", action="append", metavar="[K=]N", help="updates instead")
+    add("--lr", action="append", metavar="[K=]R", help="learning rate (default: the papers')")
+    add("--dropout", action="append", metavar="[K=]R", help="ratio before the classifier (default: the papers')")
+    add("--batch_size", type=int, metavar="N", help="videos a pass (default: 32)")
+    add("--accumulate", type=int, metavar="A", help="passes an update (default: as many as make 128 videos)")
+    add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
+    add("--set", action="append", metavar="F=V", help="change a field of data or solver; may be repeated")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="of training; tests are fp32")
+    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the plan, runs it. Returns 0; 1 when a run diverged; 130 or 143 when a signal stopped it."""
+    from pytsn.ablation import Ablation, run_cells
+    from pytsn.ablation_cell import Stopped
+    from pytsn.ablation_progress import Estimate, Progress, duration
+    from pytsn.stop_signals import StopSignals
+    from pytsn.train_setup import default_workers
+
+    ablation = Ablation(_options(args))
+    for line in ablation.notes:
+        print(line)
+    estimate = Estimate(ablation)
+    estimates = [estimate.seconds(item) for item in ablation.runs]
+    _print_plan(ablation, estimates, duration)
+    if args.dry_run:
+        return 0
+    workers = default_workers(ablation.hardware.device, 1) if args.workers is None else args.workers
+    try:
+        with Progress(ablation.runs, estimates) as progress, StopSignals() as signals:
+            failed = run_cells(ablation, workers, progress, lambda: signals.received)
+    except Stopped as stopped:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 128 + stopped.signal
+    _finish(ablation)
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _print_plan(ablation, estimates, duration) -> None:
+    cells, rows = len(ablation.runs), ", ".join(dict.fromkeys(row.table for row in ablation.rows))
+    print(f"{len(ablation.rows)} rows ({rows}) of {cells} training runs on {ablation.hardware.device}:")
+    for run, (train, test) in zip(ablation.runs, estimates, strict=True):
+        state = "done" if run.is_done() else f"train {duration(train)}, test {duration(test)}"
+        print(f"  {run.cell.name}: {ablation.updates(run.training)} updates; {state}")
+    left = sum(sum(pair) for run, pair in zip(ablation.runs, estimates, strict=True) if not run.is_done())
+    print(f"about {duration(left)}, images not read: nets alone, timed on a few snippets", flush=True)
+
+
+def _finish(ablation) -> None:
+    from pytsn.ablation_plot import write_plot
+
+    results = ablation.results()
+    ablation.write(results)
+    about = ablation.about()[0]
+    write_plot(ablation.out / "ablation.png", results, about, 100 / ablation.data.num_classes)
+    print("\n".join(["", *ablation.text(results), ""]))
+    print(f"wrote {', '.join(str(ablation.out / name) for name in ('results.md', 'results.json', 'ablation.png'))}")
+
+
+def _options(args: argparse.Namespace):
+    from pathlib import Path
+
+    from converter.errors import PytsnError
+    from pytsn.ablation_demo import demo_arguments
+    from pytsn.ablation_options import BUILT_IN, CHOICES, AblationOptions, parse_choices, parse_nets
+    from pytsn.overrides import parse_override
+
+    if args.dataset == "demo":
+        for name, value in demo_arguments(Path(args.frame_path), Path(args.out)).items():
+            if name in ("dataset", "frame_path") or getattr(args, name) is None:
+                setattr(args, name, value)
+    nets = parse_nets(args.net or [BUILT_IN])
+    given = {name: getattr(args, name) for name in ("split_path", "batch_size") if getattr(args, name) is not None}
+    given |= {name: value for name in ("tables", "modalities", "consensus") if (value := getattr(args, name))}
+    same = ("dataset", "frame_path", "out", "split", "train_list", "val_list", "warped_path", "allow_missing")
+    same += ("rgb_pattern", "flow_pattern", "score_name", "accumulate", "crops", "device", "precision", "workers")
+    seeds = args.seeds or ("0",)
+    if not all(seed.isdecimal() for seed in seeds):
+        raise PytsnError(f"--seeds {','.join(seeds)}: whole numbers from 0 with commas between were expected")
+    return AblationOptions(
+        **{name: getattr(args, name) for name in same},
+        **given,
+        segments=args.num_segments,
+        snippets=args.num_frame_per_video,
+        nets=nets,
+        seeds=tuple(map(int, seeds)),
+        partial_bn=args.partial_bn and args.partial_bn == "yes",
+        choices={name: parse_choices(name, getattr(args, name), nets) for name in CHOICES if getattr(args, name)},
+        overrides=tuple(parse_override(text) for text in args.set or ()),
+    )
