@@ -133,8 +133,12 @@ def _broken_numbers(layers: Sequence[LayerBlobs]) -> list[str]:
     for title, test in _TESTS.items():
         bad = [layer.name for layer in layers if test(layer)]
         if bad:
-            lines.append(f"{title} in layer '{bad[0]}'" + (f" and {len(bad) - 1} more" if bad[1:] else ""))
+            lines.append(f"{title} in {_layers(bad)}")
     return lines
+
+
+def _layers(names: Sequence[str]) -> str:
+    return f"layer '{names[0]}'" + (f" and {len(names) - 1} more" if names[1:] else "")
 
 
 def _not_finite(layer: LayerBlobs) -> bool:
@@ -171,7 +175,7 @@ def _remarks(layers: Sequence[LayerBlobs]) -> list[str]:
         if layer.blobs and layer.blobs[0].data.size and not (layer.blobs[0].data != 0).any()
     ]
     rows = [f"{dead} channels with variance 0 (they died in training)"] if dead else []
-    return rows + ([f"all weights of layer '{zero[0]}' and {len(zero) - 1} more are 0 (untrained?)"] if zero else [])
+    return rows + ([f"weights that are all 0 (untrained?) in {_layers(zero)}"] if zero else [])
 
 
 def contradictions(found: Identity, promise: Promise) -> list[str]:

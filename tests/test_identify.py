@@ -20,7 +20,7 @@ from converter import caffe_tsn_pb2 as pb
 from pytsn.cli import main
 from pytsn.identify import identify
 from pytsn.identity_text import identity_lines
-from pytsn.models import BNInception
+from pytsn.models import TSN, BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 from pytsn.released_models import RELEASED, Promise, promised
@@ -220,7 +220,7 @@ def test_damage_inside_a_file_that_parses(few, tmp_path, spoil):
 
 NOTES = {
     one_dead: ("variance", ["1 channels with variance 0 (they died in training)"]),
-    untrained: ("variance", ["all weights of layer 'fc-action' and 0 more are 0 (untrained?)"]),
+    untrained: ("variance", ["weights that are all 0 (untrained?) in layer 'fc-action'"]),
     invstd: ("inverse standard deviation", []),
 }
 
@@ -421,6 +421,13 @@ def test_files_of_other_pytorch_ports(tmp_path):
     found = identify(tmp_path / "hmdb51_flow.pth.tar.pth")
     assert (found.net, found.score_layer, found.classes, found.channels) == (BN, "new_fc", 51, 10)
     assert found.is_fine
+
+
+def test_a_tsn_with_a_learned_consensus(tmp_path):
+    tsn = TSN(BNInception(51, 10), 3, "flow", "attention")  # its consensus has weights, and they come last
+    torch.save(tsn.state_dict(), tmp_path / "tsn.pth")
+    found = identify(tmp_path / "tsn.pth")
+    assert (found.net, found.score_layer, found.classes, found.channels) == (BN, "fc_action", 51, 10)
 
 
 class Evil:

@@ -82,13 +82,17 @@ class _Bars:
         """Begins the bar of a file; what comes back sets it."""
         from tqdm import tqdm
 
+        from pytsn.released_models import promised
+
         self.close()
-        self._bar = bar = tqdm(desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+        title = str(promised(name))  # the name itself would leave no room for the time to go
+        self._bar = bar = tqdm(desc=title, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
 
         def show(done: int, size: int | None) -> None:
+            begins = (bar.total is None and not bar.n) or done < bar.n
             bar.total = size
-            if not bar.n or done < bar.n:  # resumed, or started again: not part of the speed
-                bar.initial, bar.n = done, done
+            if begins:  # what an earlier run brought is no part of the speed
+                bar.initial = bar.n = bar.last_print_n = done
                 bar.refresh()
             else:
                 bar.update(done - bar.n)
