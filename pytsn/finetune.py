@@ -3,8 +3,6 @@
 What is this module's own: the model, validation over the whole list, checkpoints, the best weights.
 """
 
-import contextlib
-
 from converter.errors import PytsnError
 from converter.files import write_bytes
 from converter.frozen_bn import fold_frozen_bn
@@ -188,8 +186,7 @@ class Finetuning:
     def close(self) -> None:
         """Ends reading processes, leaves the group of processes."""
         for feed in self._feeds:
-            with contextlib.suppress(PytsnError):
-                feed.close()
+            feed.close()
         if self._pool:
             self._pool.close()
         self.processes.close()

@@ -83,8 +83,9 @@ class Checkpoints:
         snapshot.write_state(paths, solver, tree)
         state_files.write_state(self.last, file_state(tsn), metadata)
         kept = {os.path.basename(path) for path in (paths.caffemodel, paths.solverstate, paths.side)}
-        for name in sorted(set(self._names()) - kept, key=lambda name: not _STATE.fullmatch(name)):
-            if name.startswith("iter_"):  # solverstates first: without it the others are no checkpoint
+        solverstates_first = sorted(set(self._names()) - kept, key=lambda name: not _STATE.fullmatch(name))
+        for name in solverstates_first:  # without it the others are no checkpoint
+            if name.lstrip(".").startswith("iter_"):  # .iter_: what a killed run was writing
                 (self.folder / "state" / name).unlink(missing_ok=True)
         return paths.solverstate
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
+from converter.layers.activation import Dropout
 from pytsn.finetune_data import Lists
 from pytsn.finetune_options import FinetuneOptions
 from pytsn.finetune_schedule import clip_on, effective_batch, rate_text
@@ -47,7 +48,7 @@ def _parameters(tsn: TSN, blobs: Sequence[Learnable]) -> list[str]:
     layers = normalisations(tsn.base)
     still = sum(bool(getattr(layer, "frozen", False)) for layer in layers)
     counts = [sum(blob.tensor.numel() for blob in group) for group in (learned, frozen)]
-    dropouts = [module.ratio for module in tsn.base.modules() if hasattr(module, "ratio")]
+    dropouts = [module.ratio for module in tsn.base.modules() if isinstance(module, Dropout)]
     return [
         f"learned: {counts[0]:,} values in {len({blob.layer for blob in learned})} layers; frozen: {counts[1]:,} in"
         f" {len({blob.layer for blob in frozen})}; BN: {len(layers) - still} learn, {still} frozen"

@@ -1,5 +1,6 @@
 """`pytsn finetune` against Caffe's recorded runs and `pytsn train`; validation, checkpoints, best weights, resuming."""
 
+import os
 import re
 import signal
 import subprocess
@@ -151,32 +152,54 @@ def test_weights_go_into_eval_net_and_convert(tiny, capsys, consensus):
 LONG = ("--val_list=list.txt", "--epochs=16", "--lr_steps=9", "--seed=5", "--consensus=weighted", *QUICK)
 
 
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tiny, capsys):
-    """SIGTERM in the middle, then --resume: dropout, crops and shuffles go on where they were. Weights, history and
-    every line printed on the way are those of the run that was left alone, to the last bit."""
-    assert finetune("whole", *LONG) == 0
-    wanted = log_of(capsys.readouterr().out)
-    command = [sys.executable, str(ROOT / "tools/finetune.py"), "list.txt", "--out=stopped", "--net=deploy.prototxt"]
-    command += [f"--init={START}", *DATA, *LONG]
+def start(out: str, folder: Path) -> subprocess.Popen:
+    """The LONG run in a process of its own."""
+    command = [sys.executable, str(ROOT / "tools/finetune.py"), "list.txt", f"--out={out}", "--net=deploy.prototxt"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tiny, **pipes) as process:
+    return subprocess.Popen([*command, f"--init={START}", *DATA, *LONG], cwd=folder, env=environment, **pipes)
+
+
+def without_checkpoints(lines: list[str]) -> list[str]:
+    return [
+        line.replace("SIGTERM/", "whole/").replace("SIGKILL/", "whole/") for line in lines if "Checkpoint" not in line
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(folder) -> list[str]:
+    """The log of the LONG run, left alone."""
+    with start("whole", folder) as process:
+        output, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    return without_checkpoints(log_of(output))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tiny, capsys, whole, name):
+    """Stopped in the middle, then --resume: dropout, crops and shuffles go on where they were. Weights, history and
+    every line printed on the way are those of the run that was left alone, to the last bit."""
+    number = signal.Signals[name]
+    with start(name, tiny) as process:
         lines = read_until(process, "Iteration 10, lr")
-        process.send_signal(signal.SIGTERM)
-        rest, errors = process.communicate(timeout=100)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "--resume goes on from stopped/state/iter_" in errors
-    at = int(re.search(r"iter_(\d+)\.solverstate", errors)[1])
-    assert 11 <= at < 24
-    before = [line for line in log_of("\n".join([*lines, *rest.splitlines()])) if "Checkpoint" not in line]
-    assert finetune("stopped", *LONG, "--resume") == 0
-    after = log_of(capsys.readouterr().out)
-    everything = [line.replace("stopped/", "whole/") for line in [*before, *after] if "Checkpoint" not in line]
-    assert everything == [line for line in wanted if "Checkpoint" not in line]
-    for name in ("last.safetensors", "best.safetensors"):
-        (one, facts), (two, others) = (read_state(f"{out}/{name}") for out in ("whole", "stopped"))
+        process.send_signal(number)
+        rest, errors = process.stdout.read(), process.stderr.read()  # communicate() would lose what is buffered
+    assert process.returncode == (-number if name == "SIGKILL" else 128 + number)
+    states = sorted(path.name for path in (tiny / name / "state").glob("*.solverstate"))
+    assert 10 <= int(re.fullmatch(r"iter_(\d+)\.solverstate", states[-1])[1]) < 24
+    assert finetune(name, *LONG, "--resume") == 0
+    after = without_checkpoints(log_of(capsys.readouterr().out))
+    if name == "SIGTERM":
+        assert f"--resume goes on from SIGTERM/state/{states[-1]}" in errors
+        after = without_checkpoints(log_of("\n".join([*lines, *rest.splitlines()]))) + after
+        assert after == whole
+    assert after == whole[-len(after) :]
+    assert len(list((tiny / name / "state").iterdir())) == 3  # nothing that the killed one left
+    for file in ("last.safetensors", "best.safetensors"):
+        (one, facts), (two, others) = (read_state(f"{out}/{file}") for out in ("whole", name))
         assert facts == others
         assert all(torch.equal(tensor, two[key]) for key, tensor in one.items())
-    one, two = (read_solverstate(f"{out}/state/iter_24.solverstate").arrays() for out in ("whole", "stopped"))
+    one, two = (read_solverstate(f"{out}/state/iter_24.solverstate").arrays() for out in ("whole", name))
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
