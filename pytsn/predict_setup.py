@@ -1,0 +1,123 @@
+"""From the command line of ``pytsn predict`` to nets and settings, everything checked before any work."""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from converter.errors import PytsnError
+from pytsn.action_net import NetOptions, pick_device
+from pytsn.aggregation import Aggregation, parse_aggregation
+from pytsn.evaluate import cpu_count
+from pytsn.flow.extract_threads import in_threads
+from pytsn.flow.methods import make_flow
+from pytsn.predict_batch import Output, make_folder
+from pytsn.predict_labels import number_labels, read_labels
+from pytsn.predict_result import default_weights
+from pytsn.predict_scores import Predictor, Sampling, load_nets
+from pytsn.predict_video import STREAMS, FlowWork
+from pytsn.rate_sampling import parse_rate
+
+
+def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
+    """The predictor (pytsn.predict_scores) and the output (pytsn.predict_batch), all checked. Raises PytsnError."""
+    files = {stream: tuple(getattr(args, stream)) for stream in STREAMS if getattr(args, stream)}
+    _check(args, files)
+    weights, sampling, aggregation = _weights(args, files), _sampling(args), _aggregation(args)
+    flow = _flow_work(args) if {"flow", "warped"} & set(files) else None
+    pictures = None if args.no_picture else make_folder(Path(args.output))
+    nets = load_nets(files, _net_options(args))
+    for net in nets.values():
+        for line in net.report.warnings:
+            print(f"warning: {line}", file=sys.stderr)
+    classes, proto = next(iter(nets.values())).num_classes, next(iter(files.values()))[0]
+    labels = read_labels(args.labels, classes, proto) if args.labels else number_labels(classes)
+    settings = _settings(args, files, weights)
+    return (
+        Predictor(nets, weights, aggregation, sampling, flow),
+        Output(labels, min(args.top, classes), pictures, settings, _subtitle(args, weights)),
+    )
+
+
+def _check(args: argparse.Namespace, files: Mapping[str, tuple]) -> None:
+    if not files:
+        raise PytsnError("no net given: name one by --rgb PROTO WEIGHTS, --flow, --warped or --rgbdiff")
+    for name in ("top", "num_frames", "batch_size"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise PytsnError(f"--{name} {getattr(args, name)}: at least 1 was expected")
+    if args.json and args.json != "-" and (os.path.isdir(args.json) or not Path(args.json).resolve().parent.is_dir()):
+        raise PytsnError(f"--json {args.json}: a file in a folder that exists, or -, was expected")
+
+
+def _weights(args: argparse.Namespace, streams: Iterable[str]) -> dict[str, float]:
+    if args.weights is None:
+        return default_weights(tuple(streams))
+    if len(args.weights) != len(streams):
+        raise PytsnError(f"--weights: {len(args.weights)} numbers for {len(streams)} streams ({', '.join(streams)})")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in args.weights) or not any(args.weights):
+        raise PytsnError("--weights: numbers from 0 were expected, not all of them 0")
+    return dict(zip(streams, args.weights, strict=True))
+
+
+def _sampling(args: argparse.Namespace) -> Sampling:
+    if args.video_fps and not args.snippet_rate:
+        raise PytsnError("--video_fps goes with --snippet_rate")
+    rate, fps = (parse_rate(text) if text else None for text in (args.snippet_rate, args.video_fps))
+    return Sampling(args.num_frames, rate, fps, args.warped_frames)
+
+
+def _aggregation(args: argparse.Namespace) -> Aggregation:
+    """The aggregation; one of windows counts on the snippets' rate."""
+    rate = parse_rate(args.snippet_rate) if args.snippet_rate else None
+    aggregation = parse_aggregation(args.aggregation, rate or 1)
+    if aggregation.fps is not None and aggregation.fps != rate:
+        wanted = float(aggregation.fps)
+        raise PytsnError(f"aggregation {args.aggregation} counts on --snippet_rate {wanted:g}; give that")
+    return aggregation
+
+
+def _net_options(args: argparse.Namespace) -> NetOptions:
+    return NetOptions(
+        args.device, args.precision, args.bn_style, args.score_name, args.batch_size, args.rgbdiff_kind, args.crops
+    )
+
+
+def _flow_work(args: argparse.Namespace) -> FlowWork:
+    """Flow on the GPU or, whole pairs shared out, on all CPU cores."""
+    if args.algorithm != "tvl1":
+        print(f"warning: {args.algorithm} is not the flow that the released models were trained on", file=sys.stderr)
+    device = str(pick_device(args.device))
+    function = make_flow(args.algorithm, args.preset, device)
+    if device != "cpu":
+        return FlowWork(function, 32)
+    threads = cpu_count()
+    return FlowWork(in_threads(function, threads), 4 * threads)
+
+
+def _settings(args: argparse.Namespace, files: Mapping[str, tuple], weights: Mapping[str, float]) -> dict:
+    """What the numbers depend on, for JSON."""
+    flow = {"flow": f"{args.algorithm} {args.preset}" if args.algorithm == "tvl1" else args.algorithm}
+    return {
+        "streams": {
+            stream: {"proto": proto, "weights": path, "weight": weights[stream]}
+            for stream, (proto, path) in files.items()
+        },
+        "labels": args.labels,
+        "num_frames": None if args.snippet_rate else args.num_frames,
+        "snippet_rate": args.snippet_rate,
+        "aggregation": args.aggregation,
+        "crops": args.crops,
+        "precision": args.precision,
+        **(flow if {"flow", "warped"} & set(files) else {}),
+    }
+
+
+def _subtitle(args: argparse.Namespace, weights: Mapping[str, float]) -> str:
+    """How the prediction was made, one line of the picture."""
+    streams = " + ".join(f"{stream} x {weight:g}" if len(weights) > 1 else stream for stream, weight in weights.items())
+    snippets = f"{args.snippet_rate} snippets a second" if args.snippet_rate else f"{args.num_frames} snippets"
+    crops = "10 crops" if args.crops == 10 else "centre crop"
+    aggregation = "" if args.aggregation == "mean" else f", aggregation {args.aggregation}"
+    return f"{streams}; {snippets}, {crops}{aggregation}"
