@@ -257,3 +257,32 @@ def test_two_processes_are_one_that_accumulates(tiny):
     first, second = (re.findall(r"accuracy = (\S+)\n.*loss = (\S+) ", text) for text in outputs)
     assert len(first) == len(second) > 2
     assert first[0][0] == second[0][0]  # losses differ: each process has averages of its own batches in its BN
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+def test_bn_inception_learns_as_its_train_val_net_does(golden, rgb_caffemodel, tmp_path, monkeypatch, capsys):
+    """Nothing but a list and a solver given: the original's train_val net by the solver route, dropout off, same draws,
+    for two updates; and before them the loss over the list that Caffe itself printed."""
+    folder = golden / "bn_inception" / "train_rgb"
+    monkeypatch.chdir(folder)
+    torch.set_num_threads(1)
+    net = (folder / "train_val.prototxt").read_text()
+    assert "dropout_ratio: 0.8" in net
+    (tmp_path / "plain.prototxt").write_text(net.replace("dropout_ratio: 0.8", "dropout_ratio: 0"))
+    solver = (folder / "solver.prototxt").read_text().replace('"train_val.prototxt"', f'"{tmp_path}/plain.prototxt"')
+    (tmp_path / "solver.prototxt").write_text(solver.replace('"snap"', f'"{tmp_path}/snap"'))
+    route = [f"--solver={tmp_path}/solver.prototxt", "--set=max_iter=2", "--set=test_interval=2", "--workers=0"]
+    more = [f"--weights={rgb_caffemodel}", "--rng=torch", "--set=test_iter=6"]
+    assert main(["train", *route, *more]) == 0
+    wanted = numbers(capsys.readouterr().out)
+    (tmp_path / "three.txt").write_text("".join((folder / "list.txt").read_text().splitlines(True)[:3]))
+    sizes = ["--batch_size=2", "--val_batch_size=1", "--dropout=0", "--num_classes=101"]
+    start = [f"--init={rgb_caffemodel}", f"--out={tmp_path}/run"]
+    assert main(["finetune", "list.txt", "--val_list=list.txt", *start, *sizes, *route]) == 0
+    assert_log(numbers(capsys.readouterr().out), wanted, CLOSE)
+    again = [f"--init={rgb_caffemodel}", f"--out={tmp_path}/three", f"--val_list={tmp_path}/three.txt", "--epochs=0.1"]
+    assert main(["finetune", "list.txt", *again, *sizes, "--set=test_initialization=true", "--accumulate=1"]) == 0
+    recorded = re.search(r"loss = (\S+) ", (folder / "train.log").read_text())[1]  # three batches of one video
+    found = re.search(r"Testing.*\n.*accuracy = 0\n.*loss = (\S+) ", capsys.readouterr().out)[1]
+    assert float(found) == pytest.approx(float(recorded), rel=CLOSE)
