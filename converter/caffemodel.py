@@ -21,6 +21,9 @@ _MAGIC = {
     b"\xfd7zXZ": "compressed with xz: unpack it first",
     b"\x1f\x8b": "compressed with gzip: unpack it first",
 }
+#: what the fourth blob of a net's first BN holds tells variances from their inverse roots: input of pixel scale makes
+#: the first convolution's variance tens to thousands, and the inverse root of that is far below this
+FIRST_VARIANCE_AT_LEAST = 0.5
 
 
 @dataclass
@@ -90,6 +93,9 @@ def _parse(buffer: memoryview, source: str) -> Caffemodel:
         else:
             skeleton.append(buffer[item.start : item.end])
     net = pb.NetParameter.FromString(b"".join(skeleton))
+    for layer in (*net.layer, *net.layers):  # protobuf hands text that is no UTF-8 out as bytes
+        if not isinstance(layer.name, str) or not isinstance(layer.type, str | int):
+            raise PytsnError(f"a layer's name or type is not UTF-8 text: {str(layer.name)[:60]}")
     all_blobs = blobs[_LAYER] or blobs[_V1_LAYERS]
     dialect.upgrade_net(net)
     for layer in net.layer:

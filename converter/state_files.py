@@ -80,8 +80,9 @@ def _read_pth(path) -> tuple[dict, dict]:
         EOFError,
         OSError,  # a file cut short: torch seeks behind its end
         ValueError,
-        KeyError,
+        LookupError,  # torch's restricted unpickler, on damaged opcodes
         TypeError,
+        AttributeError,
     ) as error:
         reason = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
         raise PytsnError(f"{path}: damaged, or not a PyTorch file of tensors only: {reason}") from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from converter.caffemodel import Caffemodel, LayerBlobs, read_caffemodel, write_caffemodel
+from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, Caffemodel, LayerBlobs, read_caffemodel, write_caffemodel
 from converter.errors import PytsnError
 from converter.names import state_names
 from converter.state_files import is_state_file, read_state
@@ -19,8 +19,6 @@ from converter.wire import Blob
 
 #: what BN's fourth blob holds; "invstd" files were saved before 27 April 2016
 BN_STYLES = ("var", "invstd")
-#: pixel-scale input makes the first convolution's variance hundreds to thousands; its inverse root is far below this
-_FIRST_VARIANCE_AT_LEAST = 0.5
 
 
 @dataclass
@@ -162,7 +160,7 @@ def _looks_like_invstd(fourth: list[LayerBlobs], net) -> bool:
     if not fourth or not any(shape and len(shape) == 4 for shape in net.inputs.values()):
         return False
     values = fourth[0].blobs[3].data
-    return bool(values.size) and 0 < float(np.median(values)) < _FIRST_VARIANCE_AT_LEAST
+    return bool(values.size) and 0 < float(np.median(values)) < FIRST_VARIANCE_AT_LEAST
 
 
 def caffemodel_state_dict(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from converter.caffemodel import LayerBlobs
+from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, LayerBlobs
 from converter.files import sha256_of
 from converter.wire import Blob
 from pytsn.file_kinds import has_weight_name
@@ -23,8 +23,6 @@ DATASETS = {
     1000: "ImageNet",
 }
 MODALITIES = {3: "rgb", 10: "flow (plain or warped)", 15: "rgb difference"}
-#: responses to pixels (0 to 255) vary by tens to thousands; the inverse root of that is far below this
-_FIRST_VARIANCE_AT_LEAST = 0.5
 VARIANCE, INVSTD, BVLC, NO_BN = "variance", "inverse standard deviation", "BatchNorm", "none"  # what BN layers keep
 
 
@@ -124,7 +122,7 @@ def _bn_of(layers: Sequence[LayerBlobs]) -> tuple[str, tuple[int, ...] | None]:
 def _fourth_blob(blob: Blob) -> str:
     """Variance, or what files from before 27 April 2016 hold. The first BN's tells: it follows the pixels."""
     finite = blob.data[np.isfinite(blob.data)]
-    small = finite.size and 0 < float(np.median(finite)) < _FIRST_VARIANCE_AT_LEAST
+    small = finite.size and 0 < float(np.median(finite)) < FIRST_VARIANCE_AT_LEAST
     return INVSTD if small else VARIANCE
 
 

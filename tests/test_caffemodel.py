@@ -118,6 +118,7 @@ def damaged(tiny, tmp_path):
     yield "huge length", b"\xa2\x06\xff\xff\xff\xff\x7f" + bytes(10), "cut short"
     yield "no weights", pb.NetParameter(name="n", layer=[pb.LayerParameter(name="a")]).SerializeToString(), "no weights"
     yield "zeros", bytes(64), "damaged or not a caffemodel"
+    yield "name", whole.replace(b"a/pool_proj", b"a/pool_pro\xff"), "is not UTF-8 text"
 
 
 def test_damage_is_one_line_that_names_the_file(tiny, tmp_path):
