@@ -14,6 +14,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.files import explain_os_error, write_bytes
 from converter.proto import parse_net
+from pytsn.crops import FRAME_SIZE
 from pytsn.demo.nets import FEATURE_BLOB, STREAMS, Stream, deploy_prototxt
 from pytsn.demo.training import BASE_LR, BATCH, DROPOUT
 from pytsn.demo.videos import CLASSES
@@ -21,8 +22,10 @@ from pytsn.demo.weights import write_start
 from pytsn.models.modalities import TSN_MODALITIES
 
 #: channels of the levels; the first net is that of the other tables
-LEVELS = {"levels2": (16, 32), "levels3": (16, 32, 64), "levels1": (16,)}
-_ITERATIONS = 240
+LEVELS = {"levels3": (16, 32, 64), "levels2": (16, 32), "levels1": (16,)}
+_ITERATIONS = 300
+_SNIPPETS = 5  # of a test: the demo's 24 frames cannot be spread over 25
+_FRAME_SIZE = [f"new_{side}={pixels}" for side, pixels in zip(("width", "height"), FRAME_SIZE, strict=True)]
 _SEED = 0  # of the start weights, the same in every run
 
 
@@ -74,6 +77,7 @@ def demo_arguments(demo: Path, out: Path) -> Mapping[str, object]:
     warped = demo / "warped"
     return {
         "dataset": "ucf101",
+        "title": "Videos of pytsn demo",
         "frame_path": str(demo / "frames"),
         "split_path": str(demo / "data"),
         "warped_path": str(warped) if warped.is_dir() else None,
@@ -83,7 +87,8 @@ def demo_arguments(demo: Path, out: Path) -> Mapping[str, object]:
         "lr": [str(BASE_LR)],
         "dropout": [str(DROPOUT)],
         "batch_size": BATCH,
+        "num_frame_per_video": _SNIPPETS,
         "accumulate": 1,
         "partial_bn": "no",
-        "set": ["lr_policy=poly", "power=1", "clip_gradients=-1"],
+        "set": ["lr_policy=poly", "power=1", "clip_gradients=-1", *_FRAME_SIZE],
     }

@@ -37,7 +37,7 @@ class AblationOptions:
     """One ablation; None leaves a wish to `pytsn finetune`'s own defaults.
 
     dataset: ucf101, hmdb51 or custom (train_list, val_list). frame_path: root of the frames; warped_path: of the warped
-    flow. rgb_pattern, flow_pattern: image names as in VideoData layers. segments: of consensus table and "+ TSN" row.
+    flow. title: what to call the videos (None: by dataset and split). rgb_pattern, flow_pattern: image names as in VideoData layers. segments: of consensus table and "+ TSN" row.
     nets: the first is that of the other tables. choices: option -> key -> value, keys as ``find_choice`` has them.
     """
 
@@ -50,6 +50,7 @@ class AblationOptions:
     val_list: str | None = None
     warped_path: str | None = None
     allow_missing: bool = False
+    title: str | None = None
     rgb_pattern: str = "img_%05d.jpg"
     flow_pattern: str = "flow_%c_%05d.jpg"
     tables: tuple[str, ...] = TABLES

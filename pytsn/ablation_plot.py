@@ -5,43 +5,44 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from converter.files import atomic_path
+from pytsn.ablation_plan import Figure
 from pytsn.ablation_table import PAPER, Result, figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
 _DOTS_PER_INCH = 110
 _TITLES = {"modalities": "input modalities", "consensus": "consensus of training", "depth": "depth of network"}
-#: colour of a bar by its column, and in the table of modalities by whether it fuses
-_COLOURS = {"rgb": "#4477aa", "flow": "#cc6644", "fused": "#55555f", "accuracy": "#4477aa"}
+#: of bars, by what they are: one modality, or several fused
+_COLOURS = {"rgb": "#4477aa", "rgbdiff": "#88bbdd", "flow": "#cc6644", "warped": "#e8aa88", "fused": "#66666f"}
 _SEED = {"marker": ".", "color": "black", "s": 16, "zorder": 3, "linewidths": 0}
 _PAPER = {"marker": "D", "facecolors": "none", "edgecolors": "#999999", "s": 30, "zorder": 3}
 
 
 def write_plot(path: str | os.PathLike, results: Sequence[Result], heading: str, chance: float) -> None:
     """Writes the PNG, whole or not at all. chance: accuracy of a guess, in %, drawn as a line."""
-    figure = ablation_figure(results, heading, chance)
+    picture = ablation_picture(results, heading, chance)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
+        picture.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
 
 
-def ablation_figure(results: Sequence[Result], heading: str, chance: float) -> "Figure":
+def ablation_picture(results: Sequence[Result], heading: str, chance: float) -> "Picture":
     """The matplotlib figure: one axes a table, in the order of the results."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Picture
 
     tables = list(dict.fromkeys(result.row.table for result in results))
     groups = [[result for result in results if result.row.table == table] for table in tables]
     bars = max(sum(len(result.row.figures) + 0.6 for result in group) for group in groups)
-    figure = Figure(figsize=(1.2 + 4.6 * len(tables), 2.2 + 0.27 * bars), layout="constrained")
-    FigureCanvasAgg(figure)  # drawn to memory: no display, no pyplot state
-    for axes, table, group in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, groups, strict=True):
+    picture = Picture(figsize=(1.2 + 4.6 * len(tables), 1.9 + 0.26 * bars), layout="constrained")
+    FigureCanvasAgg(picture)  # drawn to memory: no display, no pyplot state
+    for axes, table, group in zip(picture.subplots(1, len(tables), squeeze=False)[0], tables, groups, strict=True):
         _draw(axes, group, chance)
         axes.set_title(_TITLES[table], fontsize=12)
-    figure.suptitle(heading, fontsize=12)
-    _legend(figure, results)
-    return figure
+    picture.suptitle(heading, fontsize=12)
+    _legend(picture, results, len(tables))
+    return picture
 
 
 def _draw(axes: "Axes", group: Sequence[Result], chance: float) -> None:
@@ -60,17 +61,16 @@ def _draw(axes: "Axes", group: Sequence[Result], chance: float) -> None:
     axes.set_xlim(0, 118)  # room for the numbers behind the longest bar
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("mean class accuracy, %")
-    axes.grid(axis="x", color="0.9", zorder=0)
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _bar(axes: "Axes", result: Result, index: int, place: float) -> None:
     figure, mean = result.row.figures[index], result.mean(index)
-    fused = figure.column == "accuracy" and len(figure.weights) > 1
-    colour = _COLOURS["fused" if fused else figure.column]
     if mean is not None:
-        axes.barh(place, mean, 0.82, color=colour, alpha=0.75, zorder=1)
+        axes.barh(place, mean, 0.84, color=_COLOURS[_kind(figure)], zorder=1)
         values = [value for value in result.values[index] if value is not None]
         if len(values) > 1:
             axes.scatter(values, [place] * len(values), **_SEED)
@@ -80,24 +80,21 @@ def _bar(axes: "Axes", result: Result, index: int, place: float) -> None:
     axes.text(right + 1.5, place, figure_text(result, index), va="center", fontsize=8.5, zorder=4)
 
 
-def _legend(figure: "Figure", results: Sequence[Result]) -> None:
+def _kind(figure: Figure) -> str:
+    return "fused" if len(figure.weights) > 1 else next(iter(figure.weights))
+
+
+def _legend(picture: "Picture", results: Sequence[Result], panels: int) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    columns = dict.fromkeys(item.column for result in results for item in result.row.figures if item.column in _COLOURS)
-    names = {"accuracy": "one modality"}
-    handles = [
-        Patch(color=_COLOURS[name], alpha=0.75, label=names.get(name, name)) for name in columns if name != "accuracy"
-    ]
-    if "accuracy" in columns and not handles:
-        handles = [
-            Patch(color=_COLOURS["accuracy"], alpha=0.75, label="one"),
-            Patch(color=_COLOURS["fused"], label="fused"),
-        ]
+    kinds = {_kind(item) for result in results for item in result.row.figures}
+    handles = [Patch(color=colour, label=kind) for kind, colour in _COLOURS.items() if kind in kinds]
     if any(len(values) > 1 for result in results for values in result.values):
         handles.append(Line2D([], [], color="black", marker=".", linestyle="", label="one seed"))
     handles.append(Line2D([], [], color="#999999", linestyle=":", label="chance"))
     if any(item.published is not None for result in results for item in result.row.figures):
         mark = {"marker": "D", "markerfacecolor": "none", "color": "#999999", "linestyle": ""}
-        handles.append(Line2D([], [], **mark, label=f"{PAPER}, BN-Inception: other data"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
+        handles.append(Line2D([], [], **mark, label=f"{PAPER}: other videos, other nets"))
+    columns = min(len(handles), 3 * panels)
+    picture.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=10)

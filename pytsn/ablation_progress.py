@@ -14,6 +14,7 @@ from pytsn.finetune_net import build_tsn
 from pytsn.finetune_options import FinetuneOptions
 from pytsn.finetune_schedule import effective_batch
 from pytsn.models.modalities import find_modality
+from pytsn.snippets import video_ticks
 from pytsn.train_pass import Hardware
 
 _SNIPPETS = {"cpu": 4, "cuda": 32}  # timed at once
@@ -34,7 +35,8 @@ class Estimate:
         ablation, cell, training = self.ablation, run.cell, run.training
         solver = ablation.schedule(training)
         trained = solver.max_iter * effective_batch(training, solver, 1) * cell.segments
-        tested = len(run.test) * ablation.options.snippets * ablation.options.crops
+        shown = sum(len(set(video_ticks(video, run.snippets))) for video in run.test)  # a short video repeats its ticks
+        tested = shown * ablation.options.crops
         key = (cell.net, cell.modality)
         if key not in self._timed:
             self._timed[key] = _time_snippet(training, ablation.hardware)

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train_list", metavar="LIST", help="of a custom dataset: lines `path count label`")
     add("--val_list", metavar="LIST", help="of a custom dataset: the videos that are tested")
     add("--warped_path", metavar="DIR", help="root folder of the warped flow")
+    add("--title", metavar="TEXT", help="what to call the videos (default: by dataset and split)")
     add("--allow_missing", action="store_true", help="leave out videos that lack images of a modality")
     add("--rgb_pattern", default="img_%05d.jpg", metavar="P", help="names of frames (default: img_%%05d.jpg)")
     add("--flow_pattern", default="flow_%c_%05d.jpg", metavar="P", help="of flow images (default: flow_%%c_%%05d.jpg)")
@@ -59,7 +60,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
     add("--net", action="append", metavar="NAME=FILE", help="a net of the depth table; the first is the others' too;")
     add("--score_name", metavar="BLOB", help="its scores (default: fc-action, fc_action or its only result)")
     add("--seeds", type=_names, metavar="N,N", help="a run for each; the table gives mean and deviation (default: 0)")
-    add("--num_frame_per_video", type=int, default=25, metavar="T", help="snippets of a test (default: %(default)s)")
+    add("--num_frame_per_video", type=int, metavar="T", help="snippets of a test (default: 25)")
     add("--crops", type=int, choices=(1, 10), default=10, help="of a snippet in a test (default: %(default)s)")
 
 
@@ -147,10 +148,21 @@ def _options(args: argparse.Namespace):
             if name in ("dataset", "frame_path") or getattr(args, name) is None:
                 setattr(args, name, value)
     nets = parse_nets(args.net or [BUILT_IN])
-    given = {name: getattr(args, name) for name in ("split_path", "batch_size") if getattr(args, name) is not None}
-    given |= {name: value for name in ("tables", "modalities", "consensus") if (value := getattr(args, name))}
+    names = {"split_path": "split_path", "batch_size": "batch_size", "snippets": "num_frame_per_video"}
+    names |= {name: name for name in ("tables", "modalities", "consensus")}
+    given = {own: value for own, name in names.items() if (value := getattr(args, name)) is not None}
     same = ("dataset", "frame_path", "out", "split", "train_list", "val_list", "warped_path", "allow_missing")
-    same += ("rgb_pattern", "flow_pattern", "score_name", "accumulate", "crops", "device", "precision", "workers")
+    same += (
+        "title",
+        "rgb_pattern",
+        "flow_pattern",
+        "score_name",
+        "accumulate",
+        "crops",
+        "device",
+        "precision",
+        "workers",
+    )
     seeds = args.seeds or ("0",)
     if not all(seed.isdecimal() for seed in seeds):
         raise PytsnError(f"--seeds {','.join(seeds)}: whole numbers from 0 with commas between were expected")
@@ -158,7 +170,6 @@ def _options(args: argparse.Namespace):
         **{name: getattr(args, name) for name in same},
         **given,
         segments=args.num_segments,
-        snippets=args.num_frame_per_video,
         nets=nets,
         seeds=tuple(map(int, seeds)),
         partial_bn=args.partial_bn and args.partial_bn == "yes",
