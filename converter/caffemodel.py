@@ -50,12 +50,15 @@ def read_caffemodel(path: str | os.PathLike) -> Caffemodel:
 
     Raises PytsnError for files that are empty, cut short, text, of another format, or hold no layers or no weights.
     """
-    data = read_bytes(path)
-    return parse_caffemodel(data, str(path))
+    model = parse_caffemodel(read_bytes(path), str(path))
+    for layer in model.layers:
+        if not isinstance(layer.name, str) or not isinstance(layer.type, str):
+            raise PytsnError(f"{path}: damaged: a layer's name or type is not UTF-8 text: {str(layer.name)[:60]}")
+    return model
 
 
 def parse_caffemodel(data: bytes, source: str = "caffemodel") -> Caffemodel:
-    """As read_caffemodel, from bytes."""
+    """As read_caffemodel, from bytes; a name or type that is no UTF-8 text comes as bytes, as protobuf gives it."""
     _refuse_other_formats(data, source)
     try:
         model = _parse(memoryview(data), source)
@@ -93,9 +96,6 @@ def _parse(buffer: memoryview, source: str) -> Caffemodel:
         else:
             skeleton.append(buffer[item.start : item.end])
     net = pb.NetParameter.FromString(b"".join(skeleton))
-    for layer in (*net.layer, *net.layers):  # protobuf hands text that is no UTF-8 out as bytes
-        if not isinstance(layer.name, str) or not isinstance(layer.type, str | int):
-            raise PytsnError(f"a layer's name or type is not UTF-8 text: {str(layer.name)[:60]}")
     all_blobs = blobs[_LAYER] or blobs[_V1_LAYERS]
     dialect.upgrade_net(net)
     for layer in net.layer:
