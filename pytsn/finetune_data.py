@@ -1,5 +1,6 @@
 """The data of fine-tuning: VideoData layers, as the prototxt writer makes them for training."""
 
+import os
 from dataclasses import dataclass
 
 from converter import caffe_tsn_pb2 as pb
@@ -29,13 +30,24 @@ class Lists:
 
 
 def read_lists(options: FinetuneOptions) -> Lists:
-    """Reads both. Raises PytsnError naming list and line, also for a label that ``num_classes`` does not allow."""
+    """Reads both. Raises PytsnError naming list and line, also for a label that ``num_classes`` does not allow, and for
+    a folder that is not there: better now than in the middle of an epoch."""
     paths = (options.train_list, options.val_list)
     train, val = (read_video_list(path) if path else [] for path in paths)
     for path, videos in zip(paths, (train, val), strict=True):
         if options.num_classes is not None:
             check_labels(videos, options.num_classes, str(path))
+        _check_folders(videos, str(path))
     return Lists(train, val)
+
+
+def _check_folders(videos: list[ListedVideo], source: str) -> None:
+    gone = [video for video in videos if not os.path.isdir(video.folder)]
+    if gone:
+        raise PytsnError(
+            f"{source}, line {gone[0].line}: no folder '{gone[0].folder}', and {len(gone) - 1} of the other"
+            f" {len(videos) - 1} are not there either: paths start at the current folder"
+        )
 
 
 def make_spec(options: FinetuneOptions, row: TsnModality, classes: int) -> NetSpec:

@@ -228,7 +228,8 @@ def changed_run(folder: Path) -> None:
 BAD = {
     "no list": (lambda f: (f / "list.txt").unlink(), [], r"list\.txt: no such file"),
     "two fields": (lambda f: spoil(f, "frames/v1 26"), [], r"list\.txt, line 2: .* found 2 fields"),
-    "no frames": (lambda f: spoil(f, "frames/none 26 1"), [], r"frames/none"),
+    "no folder": (lambda f: spoil(f, "frames/none 26 1"), [], r"list\.txt, line 2: no folder 'frames/none', and 0 of"),
+    "no frames": (lambda f: (f / "list.txt").write_text("rgb_step 26 1\n"), [], r"rgb_step.img_000"),
     "label too large": (None, ["--num_classes=2"], r"list\.txt, line 5: label 2 .* 2 classes, 0 to 1"),
     "one class": (lambda f: spoil(f, "frames/v1 12 0"), ["--num_classes=1"], "nothing to tell apart"),
     "no val list": (None, ["--val_list=none.txt"], r"none\.txt: no such file"),
