@@ -26,6 +26,7 @@ COMMANDS = {
     "get-models": "get_models",
     "identify": "identify",
     "predict": "predict",
+    "features": "features",
     "demo": "demo",
 }
 

@@ -1,0 +1,149 @@
+"""``pytsn features``: per-snippet features of videos."""
+
+import argparse
+import os
+import sys
+
+from converter.errors import PytsnError
+
+HELP = """\
+write a blob of a net for each snippet of each video
+
+LIST is a list file, `path count label` a line as training reads it, or a folder that holds folders of frames. Videos
+are sampled as in eval-net, the blob is averaged over ten crops and over space: (25, 1024) a video for global_pool.
+
+  pytsn features data/ucf101_rgb_val_split_1.txt -o rgb.npz --modality rgb --net deploy.prototxt rgb.caffemodel
+  pytsn features FRAMES -o flow.h5 --modality flow --net flow_deploy.prototxt flow.pth --num_worker 4
+  pytsn features FRAMES -o maps/ --modality rgb --net deploy.prototxt rgb.pth --blob inception_5b/output --spatial
+
+OUT ends in .npz or .h5 (needs h5py), or is a folder: one NAME.npy a video and an index.json. It appears when all videos
+are done; --resume goes on after an interruption. docs/predict.md tells the layout.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of features."""
+    add = parser.add_argument
+    add("list", metavar="LIST", help="list file, or folder of folders of frames")
+    add("-o", "--output", required=True, metavar="OUT", help="FILE.npz, FILE.h5 or a folder")
+    add("--modality", required=True, choices=("rgb", "flow", "rgbdiff"), help="rgb, flow or rgbdiff")
+    add("--net", required=True, nargs=2, metavar=("PROTO", "WEIGHTS"), help="deploy prototxt; caffemodel or converted")
+    add("--blob", default="global_pool", metavar="NAME", help="which blob (default: %(default)s)")
+    add("--spatial", action="store_true", help="keep the blob's height and width (default: averaged)")
+    add("--crops", choices=("mean", "centre", "all"), default="mean", help="mean of the ten (default), centre, or all")
+    add("--num_frames", type=int, default=25, metavar="T", help="snippets a video (default: %(default)s)")
+    add("--snippet_rate", metavar="R", help="R snippets a second instead; needs --video_fps")
+    add("--video_fps", metavar="F", help="frames a second of the videos")
+    add("--resume", action="store_true", help="go on with what an interrupted run left")
+    add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
+    add("--num_worker", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    add("--gpus", type=int, nargs="+", metavar="G", help="CUDA devices to spread the workers over")
+    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
+    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
+    add("--batch_size", type=int, metavar="N", help="crops a forward (default: 10 on a CPU, 250 on a GPU)")
+    add("--bn_style", choices=("var", "invstd"), default="var", help="fourth BN blob of the caffemodel: see docs")
+    add("--rgbdiff", choices=("signed", "absolute"), default="signed", help="what the rgbdiff net learned")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Extracts, writes and says where. Raises PytsnError before any work for arguments and videos that do not go."""
+    from pytsn.feature_files import FeatureIndex, feature_kind
+    from pytsn.feature_store import FeatureStore
+    from pytsn.features import listed_videos
+    from pytsn.snippets import video_ticks
+
+    _check(args)
+    feature_kind(args.output)
+    options = _options(args)
+    videos, missing = listed_videos(args.list, args.modality, args.allow_missing)
+    if missing:
+        print(f"warning: {len(missing)} videos without frames are left out", file=sys.stderr)
+    ticks = [video_ticks(video, options.snippets) for video in videos]
+    net = _net(args, options)
+    names, labels = [video.name for video in videos], [video.label for video in videos]
+    store = FeatureStore(args.output, FeatureIndex(names, labels, _settings(args), ticks), args.resume)
+    _extract(args, options, net, videos, store)
+    store.finish()
+    print(f"wrote {args.output}: {args.blob} of {len(videos)} videos, {net.num_classes} channels")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name in ("num_frames", "num_worker", "batch_size"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise PytsnError(f"--{name} {getattr(args, name)}: at least 1 was expected")
+    if bool(args.snippet_rate) != bool(args.video_fps):
+        raise PytsnError("--snippet_rate and --video_fps go together")
+    parent = os.path.dirname(os.path.abspath(args.output))
+    if not os.path.isdir(parent):
+        raise PytsnError(f"{args.output}: there is no folder {parent}")
+
+
+def _options(args: argparse.Namespace):
+    from pytsn.action_net import NUM_CROPS, NetOptions
+    from pytsn.features import FeatureOptions
+    from pytsn.rate_sampling import parse_rate
+    from pytsn.snippets import SnippetOptions
+
+    rates = {
+        name: parse_rate(text) if (text := getattr(args, name)) else None for name in ("snippet_rate", "video_fps")
+    }
+    crops = 1 if args.crops == "centre" else NUM_CROPS
+    return FeatureOptions(
+        NetOptions(args.device, args.precision, args.bn_style, args.blob, args.batch_size, args.rgbdiff, crops),
+        SnippetOptions(args.modality, args.num_frames, **rates),
+        args.crops,
+        args.spatial,
+        args.num_worker,
+        tuple(args.gpus or ()),
+    )
+
+
+def _net(args: argparse.Namespace, options):
+    """The net; for several workers it is the check of files and arguments before they start."""
+    from pytsn.sampling import NET_CHANNELS
+
+    net = options.make_net(tuple(args.net))
+    for line in net.report.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    wanted = NET_CHANNELS[args.modality]
+    if net.channels != wanted:
+        raise PytsnError(f"{args.net[0]}: takes {net.channels} planes, modality {args.modality} gives {wanted}")
+    return net
+
+
+def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
+    from tqdm import tqdm
+
+    from pytsn.features import extract_features, extract_in_processes
+
+    todo = store.todo()
+    if len(todo) < len(videos):
+        print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are done already")
+    waiting = [videos[index] for index in todo]
+    if args.num_worker > 1 and waiting:
+        results = extract_in_processes(tuple(args.net), waiting, options)
+    else:
+        results = extract_features(net, waiting, options)
+    done = tqdm(results, total=len(videos), initial=len(videos) - len(todo), unit="video", disable=None)
+    for index, array in zip(todo, done, strict=True):
+        store.add(index, array)
+
+
+def _settings(args: argparse.Namespace) -> dict:
+    """What the features depend on."""
+    from converter.files import sha256_of
+
+    proto, weights = args.net
+    settings = {
+        "modality": args.modality,
+        "net_proto": os.path.basename(proto),
+        "net_proto_sha256": sha256_of(proto),
+        "net_weights": os.path.basename(weights),
+        "net_weights_sha256": sha256_of(weights),
+        "num_frames": None if args.snippet_rate else args.num_frames,
+        "snippet_rate": args.snippet_rate,
+        "video_fps": args.video_fps,
+    }
+    names = ("blob", "spatial", "crops", "precision", "bn_style", "rgbdiff")
+    return settings | {name: getattr(args, name) for name in names}

@@ -1,0 +1,89 @@
+"""Per-snippet features of many videos: which videos, and their snippets through the net, in one process or several."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from converter.errors import PytsnError
+from pytsn.action_net import NetOptions
+from pytsn.datasets import Video, find_missing, missing_message, parse_list_file
+from pytsn.evaluate import EvalOptions, cpu_count, worker_device
+from pytsn.feature_net import FeatureNet
+from pytsn.predict_sources import find_sources, folder_video
+from pytsn.sampling import LEAST_FRAMES
+from pytsn.snippets import SnippetOptions, read_videos, video_ticks
+from pytsn.worker_pool import ordered_results
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """crops: mean, centre or all; spatial: keep the blob's height and width. The rest as in EvalOptions."""
+
+    net: NetOptions = field(default_factory=NetOptions)
+    snippets: SnippetOptions = field(default_factory=SnippetOptions)
+    crops: str = "mean"
+    spatial: bool = False
+    num_worker: int = 1
+    gpus: tuple[int, ...] = ()
+
+    def make_net(self, net_files: tuple[str, str], worker: int = 0) -> FeatureNet:
+        """The net on the device of worker ``worker``."""
+        place = worker_device(worker, EvalOptions(self.net, gpus=self.gpus))
+        return FeatureNet(*net_files, replace(self.net, device=place), self.crops, self.spatial)
+
+
+def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tuple[list[Video], list[str]]:
+    """The videos of a list file (``path count label``), or of a folder that holds folders of frames (label -1); and the
+    names of those left out for want of frames (``allow_missing``).
+
+    Raises PytsnError naming the file and line, or the videos without frames.
+    """
+    videos = _folder_videos(source) if os.path.isdir(source) else parse_list_file(source)
+    missing = set(find_missing(videos, modality))
+    if missing and not (allow_missing and len(missing) < len(videos)):
+        names = [video.name for video in videos if video.name in missing]
+        raise PytsnError(missing_message(names, len(videos), source, LEAST_FRAMES[modality]))
+    return [video for video in videos if video.name not in missing], sorted(missing)
+
+
+def extract_features(net: FeatureNet, videos: Sequence[Video], options: FeatureOptions, threads: int = 2) -> Iterator:
+    """Each video's features, float32 (T, D) or as FeatureNet gives them, in order, by ``net`` in this process.
+
+    A short video repeats its ticks, and so its features.
+    """
+    for video, snippets in read_videos(videos, options.snippets, threads):
+        ticks = video_ticks(video, options.snippets)
+        place = {tick: index for index, tick in enumerate(dict.fromkeys(ticks))}
+        yield net.features(snippets)[[place[tick] for tick in ticks]]
+
+
+def extract_in_processes(net_files: tuple[str, str], videos: Sequence[Video], options: FeatureOptions) -> Iterator:
+    """The same by ``options.num_worker`` processes; the features do not depend on their number."""
+    arguments = [(net_files, options, worker) for worker in range(options.num_worker)]
+    results = ordered_results(_Extractor, arguments, videos)
+    with contextlib.closing(results):
+        yield from results
+
+
+class _Extractor:
+    """What a worker process does: a video -> its features."""
+
+    def __init__(self, net_files: tuple[str, str], options: FeatureOptions, worker: int) -> None:
+        self.options, self.threads = options, max(1, cpu_count() // options.num_worker)
+        torch.set_num_threads(self.threads)
+        self.net = options.make_net(net_files, worker)
+
+    def __call__(self, video: Video) -> np.ndarray:
+        return next(extract_features(self.net, [video], self.options, self.threads))
+
+
+def _folder_videos(source: str) -> list[Video]:
+    sources = find_sources([source])
+    frames = [item for item in sources if not item.is_video]
+    if not frames:
+        raise PytsnError(f"{source}: holds videos, not frames; extract them first by build-of")
+    return [replace(folder_video(item.path, item.name), label=-1) for item in frames]

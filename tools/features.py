@@ -1,0 +1,11 @@
+"""`pytsn features` from a checkout: `python tools/features.py --help` tells what it does."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pytsn.cli import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("features", prog="features.py"))
