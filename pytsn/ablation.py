@@ -152,7 +152,8 @@ class Ablation:
         train, test = (len(next(iter(self.data.videos[part].values()))) for part in ("train", "test"))
         where = options.val_list if options.dataset == "custom" else f"{options.dataset} split {options.split}"
         return [
-            f"{options.title or where}: {train} videos to train, {test} to test, {self.data.num_classes} classes; seed {seeds}.",
+            f"{options.title or where}: {train} videos to train, {test} to test, {self.data.num_classes} classes;"
+            f" seed {seeds}.",
             f"Accuracy is the mean over classes, in %, of {options.snippets} snippets x {options.crops} crops, averaged"
             " whatever the consensus of training; last weights of a run.",
             "The paper's figures are those of its own data, nets and schedules: UCF101 split 1, BN-Inception.",

@@ -22,8 +22,9 @@ def with_channels(net: pb.NetParameter, channels: int, source: str) -> None:
     """
     inputs = [layer for layer in net.layer if layer.type == "Input"]
     shapes = [*net.input_shape, *(shape for layer in inputs for shape in layer.input_param.shape)]
-    if len(shapes) != 1 or len(shapes[0].dim) != 4:
-        raise PytsnError(f"{source}: a deploy net with one input of (N, C, H, W) was expected, it has {len(shapes)}")
+    count = len(net.input) + len(inputs)
+    if count != 1 or len(shapes) != 1 or len(shapes[0].dim) != 4:
+        raise PytsnError(f"{source}: a deploy net with one input (N, C, H, W) was expected, it has {count} inputs")
     shapes[0].dim[_CHANNELS] = channels
 
 

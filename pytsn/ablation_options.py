@@ -37,8 +37,9 @@ class AblationOptions:
     """One ablation; None leaves a wish to `pytsn finetune`'s own defaults.
 
     dataset: ucf101, hmdb51 or custom (train_list, val_list). frame_path: root of the frames; warped_path: of the warped
-    flow. title: what to call the videos (None: by dataset and split). rgb_pattern, flow_pattern: image names as in VideoData layers. segments: of consensus table and "+ TSN" row.
-    nets: the first is that of the other tables. choices: option -> key -> value, keys as ``find_choice`` has them.
+    flow. title: what to call the videos (None: by dataset and split). rgb_pattern, flow_pattern: image names as in
+    VideoData layers. segments: of consensus table and "+ TSN" row. nets: the first is that of the other tables.
+    choices: option -> key -> value, keys as ``find_choice`` has them. snippets, crops: of a test.
     """
 
     dataset: str
@@ -83,7 +84,7 @@ class AblationOptions:
         for name in ("segments", "snippets", "batch_size"):
             if getattr(self, name) < 1:
                 raise PytsnError(f"--{name} {getattr(self, name)}: must be above 0")
-        if (self.dataset == "custom") != (self.train_list is not None and self.val_list is not None):
+        if [bool(self.train_list), bool(self.val_list)] != [self.dataset == "custom"] * 2:
             raise PytsnError("dataset 'custom' goes with --train_list FILE and --val_list FILE, and they with it")
         if self.choices.get("epochs") and self.choices.get("iterations"):
             raise PytsnError("--epochs and --iterations both say how long to train: leave out one")
