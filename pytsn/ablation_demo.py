@@ -23,7 +23,7 @@ from pytsn.models.modalities import TSN_MODALITIES
 
 #: channels of the levels; the first net is that of the other tables
 LEVELS = {"levels3": (16, 32, 64), "levels2": (16, 32), "levels1": (16,)}
-_ITERATIONS = 300
+_ITERATIONS = ("300", "flow=200", "warped=200")
 _SNIPPETS = 5  # of a test: the demo's 24 frames cannot be spread over 25
 _FRAME_SIZE = [f"new_{side}={pixels}" for side, pixels in zip(("width", "height"), FRAME_SIZE, strict=True)]
 _SEED = 0  # of the start weights, the same in every run
@@ -83,7 +83,7 @@ def demo_arguments(demo: Path, out: Path) -> Mapping[str, object]:
         "warped_path": str(warped) if warped.is_dir() else None,
         "net": nets,
         "init": inits,
-        "iterations": [str(_ITERATIONS)],
+        "iterations": [*_ITERATIONS],
         "lr": [str(BASE_LR)],
         "dropout": [str(DROPOUT)],
         "batch_size": BATCH,
