@@ -11,13 +11,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from google.protobuf import text_format
 
+from converter import caffe_tsn_pb2 as pb
 from converter.net import load_net
 from converter.proto import read_net
 from converter.state_files import read_state
 from pytsn.cli import main
+from pytsn.distributed import Processes
+from pytsn.feed import Feed
+from pytsn.finetune_passes import ValidationPass
+from pytsn.models import TSN
 from pytsn.solverstate import read_solverstate
+from pytsn.train_pass import Hardware
 from tests.finetune_runs import DATA, make_finetune_run
 from tests.train_runs import ROOT, START, assert_log, log_of, read_until
 
@@ -123,6 +130,53 @@ def test_best_and_last_are_what_they_say(tiny, capsys):
     assert len(list((tiny / "best/state").iterdir())) == 3  # of the newest checkpoint only
 
 
+def test_of_equal_validations_the_first_is_best(tiny):
+    """Nothing is learned here, so that all are equal."""
+    options = ["--epochs=4", "--lr=1e-20", "--seed=4", "--dropout=0", "--set=test_interval=2", "--partial_bn=yes"]
+    assert finetune("equal", "--val_list=list.txt", *QUICK, *options) == 0
+    assert read_state("equal/best.safetensors")[1]["iteration"] == "2"
+    assert read_state("equal/last.safetensors")[1]["iteration"] == "6"
+
+
+class Half(Processes):
+    """One of two processes, whose sums stay its own."""
+
+    def mean_(self, tensors) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("rank", "rows"), [(0, (0, 1, 4)), (1, (2, 3))])
+def test_processes_share_a_validation(tiny, rank, rows):
+    """Five videos in batches of two over two processes: rank 0 has the first and the third batch. Twice the same."""
+    lines = (tiny / "list.txt").read_text().splitlines()
+    order = [lines[index] for index in (0, 2, 4, 1, 5)]
+    (tiny / "order.txt").write_text("\n".join(order) + "\n")
+    layer = text_format.Parse(
+        'video_data_param { source: "order.txt" batch_size: 2 num_segments: 2 modality: RGB'
+        ' name_pattern: "img_%05d.png" } transform_param { crop_size: 64 mean_value: [104, 117, 123, 104, 117, 123] }',
+        pb.LayerParameter(name="data", type="VideoData", top=["data", "label"]),
+    )
+    feed = Feed("TEST", rank=rank, world=2)
+    feed.on_data_layer(layer)
+    tsn, seen = TSN(load_net("deploy.prototxt", START), 2), []
+    validation = ValidationPass(tsn, feed, Hardware(), Half(rank, 2), lambda *found: seen.append(found))
+    assert validation.batches == 2
+    single = Feed("TEST")
+    layer.video_data_param.batch_size = 5
+    single.on_data_layer(layer)
+    batch = single.next_batch(torch.device("cpu"))
+    with torch.no_grad():
+        scores = tsn.eval()(batch["data"])[list(rows)]
+    labels = batch["label"][list(rows)]
+    assert labels.tolist() == [int(order[row].split()[2]) for row in rows]
+    losses = F.cross_entropy(scores, labels, reduction="none").clamp(max=87.33654)  # Caffe's floor, -log(FLT_MIN)
+    wanted = (float((scores.argmax(1) == labels).float().mean()), float(losses.mean()))
+    for _ in range(2):
+        validation.test(validation.batches)
+        assert seen[-1] == pytest.approx(wanted, rel=1e-5)
+        assert tsn.training
+
+
 @pytest.mark.parametrize("consensus", ["max", "topk:2", "weighted", "attention"])
 def test_weights_go_into_eval_net_and_convert(tiny, capsys, consensus):
     """With deploy.prototxt beside them; a learned consensus rides along and has moved from its start."""
@@ -187,6 +241,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tiny, capsys, whole, 
     assert process.returncode == (-number if name == "SIGKILL" else 128 + number)
     states = sorted(path.name for path in (tiny / name / "state").glob("*.solverstate"))
     assert 10 <= int(re.fullmatch(r"iter_(\d+)\.solverstate", states[-1])[1]) < 24
+    (tiny / name / "state" / ".iter_10.k1ll3d.safetensors").write_bytes(b"half")  # as SIGKILL leaves them
     assert finetune(name, *LONG, "--resume") == 0
     after = without_checkpoints(log_of(capsys.readouterr().out))
     if name == "SIGTERM":
