@@ -42,6 +42,8 @@ class Ablation:
         cells = make_cells(self.rows, options.seeds)
         self._write_inputs(cells)
         self.runs = [self._run(cell) for cell in cells]
+        self._scores: dict[Cell, np.ndarray] = {}
+        self._labels = np.zeros(0, np.int64)
 
     def _write_inputs(self, cells: Sequence[Cell]) -> None:
         """Lists and nets, which the cells read."""
@@ -124,12 +126,11 @@ class Ablation:
 
     def results(self) -> list[Result]:
         """The tables' figures, as far as cells are done."""
-        scores, labels = {}, np.zeros(0, np.int64)
         for run in self.runs:
-            if run.is_done():
-                arrays, labels = run.scores()
-                scores[run.cell] = np.stack([default_aggregation(each, False) for each in arrays])  # -> (V, K)
-        return make_results(self.rows, self.options.seeds, scores, labels)
+            if run.cell not in self._scores and run.is_done():
+                arrays, self._labels = run.scores()
+                self._scores[run.cell] = np.stack([default_aggregation(each, False) for each in arrays])  # -> (V, K)
+        return make_results(self.rows, self.options.seeds, self._scores, self._labels)
 
     def write(self, results: Sequence[Result]) -> None:
         """results.json and results.md."""

@@ -45,10 +45,15 @@ class Cell:
     seed: int
 
     @property
+    def setting(self) -> str:
+        """The cell's name without its seed."""
+        consensus = "" if self.segments == _SINGLE else f"-{self.consensus.replace(':', '')}"
+        return f"{self.net}-{self.modality}-{self.segments}seg{consensus}"
+
+    @property
     def name(self) -> str:
         """Also of its folder."""
-        consensus = "" if self.segments == _SINGLE else f"-{self.consensus.replace(':', '')}"
-        return f"{self.net}-{self.modality}-{self.segments}seg{consensus}-seed{self.seed}"
+        return f"{self.setting}-seed{self.seed}"
 
 
 @dataclass(frozen=True)

@@ -65,18 +65,19 @@ def figure_text(result: Result, index: int) -> str:
 
 
 def table_cells(results: Sequence[Result], table: str) -> list[list[str]]:
-    """Head and lines of a table: setting, weights (where they differ), our figures, the paper's."""
+    """Head and lines of a table: setting, weights (where they differ), our figures, the paper's in one last column."""
     own = [result for result in results if result.row.table == table]
     columns = list(dict.fromkeys(figure.column for result in own for figure in result.row.figures))
     weighted = table == "modalities"
-    papers = [f"{PAPER}" if weighted else f"{PAPER}: {column}" for column in columns]
-    lines = [["setting", *(["weights"] if weighted else []), *columns, *papers]]
+    paper = PAPER if weighted else f"{PAPER} ({' / '.join(columns)})"
+    lines = [["setting", *(["weights"] if weighted else []), *columns, paper]]
     for result in own:
         figures = {figure.column: index for index, figure in enumerate(result.row.figures)}
         ours = [figure_text(result, figures[column]) if column in figures else "-" for column in columns]
         theirs = [_published(result.row, figures.get(column)) for column in columns]
+        theirs = "-" if set(theirs) == {"-"} else " / ".join(theirs)
         weights = [" : ".join(f"{weight:g}" for weight in result.row.figures[0].weights.values())] if weighted else []
-        lines.append([result.row.name, *weights, *ours, *theirs])
+        lines.append([result.row.name, *weights, *ours, theirs])
     return lines
 
 

@@ -89,6 +89,16 @@ def test_tables_keep_the_papers_figures_apart():
     assert (figures[2]["paper_ucf101_split1"], figures[2]["name"]) == (92.0, "rgb + flow")
 
 
+def test_the_papers_three_figures_stand_in_one_column():
+    rows = make_rows(options(tables=("consensus",), consensus=("max", "attention")), ("rgb", "flow"))
+    lines = table_cells(make_results(rows, (0,), {}, LABELS), "consensus")
+    assert lines == [
+        ["setting", "rgb", "flow", "fused", "paper, UCF101 split 1 (rgb / flow / fused)"],
+        ["max", "-", "-", "-", "85.0 / 86.0 / 91.6"],
+        ["attention", "-", "-", "-", "-"],
+    ]
+
+
 def test_rows_of_the_three_tables():
     """The rows and figures of the ECCV paper's tables 2, 3 and 4, and top-K and attention of the TPAMI paper."""
     rows = make_rows(options(), EVERY)

@@ -66,8 +66,8 @@ def test_dry_run_trains_nothing(tiny, capsys):
     assert "warped is left out, no --warped_path: `pytsn build-of VIDEOS WARPED --flow_type warp_tvl1` makes" in output
     # rgb, rgbdiff, flow on one snippet; two kinds of consensus of rgb and flow; + TSN is of average: two more
     assert "9 rows (modalities, consensus, depth) of 9 training runs on cpu:" in output
-    assert "tiny-flow-2seg-weighted-seed0: 2 updates; train " in output
-    assert "about " in output
+    assert "  tiny-flow-2seg-weighted: 2 updates; train 0 s, test 0 s" in output
+    assert "about 0 s to go, images not read" in output
     assert list(Path("dry/cells").iterdir()) == []
     assert not Path("dry/results.json").exists()
 

@@ -117,11 +117,16 @@ def run(args: argparse.Namespace) -> int:
 def _print_plan(ablation, estimates, duration) -> None:
     cells, rows = len(ablation.runs), ", ".join(dict.fromkeys(row.table for row in ablation.rows))
     print(f"{len(ablation.rows)} rows ({rows}) of {cells} training runs on {ablation.hardware.device}:")
+    done = {run.cell for run in ablation.runs if run.is_done()}
     for run, (train, test) in zip(ablation.runs, estimates, strict=True):
-        state = "done" if run.is_done() else f"train {duration(train)}, test {duration(test)}"
-        print(f"  {run.cell.name}: {ablation.updates(run.training)} updates; {state}")
-    left = sum(sum(pair) for run, pair in zip(ablation.runs, estimates, strict=True) if not run.is_done())
-    print(f"about {duration(left)}, images not read: nets alone, timed on a few snippets", flush=True)
+        same = [item.cell for item in ablation.runs if item.cell.setting == run.cell.setting]
+        if run.cell == same[0]:
+            count = "" if len(same) == 1 else f"{len(same)} seeds, "
+            kept = f", {len(done.intersection(same))} done" if done.intersection(same) else ""
+            times = f"train {duration(train)}, test {duration(test)}{kept}"
+            print(f"  {run.cell.setting}: {count}{ablation.updates(run.training)} updates; {times}")
+    left = sum(sum(pair) for run, pair in zip(ablation.runs, estimates, strict=True) if run.cell not in done)
+    print(f"about {duration(left)} to go, images not read: nets alone, timed on a few snippets", flush=True)
 
 
 def _finish(ablation) -> None:
