@@ -10,7 +10,7 @@ from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, write_bytes
 from pytsn.predict_report import as_json, text_lines
 from pytsn.predict_scores import Predictor, Progress
-from pytsn.predict_sources import Source
+from pytsn.predict_sources import Source, printable
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def predict_all(
             found.append(_predict(predictor, source, output, progress, say))
         except PytsnError as error:
             failed += 1
-            complain(f"error: {error}")
-            found.append({"name": source.name, "path": source.path, "error": str(error)})
+            complain(f"error: {printable(str(error))}")
+            found.append({"name": source.name, "path": printable(source.path), "error": printable(str(error))})
     return failed
 
 

@@ -64,10 +64,10 @@ def picture_figure(prediction: Prediction, labels: Sequence[str], subtitle: str 
     bars_top = curves_top + _PLOT_HEIGHT + 100
     board = _Board(bars_top + _ROW * len(content.classes) + 52)
     best = content.classes[0]
-    board.text(_EDGE, 16, _shortened(os.path.basename(prediction.source.path), 60), 15, weight="bold")
-    verdict = f"{_shortened(labels[best], 60)}, {_percent(content.fused[best])}"
+    board.text(_EDGE, 16, _shortened(prediction.source.title, 80), 15, weight="bold")
+    verdict = f"{_shortened(labels[best], 48)}, {_percent(content.fused[best])}"
     board.text(_EDGE, 45, verdict, 12, color=_COLOURS[0], weight="bold")
-    board.text(_WIDTH - _EDGE, 20, subtitle, _SMALL, color="0.35", ha="right")
+    board.text(_WIDTH - _EDGE, 48, subtitle, _SMALL, color="0.35", ha="right")
     axes = board.axes(_PLOT_LEFT, curves_top, _PLOT_WIDTH, _PLOT_HEIGHT)
     _draw_curves(axes, content)
     _draw_thumbnails(board, content, curves_top)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytsn.predict_result import Prediction
+from pytsn.predict_sources import printable
 
 
 def best_classes(probabilities: np.ndarray, top: int) -> list[int]:
@@ -35,7 +36,7 @@ def as_json(prediction: Prediction, labels: Sequence[str], top: int) -> dict:
     first = next(iter(prediction.ticks))
     return {
         "name": prediction.source.name,
-        "path": prediction.source.path,
+        "path": printable(prediction.source.path),
         "images": prediction.images,
         "fps": prediction.fps,
         "top": _top(prediction.probabilities(), labels, top),

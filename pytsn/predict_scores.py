@@ -128,7 +128,9 @@ class Predictor:
         if stream == "warped":
             if self.sampling.warped_frames is None:
                 raise PytsnError(f"{path}: warped flow lies in folders of its own; name their root by --warped_frames")
-            path = os.path.join(self.sampling.warped_frames, os.path.basename(os.path.abspath(path)))
+            path = os.path.join(
+                self.sampling.warped_frames, os.path.basename(os.path.abspath(path)).removesuffix(".zip")
+            )
         video = folder_video(path, source.name)
         if not video.frame_count(STREAMS[stream]):
             kind = "flow images (flow_x_, flow_y_)" if STREAMS[stream] == "flow" else "frames (img_)"
@@ -163,6 +165,11 @@ class Predictor:
         }
 
     def _prediction(self, source, images, fps, ticks, scores, thumbnails) -> Prediction:
+        for stream, values in scores.items():
+            if not np.isfinite(values).all():
+                raise PytsnError(
+                    f"{source.path}: the {stream} net's scores are not finite; damaged weights, or another --bn_style?"
+                )
         return Prediction(source, images, fps, ticks, scores, self.weights, self.aggregation, thumbnails)
 
 

@@ -24,6 +24,11 @@ class Source:
     name: str
     is_video: bool
 
+    @property
+    def title(self) -> str:
+        """The file's or folder's own name, as it can be printed."""
+        return printable(os.path.basename(os.path.abspath(self.path)))
+
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
     """The videos that the arguments stand for, in their order; each argument's sorted by path.
@@ -44,6 +49,11 @@ def folder_video(path: str, name: str) -> Video:
     return Video(name, 0, path, rgb, flow_x)
 
 
+def printable(text: str) -> str:
+    """A file's name with bytes that are not UTF-8 written as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _expand(path: str) -> list[Source]:
     if os.path.isfile(path):
         return [_file(path)]
@@ -60,14 +70,14 @@ def _expand(path: str) -> list[Source]:
 
 def _file(path: str) -> Source:
     name, extension = os.path.splitext(os.path.basename(path))
-    return Source(path, name, extension.lower() != ".zip")
+    return Source(path, printable(name), extension.lower() != ".zip")
 
 
 def _search(root: str) -> list[Source]:
     found: list[Source] = []
     for folder, folders, files in os.walk(root, onerror=_raise, followlinks=False):
         if _has_frames(files):
-            found.append(Source(folder, os.path.basename(os.path.abspath(folder)), False))
+            found.append(Source(folder, printable(os.path.basename(os.path.abspath(folder))), False))
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -112,7 +122,7 @@ def _with_own_names(sources: Sequence[Source]) -> list[Source]:
 
 
 def _with_folder(source: Source, index: int) -> str:
-    return f"{os.path.basename(os.path.dirname(os.path.abspath(source.path)))}_{source.name}"
+    return f"{printable(os.path.basename(os.path.dirname(os.path.abspath(source.path))))}_{source.name}"
 
 
 def _with_number(source: Source, index: int) -> str:

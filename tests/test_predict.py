@@ -2,6 +2,8 @@
 and what goes wrong."""
 
 import json
+import os
+import shutil
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +26,7 @@ from pytsn.predict_picture import picture_figure
 from pytsn.predict_result import Prediction, default_weights
 from pytsn.predict_scores import Predictor, Sampling, load_nets
 from pytsn.predict_sources import Source, find_sources
-from pytsn.predict_video import FlowWork, frame_rate, look_through
+from pytsn.predict_video import FlowWork, look_through
 from pytsn.snippets import SnippetOptions
 from tests.flow_videos import cut_short, decode, make_sound, make_video
 from tests.nets import build
@@ -356,8 +358,10 @@ def test_wrong_arguments_are_told_before_any_work(nets, videos, tmp_path, capsys
 @pytest.mark.parametrize("streams", [("rgb",), ("rgb", "flow"), tuple(PLANES)])
 def test_picture_shows_the_numbers_and_nothing_overlaps(streams):
     names = ["a very long name of a class that goes on and on", *LABELS[1:]]
-    prediction = some_prediction(dict.fromkeys(streams, 1.0))
-    figure = picture_figure(prediction, names, "rgb; 25 snippets, 10 crops")
+    source = Source(f"{'a long name of a video ' * 9}$1$.avi", "name", True)
+    prediction = some_prediction(dict.fromkeys(streams, 1.0), source=source)
+    subtitle = " + ".join(f"{stream} x 1.5" for stream in streams) + "; 25 snippets, 10 crops"
+    figure = picture_figure(prediction, names, subtitle)
     figure.canvas.draw()
     curves = next(axes for axes in figure.axes if axes.get_xlabel() == "seconds")
     best = int(prediction.probabilities().argmax())
@@ -381,8 +385,32 @@ def test_picture_shows_the_numbers_and_nothing_overlaps(streams):
             assert not box.overlaps(boxes[other]), (index, other)
 
 
-def test_picture_without_a_frame_rate_and_with_one_snippet(tmp_path):
-    prediction = some_prediction({"rgb": 1.0}, fps=None)
-    figure = picture_figure(prediction, LABELS)
-    assert any(axes.get_xlabel() == "image number" for axes in figure.axes)
-    assert frame_rate(str(make_video(tmp_path / "v.avi", 2))) == 25.0
+def test_picture_of_one_snippet_without_a_frame_rate():
+    scores = {"rgb": np.random.default_rng(0).normal(size=(1, 1, CLASSES)).astype(np.float32)}
+    thumbnails = [(15, np.zeros((60, 20, 3), np.uint8))]
+    one = Prediction(Source("f", "f", False), 30, None, {"rgb": [15]}, scores, {"rgb": 1.0}, thumbnails=thumbnails)
+    figure = picture_figure(one, LABELS)
+    curves = next(axes for axes in figure.axes if axes.get_xlabel() == "image number")
+    np.testing.assert_allclose(
+        curves.lines[-1].get_xydata(), [[15, 100 * softmax(scores["rgb"][0, 0]).max()]], rtol=1e-5
+    )
+
+
+def test_scores_that_are_no_numbers(nets, videos):
+    predictor = make_predictor(nets, ("rgb",))
+    predictor.nets["rgb"].score_snippets = lambda planes: np.full((len(planes), 10, CLASSES), np.nan, np.float32)
+    with pytest.raises(PytsnError, match=r"long\.avi: the rgb net's scores are not finite"):
+        predictor.predict(Source(str(videos / "long.avi"), "long", True))
+
+
+def test_names_that_are_not_utf8(nets, extracted, tmp_path, capsys):
+    """A folder may have such a name; OpenCV opens no video of that kind, which is told."""
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    shutil.copytree(extracted["tvl1"] / "short", folder)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/th\xe9.avi")).write_bytes(b"-")
+    assert predict(nets, tmp_path, "--json", tmp_path / "j", "-o", tmp_path / "out") == 1
+    out, err = capsys.readouterr()
+    assert "caf\\xe9: class " in out
+    assert "error: " in err
+    assert [video["name"] for video in json.loads((tmp_path / "j").read_text())["videos"]] == ["caf\\xe9", "th\\xe9"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["caf\\xe9_prediction.png"]

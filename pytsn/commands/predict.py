@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for stream, text in _STREAM_HELP.items():
         add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=text)
     add("--labels", metavar="FILE", help="names of the classes (default: class 0, class 1, ...)")
-    add("--weights", type=float, nargs="+", metavar="W", help="fusion weights: rgb, flow, warped, rgbdiff as given")
+    add("--weights", type=float, nargs="+", metavar="W", help="fusion weights, in the order rgb, flow, warped, rgbdiff")
     add("--top", type=int, default=5, metavar="K", help="classes to tell (default: %(default)s)")
     add("--json", metavar="FILE", help="write what was found as JSON; - writes it to stdout in place of the text")
     add("-o", "--output", default=".", metavar="DIR", help="folder for pictures (default: the current one)")
