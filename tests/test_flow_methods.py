@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from converter.errors import PytsnError
+from pytsn.flow.extract_threads import in_threads
 from pytsn.flow.methods import ALGORITHMS, make_flow
 from tests.flow_videos import SHIFT, moving_frames
 
@@ -58,3 +59,13 @@ def test_frames_too_small_for_an_algorithm_are_named():
     tiny = np.zeros((1, 3, 4), np.uint8)
     with pytest.raises(PytsnError, match="4x3"):
         make_flow("dis")(tiny, tiny)
+
+
+@pytest.mark.parametrize("algorithm", ["farneback", "dis"])
+def test_threads_may_share_a_flow_function(algorithm):
+    """OpenCV's DIS object does not survive two threads at once."""
+    noise = np.random.default_rng(0).integers(0, 256, (9, 96, 128), np.uint8)
+    flow = make_flow(algorithm)
+    alone = flow(noise[:-1], noise[1:])
+    for _ in range(5):
+        np.testing.assert_array_equal(in_threads(flow, 3)(noise[:-1], noise[1:]), alone)

@@ -1,5 +1,6 @@
 """The ways to compute flow between frames: TV-L1, which the released models need, and two quick ones of OpenCV."""
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -47,10 +48,12 @@ def _pair_by_pair(algorithm: str) -> FlowFunction:
         def pair_flow(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
             return cv2.calcOpticalFlowFarneback(gray0, gray1, None, *_FARNEBACK)
     else:
-        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        own = threading.local()  # the object computes in buffers of its own: shared by threads, it crashes
 
         def pair_flow(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
-            return dis.calc(gray0, gray1, None)
+            if not hasattr(own, "dis"):
+                own.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+            return own.dis.calc(gray0, gray1, None)
 
     def flow(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
         _check_pairs(gray0, gray1)
