@@ -71,8 +71,7 @@ def _predict(
     predictor: Predictor, source: Source, output: Output, progress: Progress, say: Callable[[str], object]
 ) -> dict:
     prediction = predictor.predict(source, progress)
-    for line in text_lines(prediction, output.labels, output.top):
-        say(line)
+    say("\n".join(text_lines(prediction, output.labels, output.top)))
     entry = as_json(prediction, output.labels, output.top)
     if output.pictures is not None:
         from pytsn.predict_picture import save_picture

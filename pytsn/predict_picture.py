@@ -23,9 +23,8 @@ _LEGEND_LEFT = _PLOT_LEFT + _PLOT_WIDTH + 28
 _HEADER, _THUMB_GAP, _TALLEST, _LEADER = 88, 8, 150, 16
 _NAMES, _ROW, _BAR_GAP, _BAR_TEXT = 232, 26, 30, 62
 _SMALL, _LONGEST_NAME = 9.5, 28
-#: Okabe and Ito's colours, told apart by colour-blind readers; also the number of classes that are drawn at most
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-_CLASSES = 5
+#: Okabe and Ito's colours, told apart by colour-blind readers: one a class that is drawn
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _content(prediction: Prediction, labels: Sequence[str]) -> _Content:
     fused, snippets = prediction.probabilities(), prediction.snippet_probabilities()
     ticks = np.array(next(iter(prediction.ticks.values())), float)[: len(snippets)]
     fps, unit = (prediction.fps, "seconds") if prediction.fps else (1.0, "image number")
-    classes = best_classes(fused, min(_CLASSES, len(fused)))
+    classes = best_classes(fused, min(len(_COLOURS), len(fused)))
     return _Content(prediction, labels, classes, fused, snippets, ticks / fps, prediction.images / fps, unit)
 
 
