@@ -16,15 +16,11 @@ from pytsn.ablation_nets import write_net
 from pytsn.ablation_options import AblationOptions
 from pytsn.ablation_plan import Cell, Row, heading, make_cells, make_rows
 from pytsn.ablation_table import Result, as_json, make_results, markdown_table, table_cells, text_table
+from pytsn.ablation_training import cell_training, schedule
 from pytsn.aggregation import default_aggregation
-from pytsn.finetune_options import FinetuneOptions
-from pytsn.finetune_schedule import plan_schedule
-from pytsn.models.modalities import RELEASED_BATCH, find_modality
-from pytsn.overrides import Override
+from pytsn.models.modalities import find_modality
 from pytsn.snippets import SnippetOptions
 from pytsn.train_setup import plan_hardware
-
-_CHECKPOINTS = 10  # of a run
 
 
 class Ablation:
@@ -65,64 +61,15 @@ class Ablation:
         row = find_modality(cell.modality)
         prefixes, suffix = image_names(self.options)
         snippets = SnippetOptions(row.frames, self.options.snippets, *prefixes, ext=suffix)
-        training = self.training(cell)
-        return CellRun(
-            cell,
-            self.out / "cells",
-            training,
-            self.data.videos["test"][cell.modality],
-            snippets,
-            self.options.crops,
-        )
+        videos, train_list = self.data.videos, self._list(cell.modality)
+        count, net = len(videos["train"][cell.modality]), self._nets[cell.net, cell.modality]
+        training = cell_training(self.options, cell, self.data.num_classes, train_list, count, net)
+        test = videos["test"][cell.modality]
+        return CellRun(cell, self.out / "cells", training, test, snippets, self.options.crops)
 
-    def training(self, cell: Cell) -> FinetuneOptions:
-        """What `pytsn finetune` is asked for: the papers' settings of the modality unless the user has others."""
-        options, row = self.options, find_modality(cell.modality)
-        chosen = {
-            name: options.find_choice(name, cell.net, cell.modality) for name in ("init", "solver", "lr", "dropout")
-        }
-        if chosen["init"] is None and row.cross_modality:
-            chosen["init"] = options.find_choice("init", cell.net, "rgb")  # finetune averages its filters over colours
-        if chosen["init"] == "none":
-            chosen["init"] = None
-        pattern = options.flow_pattern if row.frames == "flow" else options.rgb_pattern
-        common = {
-            "train_list": self._list(cell.modality),
-            "out": str(self.out),
-            "modality": cell.modality,
-            "num_segments": cell.segments,
-            "consensus": cell.consensus,
-            "num_classes": self.data.num_classes,
-            "partial_bn": options.partial_bn,
-            "net": self._nets[cell.net, cell.modality],
-            "score_name": options.score_name,
-            "batch_size": options.batch_size,
-            "accumulate": options.accumulate,
-            "epochs": self._epochs(cell),
-            "seed": cell.seed,
-        }
-        pattern = Override("video_data_param", "name_pattern", pattern)
-        first = FinetuneOptions(**common, **chosen, overrides=(pattern, *options.overrides))
-        interval = -(-self.updates(first) // _CHECKPOINTS)
-        snapshot = Override("solver", "snapshot", str(interval))
-        return FinetuneOptions(**common, **chosen, overrides=(pattern, snapshot, *options.overrides))
-
-    def _epochs(self, cell: Cell) -> float | None:
-        iterations = self.options.find_choice("iterations", cell.net, cell.modality)
-        if iterations is None:
-            return self.options.find_choice("epochs", cell.net, cell.modality)
-        batch = self.options.batch_size
-        accumulate = self.options.accumulate or max(1, round(RELEASED_BATCH / batch))
-        return iterations * batch * accumulate / len(self.data.videos["train"][cell.modality])
-
-    def updates(self, training: FinetuneOptions) -> int:
-        """Of the weights, in a run."""
-        return self.schedule(training).max_iter
-
-    def schedule(self, training: FinetuneOptions) -> pb.SolverParameter:
-        """The solver that finetune will make of it."""
-        videos = len(self.data.videos["train"][training.modality])
-        return plan_schedule(training, find_modality(training.modality), videos, 1)
+    def schedule(self, run: CellRun) -> pb.SolverParameter:
+        """The solver of a cell's training."""
+        return schedule(run.training, len(self.data.videos["train"][run.cell.modality]))
 
     def results(self) -> list[Result]:
         """The tables' figures, as far as cells are done."""

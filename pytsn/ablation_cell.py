@@ -20,6 +20,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text, sha256_of, write_bytes
+from converter.net import load_net
 from pytsn.ablation_plan import Cell
 from pytsn.action_net import ActionNet, NetOptions
 from pytsn.datasets import Video
@@ -27,6 +28,7 @@ from pytsn.evaluate import EvalOptions, score_videos
 from pytsn.finetune import Finetuning
 from pytsn.finetune_checkpoints import Checkpoints
 from pytsn.finetune_options import FinetuneOptions
+from pytsn.models.snippet_net import describe
 from pytsn.score_store import ScoreStore
 from pytsn.scores import read_scores
 from pytsn.snippets import SnippetOptions
@@ -154,6 +156,8 @@ class CellRun:
 
     def _train(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> None:
         resume = Checkpoints(self.training.out).newest() is not None
+        if not resume:
+            shutil.rmtree(self.training.out, ignore_errors=True)  # what is there has no checkpoint to go on from
         options = replace(self.training, resume=resume)
         with (
             open(self.folder / "train.log", "a", encoding="utf-8") as log,
@@ -170,8 +174,10 @@ class CellRun:
         names, labels = [each.name for each in self.test], [each.label for each in self.test]
         store = ScoreStore(self.folder / "scores.npz", names, labels, self.settings, resume=True)
         train = self.folder / "train"
-        options = NetOptions(str(hardware.device), score_name=self.training.score_name, crops=self.crops)
-        net = ActionNet(str(train / "deploy.prototxt"), str(train / "last.safetensors"), options)
+        deploy, weights = str(train / "deploy.prototxt"), str(train / "last.safetensors")
+        score = describe(load_net(deploy), self.training.score_name).score  # the blob that was trained
+        options = NetOptions(str(hardware.device), score_name=score, crops=self.crops)
+        net = ActionNet(deploy, weights, options)
         todo = store.todo()
         waiting = [self.test[index] for index in todo]
         scored = score_videos(net, waiting, EvalOptions(options, self.snippets))

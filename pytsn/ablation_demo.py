@@ -4,6 +4,7 @@ The nets are the demo's (pytsn/demo/nets.py), for every modality, with dropout b
 first filters of rgb nets are given and stay: edges, blind to colour.
 """
 
+import argparse
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,18 @@ def with_dropout(text: str, ratio: float) -> str:
     del net.layer[:]
     net.layer.extend([*layers[:-1], drop, layers[-1]])
     return text_format.MessageToString(net)
+
+
+def apply_demo(args: argparse.Namespace) -> None:
+    """Fills in what the user has not given, in place; his --set comes after the demo's own."""
+    found = dict(demo_arguments(Path(args.frame_path), Path(args.out)))
+    found["set"] = [*found["set"], *(args.set or [])]
+    for wish, own in (("net", "init"), ("epochs", "iterations"), ("solver", "iterations"), ("solver", "lr")):
+        if getattr(args, wish):
+            found.pop(own, None)
+    for name, value in found.items():
+        if name in ("dataset", "frame_path", "set") or getattr(args, name) is None:
+            setattr(args, name, value)
 
 
 def demo_arguments(demo: Path, out: Path) -> Mapping[str, object]:

@@ -64,13 +64,13 @@ class AblationOptions:
     choices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     batch_size: int = 32
     accumulate: int | None = None
+    bn_style: str = "var"
     partial_bn: bool | None = None
     overrides: tuple[Override, ...] = ()
     snippets: int = 25
     crops: int = NUM_CROPS
     device: str = "auto"
     precision: str = "fp32"
-    workers: int | None = None
 
     def __post_init__(self) -> None:
         _among("--tables", self.tables, TABLES)

@@ -9,11 +9,9 @@ from tqdm import tqdm
 
 from pytsn.ablation import Ablation
 from pytsn.ablation_cell import CellRun
-from pytsn.finetune_data import make_spec
-from pytsn.finetune_net import build_tsn
+from pytsn.ablation_check import checked_tsn
 from pytsn.finetune_options import FinetuneOptions
 from pytsn.finetune_schedule import effective_batch
-from pytsn.models.modalities import find_modality
 from pytsn.snippets import video_ticks
 from pytsn.train_pass import Hardware
 
@@ -23,7 +21,8 @@ _SNIPPETS = {"cpu": 4, "cuda": 32}  # timed at once
 class Estimate:
     """Seconds that cells take, by a timing of each net: forward and backward for training, forward for the test.
 
-    Images are not read for it: the true time is longer. Costs a few passes of every net and modality.
+    Images are not read for it: the true time is longer. Costs a few passes of every net and modality, and finds what
+    would stop their runs (pytsn/ablation_check.py).
     """
 
     def __init__(self, ablation: Ablation) -> None:
@@ -33,7 +32,7 @@ class Estimate:
     def seconds(self, run: CellRun) -> tuple[float, float]:
         """Of training and of the test."""
         ablation, cell, training = self.ablation, run.cell, run.training
-        solver = ablation.schedule(training)
+        solver = ablation.schedule(run)
         trained = solver.max_iter * effective_batch(training, solver, 1) * cell.segments
         shown = sum(len(set(video_ticks(video, run.snippets))) for video in run.test)  # a short video repeats its ticks
         tested = shown * ablation.options.crops
@@ -46,9 +45,7 @@ class Estimate:
 
 def _time_snippet(training: FinetuneOptions, hardware: Hardware) -> tuple[float, float]:
     """Seconds a snippet, of training and test."""
-    row = find_modality(training.modality)
-    tsn = build_tsn(training, row, make_spec(training, row, training.num_classes)).tsn
-    tsn = hardware.move(tsn).train()
+    tsn = hardware.move(checked_tsn(training)).train()
     (shape,) = tsn.base.inputs.values()
     videos = -(-_SNIPPETS[hardware.device.type] // tsn.num_segments)
     x = torch.zeros(videos, tsn.num_segments * shape[1], *shape[2:], device=hardware.device)

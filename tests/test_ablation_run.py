@@ -32,6 +32,9 @@ def folder(data, tmp_path_factory) -> Path:
     lines = (folder / "list.txt").read_text().splitlines(keepends=True)
     (folder / "train.txt").write_text("".join(lines[:5]))
     (folder / "val.txt").write_text("".join(lines[1:2] + lines[3:]))
+    deploy = (folder / "deploy.prototxt").read_text()
+    (folder / "wide.prototxt").write_text(deploy.replace("num_output: 8", "num_output: 9"))
+    (folder / "deep.prototxt").write_text(deploy.replace("dim: 3\n", "dim: 20\n", 1))
     for video in (folder / "frames").iterdir():
         (folder / "warped" / "frames" / video.name).mkdir(parents=True)
         for path in video.glob("flow_*"):
@@ -51,8 +54,8 @@ def tiny(folder, monkeypatch) -> Path:
 def ablate(out: str, *more: str) -> int:
     lists = ("--train_list=train.txt", "--val_list=val.txt")
     sizes = ("--num_segments=2", "--consensus=weighted,max", "--iterations=2", "--num_frame_per_video=2", "--crops=1")
-    net = "--net=tiny=deploy.prototxt"
-    return main(["ablation", "custom", ".", f"--out={out}", net, *lists, *sizes, *TRAIN, *MACHINE, *PATTERNS, *more])
+    net = [] if any(text.startswith("--net=") for text in more) else ["--net=tiny=deploy.prototxt"]
+    return main(["ablation", "custom", ".", f"--out={out}", *net, *lists, *sizes, *TRAIN, *MACHINE, *PATTERNS, *more])
 
 
 def figures_of(out: str) -> dict[tuple[str, str, str], dict]:
@@ -233,6 +236,9 @@ def test_modalities_without_images(tiny, capsys, tmp_path):
         (["--val_list=absent.txt"], "absent.txt: no such file"),
         (["--set=name_pattern=x", "--init=absent.caffemodel"], "absent.caffemodel: no such file"),
         (["--solver=rgb_step/solver.prototxt"], "leave out --epochs, --lr"),
+        (["--set=crop_size=200"], "rgb_train.txt: layer 'data' (VideoData): frames of 170x128 pixels"),
+        (["--init=rgb_step/init_iter_0.caffemodel", "--net=x=wide.prototxt"], "shape (8, 3, 7, 7), the net has (9, 3"),
+        (["--net=x:flow=deep.prototxt", "--modalities=flow"], "takes 20 channels, tests of flow have snippets of 10"),
     ],
 )
 def test_bad_input_in_a_line(tiny, capsys, more, words):

@@ -67,6 +67,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("training (see pytsn finetune)").add_argument
     add("--init", action="append", metavar="[K=]WEIGHTS", help="weights to start from")
+    add("--bn_style", choices=("var", "invstd"), default="var", help="of --init caffemodels (see convert)")
     add("--solver", action="append", metavar="[K=]FILE", help="solver prototxt: rate, length, iter_size ...")
     add("--epochs", action="append", metavar="[K=]E", help="passes over the training videos (default: the papers')")
     add("--iterations", action="append", metavar="[K=]N", help="updates instead")
@@ -124,7 +125,7 @@ def _print_plan(ablation, estimates, duration) -> None:
             count = "" if len(same) == 1 else f"{len(same)} seeds, "
             kept = f", {len(done.intersection(same))} done" if done.intersection(same) else ""
             times = f"train {duration(train)}, test {duration(test)}{kept}"
-            print(f"  {run.cell.setting}: {count}{ablation.updates(run.training)} updates; {times}")
+            print(f"  {run.cell.setting}: {count}{ablation.schedule(run).max_iter} updates; {times}")
     left = sum(sum(pair) for run, pair in zip(ablation.runs, estimates, strict=True) if run.cell not in done)
     print(f"about {duration(left)} to go, images not read: nets alone, timed on a few snippets", flush=True)
 
@@ -141,33 +142,19 @@ def _finish(ablation) -> None:
 
 
 def _options(args: argparse.Namespace):
-    from pathlib import Path
-
     from converter.errors import PytsnError
-    from pytsn.ablation_demo import demo_arguments
+    from pytsn.ablation_demo import apply_demo
     from pytsn.ablation_options import BUILT_IN, CHOICES, AblationOptions, parse_choices, parse_nets
     from pytsn.overrides import parse_override
 
     if args.dataset == "demo":
-        for name, value in demo_arguments(Path(args.frame_path), Path(args.out)).items():
-            if name in ("dataset", "frame_path") or getattr(args, name) is None:
-                setattr(args, name, value)
+        apply_demo(args)
     nets = parse_nets(args.net or [BUILT_IN])
     names = {"split_path": "split_path", "batch_size": "batch_size", "snippets": "num_frame_per_video"}
     names |= {name: name for name in ("tables", "modalities", "consensus")}
     given = {own: value for own, name in names.items() if (value := getattr(args, name)) is not None}
-    same = ("dataset", "frame_path", "out", "split", "train_list", "val_list", "warped_path", "allow_missing")
-    same += (
-        "title",
-        "rgb_pattern",
-        "flow_pattern",
-        "score_name",
-        "accumulate",
-        "crops",
-        "device",
-        "precision",
-        "workers",
-    )
+    same = ("dataset", "frame_path", "out", "split", "train_list", "val_list", "warped_path", "allow_missing", "title")
+    same += ("rgb_pattern", "flow_pattern", "score_name", "accumulate", "bn_style", "crops", "device", "precision")
     seeds = args.seeds or ("0",)
     if not all(seed.isdecimal() for seed in seeds):
         raise PytsnError(f"--seeds {','.join(seeds)}: whole numbers from 0 with commas between were expected")

@@ -1,0 +1,52 @@
+"""What would stop a cell of an ablation, found before the first of them is trained."""
+
+from converter.errors import PytsnError
+from pytsn.crops import FRAME_SIZE
+from pytsn.feed import Feed
+from pytsn.finetune_data import data_layer, make_spec
+from pytsn.finetune_init import start_from
+from pytsn.finetune_net import build_tsn
+from pytsn.finetune_options import FinetuneOptions
+from pytsn.models.modalities import TsnModality, find_modality
+from pytsn.models.tsn import TSN
+from pytsn.random_source import TorchRng
+
+
+def checked_tsn(training: FinetuneOptions) -> TSN:
+    """The model of a run with its start weights, its data opened once and closed.
+
+    Raises PytsnError for a net, weights or frames that do not go together, and for a net that cannot be tested: other
+    channels than the modality's snippets, or an input larger than the frames of a test.
+    """
+    row = find_modality(training.modality)
+    spec = make_spec(training, row, training.num_classes)
+    tsn = build_tsn(training, row, spec).tsn
+    (shape,) = tsn.base.inputs.values()
+    _check_test(training, tsn, row, shape)
+    if training.init:
+        start_from(tsn, training.init, training.bn_style)
+    feed = Feed("TRAIN", rng=TorchRng(0))
+    try:
+        layer = data_layer(training, spec, "TRAIN", row.planes, shape)
+        data, _ = feed.on_data_layer(layer).values()
+        feed.data_layers[layer.name].check_labels(tsn.about.num_classes)
+    except PytsnError as error:
+        raise PytsnError(f"{training.train_list}: {error}") from None
+    finally:
+        feed.close()
+    if data[1] != tsn.num_segments * tsn.about.channels:
+        wanted = f"{tsn.num_segments} segments of {tsn.about.channels}"
+        raise PytsnError(f"{training.modality}: data of {data[1]} channels, the net takes {wanted}: look at --set")
+    return tsn
+
+
+def _check_test(training: FinetuneOptions, tsn: TSN, row: TsnModality, shape: tuple[int, ...]) -> None:
+    source = training.net or "BN-Inception"
+    if tsn.about.channels != row.channels:
+        raise PytsnError(
+            f"{source}: takes {tsn.about.channels} channels, tests of {row.name} have snippets of {row.channels}"
+        )
+    if max(shape[2:]) > min(FRAME_SIZE):
+        raise PytsnError(
+            f"{source}: input of {shape[2]}x{shape[3]}, tests cut it from frames of {FRAME_SIZE[0]}x{FRAME_SIZE[1]}"
+        )
