@@ -65,7 +65,7 @@ class Ablation:
         count, net = len(videos["train"][cell.modality]), self._nets[cell.net, cell.modality]
         training = cell_training(self.options, cell, self.data.num_classes, train_list, count, net)
         test = videos["test"][cell.modality]
-        return CellRun(cell, self.out / "cells", training, test, snippets, self.options.crops)
+        return CellRun(cell, self.out / "cells", training, test, snippets, self.options.crops, self.options.precision)
 
     def schedule(self, run: CellRun) -> pb.SolverParameter:
         """The solver of a cell's training."""

@@ -49,8 +49,8 @@ class Stopped(Exception):
 
 
 class CellRun:
-    """A cell with all that is needed to run it. test: the videos; snippets, crops: of the test; done: told the share
-    of the work that is done, 0 to 1; signal: number of a signal that asks to stop, else 0."""
+    """A cell with all that is needed to run it. test: the videos; snippets, crops: of the test; precision: of the
+    training; signal: gives the number of a signal that asks to stop, else 0."""
 
     def __init__(
         self,
@@ -60,10 +60,11 @@ class CellRun:
         test: list[Video],
         snippets: SnippetOptions,
         crops: int,
+        precision: str = "fp32",
     ) -> None:
         self.cell, self.folder, self.test = cell, root / cell.name, test
         self.training = replace(training, out=str(self.folder / "train"))
-        self.snippets, self.crops = snippets, crops
+        self.snippets, self.crops, self.precision = snippets, crops, precision
         self.signal: Callable[[], int] = lambda: 0
         self.settings = self._settings()
 
@@ -80,6 +81,7 @@ class CellRun:
         tested = json.dumps([[each.name, each.label, each.folder] for each in self.test])
         own["test"] = hashlib.sha256(tested.encode()).hexdigest()
         own |= {"snippets": asdict(self.snippets), "crops": self.crops, "cell": asdict(self.cell)}
+        own |= {"precision": self.precision} if self.precision != "fp32" else {}
         return json.loads(json.dumps(own))
 
     def record(self) -> dict:
@@ -99,11 +101,8 @@ class CellRun:
         """Names of the settings that differ from those of the folder's run; empty where it has none."""
         record = self.record()
         old = record.get("settings", {})
-        return (
-            []
-            if not record
-            else sorted(key for key in {*old, *self.settings} if old.get(key) != self.settings.get(key))
-        )
+        differ = sorted(key for key in {*old, *self.settings} if old.get(key) != self.settings.get(key))
+        return differ if record else []
 
     def is_done(self) -> bool:
         """Whether the scores are there and made with these settings."""

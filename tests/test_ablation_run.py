@@ -183,6 +183,10 @@ def test_a_changed_setting_does_its_cells_again(tiny, capsys):
     assert ablate("changed", *wish) == 0
     done = {path.parent.name: path.stat().st_mtime_ns for path in Path("changed/cells").glob("*/scores.npz")}
     capsys.readouterr()
+    assert ablate("changed", *wish, "--lr=rgbdiff=0.02", "--dry_run") == 0
+    planned = capsys.readouterr().out
+    assert "tiny-rgbdiff-1seg-seed0 was made with other settings (lr): will be done again" in planned
+    assert "tiny-rgb-1seg: 2 updates; train 0 s, test 0 s, 1 done" in planned
     assert ablate("changed", *wish, "--lr=rgbdiff=0.02") == 0
     output = capsys.readouterr().out
     assert "tiny-rgbdiff-1seg-seed0: made with other settings (lr): done again" in output

@@ -126,6 +126,9 @@ def _print_plan(ablation, estimates, duration) -> None:
             kept = f", {len(done.intersection(same))} done" if done.intersection(same) else ""
             times = f"train {duration(train)}, test {duration(test)}{kept}"
             print(f"  {run.cell.setting}: {count}{ablation.schedule(run).max_iter} updates; {times}")
+    for run in ablation.runs:
+        if run.record().get("state") and run.changes():
+            print(f"  {run.cell.name} was made with other settings ({', '.join(run.changes())}): will be done again")
     left = sum(sum(pair) for run, pair in zip(ablation.runs, estimates, strict=True) if run.cell not in done)
     print(f"about {duration(left)} to go, images not read: nets alone, timed on a few snippets", flush=True)
 
