@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytsn.predict_report import best_classes
+from pytsn.predict_report import best_classes, percent
 from pytsn.predict_result import Prediction
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def picture_figure(prediction: Prediction, labels: Sequence[str], subtitle: str 
     board = _Board(bars_top + _ROW * len(content.classes) + 52)
     best = content.classes[0]
     board.text(_EDGE, 16, _shortened(prediction.source.title, 80), 15, weight="bold")
-    verdict = f"{_shortened(labels[best], 48)}, {_percent(content.fused[best])}"
+    verdict = f"{_shortened(labels[best], 48)}, {percent(content.fused[best])}"
     board.text(_EDGE, 45, verdict, 12, color=_COLOURS[0], weight="bold")
     board.text(_WIDTH - _EDGE, 48, subtitle, _SMALL, color="0.35", ha="right")
     axes = board.axes(_PLOT_LEFT, curves_top, _PLOT_WIDTH, _PLOT_HEIGHT)
@@ -177,7 +177,7 @@ def _draw_bar_column(axes: "Axes", values: np.ndarray) -> None:
     rows = np.arange(len(values))
     axes.barh(rows, 100 * values, height=0.62, color=_COLOURS[: len(values)])
     for row, value in enumerate(values):
-        axes.annotate(_percent(value), (100 * value, row), (5, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(percent(value), (100 * value, row), (5, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set(xlim=(0, 100), ylim=(len(values) - 0.5, -0.5), yticks=[], xticks=[])
     _plain(axes)
 
@@ -187,17 +187,13 @@ def _draw_own_best(board: _Board, content: _Content, values: np.ndarray, x: floa
     own = best_classes(values, 1)[0]
     if own != content.classes[0]:
         name = _shortened(content.names[own], int(pitch / 7.5) - 12)
-        board.text(x, y, f"alone: {name}, {_percent(values[own])}", _SMALL, color="0.35")
+        board.text(x, y, f"alone: {name}, {percent(values[own])}", _SMALL, color="0.35")
 
 
 def _plain(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color="0.6")
     axes.tick_params(labelsize=_SMALL, color="0.6", labelcolor="0.25")
-
-
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.1f} %"
 
 
 def _shortened(text: str, length: int) -> str:

@@ -23,7 +23,7 @@ def text_lines(prediction: Prediction, labels: Sequence[str], top: int) -> list[
     if len(columns) > 1:
         lines.append(f"{head}")
     for label in best_classes(fused, top):
-        lines.append("".join(f"{_percent(values[label]):>10}" for _, values in columns) + f"  {labels[label]}")
+        lines.append("".join(f"{percent(values[label]):>10}" for _, values in columns) + f"  {labels[label]}")
     return lines
 
 
@@ -63,5 +63,6 @@ def _top(probabilities: np.ndarray, labels: Sequence[str], top: int) -> list[dic
     ]
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
+    """0.1234 as 12.3 %."""
     return f"{probability * 100:.1f} %"

@@ -93,6 +93,8 @@ class Predictor:
         return self._predict_folder(source, progress)
 
     def _predict_video(self, source: Source, progress: Progress) -> Prediction:
+        if self.flow is None and {"flow", "warped"} & set(self.nets):
+            raise PytsnError(f"{source.path}: flow has to be computed for a video; give the predictor a FlowWork")
         facts = look_through(source.path, lambda frames: progress(frames, "counting frames", None, "frame"))
         sampling = self.sampling
         if sampling.video_fps is None and facts.fps is not None:

@@ -293,6 +293,37 @@ def test_json_to_stdout_is_nothing_but_json(nets, videos, capsys):
     assert found["videos"][0]["top"][0]["class"].startswith("class ")
 
 
+def test_weights_choose_the_stream(nets, videos, capsys):
+    """With weight 0 for rgb, what is told is flow's own; with 2 for flow its scores are doubled."""
+    given = ["--weights", "0", "2", "--json", "-", "--no_picture", "--top", CLASSES]
+    assert predict(nets, videos / "long.avi", *given, streams=("rgb", "flow")) == 0
+    found = json.loads(capsys.readouterr().out)["videos"][0]
+    fused, flow = (
+        np.array([item["probability"] for item in part["top"]]) for part in (found, found["streams"]["flow"])
+    )
+    assert [item["label"] for item in found["top"]] == [item["label"] for item in found["streams"]["flow"]["top"]]
+    np.testing.assert_allclose(fused, flow**2 / (flow**2).sum(), rtol=1e-4)
+
+
+def test_a_run_that_is_stopped_keeps_what_it_has(nets, videos, tmp_path, monkeypatch):
+    done = Predictor.predict
+
+    def stop_at_short(self, source, progress):
+        if source.name == "short":
+            raise KeyboardInterrupt
+        return done(self, source, progress)
+
+    monkeypatch.setattr(Predictor, "predict", stop_at_short)
+    assert predict(nets, videos, "--json", tmp_path / "j", "--no_picture") == 130
+    assert [video["name"] for video in json.loads((tmp_path / "j").read_text())["videos"]] == ["long"]
+
+
+def test_flow_without_a_way_to_compute_it(nets, videos):
+    predictor = Predictor(load_nets({"flow": nets["flow"]}, NetOptions("cpu")))
+    with pytest.raises(PytsnError, match="FlowWork"):
+        predictor.predict(Source(str(videos / "long.avi"), "long", True))
+
+
 def test_a_broken_video_is_named_and_the_rest_go_on(nets, videos, tmp_path, capsys):
     make_sound(tmp_path / "b_sound.avi")
     cut_short(videos / "long.avi", tmp_path / "c_cut.avi", 0.02)
