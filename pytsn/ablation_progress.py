@@ -109,6 +109,7 @@ class Progress:
         """The next cell begins."""
         self._number += 1
         self._train, self._test = self._weights[run.cell]
+        self._fresh = True
         self._bar.set_description(f"{self._number}/{self._count} {run.cell.name}")
         changes = run.changes()
         if changes:
@@ -116,12 +117,15 @@ class Progress:
 
     def done(self, trained: float, tested: float) -> None:
         """Shares of the cell's training and test, 0 to 1."""
-        self._bar.update(max(0.0, self._before + trained * self._train + tested * self._test - self._bar.n))
+        units = trained * self._train + tested * self._test
+        if self._fresh:  # all but a step of it was done by another run
+            self._skipped, self._fresh = self._skipped + units, False
+        self._bar.update(max(0.0, self._before + units - self._bar.n))
 
     def finish(self, run: CellRun, what: str) -> None:
         """The cell is at its end; ``what`` tells how."""
         self._before += self._train + self._test
-        if what == "done before":
+        if self._fresh:
             self._skipped += self._train + self._test
         self._bar.update(max(0.0, self._before - self._bar.n))
         left = self._left()

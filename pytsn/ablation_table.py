@@ -1,7 +1,8 @@
 """From the scores of cells to the figures of the tables, and the tables as text, Markdown and JSON.
 
 Tested as the papers test, whatever the consensus of training: the scores of 25 snippets x 10 crops averaged, before any
-softmax; streams added by weight; accuracy is the mean of the class accuracies.
+softmax, times the sum of what a weighted consensus has learned (ablation_cell.weights_sum); streams added by weight;
+accuracy is the mean of the class accuracies.
 """
 
 from collections.abc import Mapping, Sequence

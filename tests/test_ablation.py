@@ -1,12 +1,14 @@
 """`pytsn ablation`: its tables' arithmetic by hand, rows and runs, options; runs are in test_ablation_run.py."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from converter.errors import PytsnError
 from converter.net import load_net
+from pytsn import ablation_progress
 from pytsn.ablation_nets import write_net
 from pytsn.ablation_options import AblationOptions, NetChoice, parse_choices, parse_nets
 from pytsn.ablation_plan import Cell, make_cells, make_rows
@@ -218,6 +220,49 @@ def test_a_file_of_its_own_keeps_its_channels(tmp_path):
     (tmp_path / "two.prototxt").write_text('input: "x" ' + INPUTS["layer"] + CONV)
     with pytest.raises(PytsnError, match=r"two.prototxt: a deploy net with one input"):
         write_net(NetChoice("a", {"": str(tmp_path / "two.prototxt")}), "flow", tmp_path)
+
+
+class Clock:
+    """Time as the tests want it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_what_is_left_by_the_pace_so_far(monkeypatch, capsys):
+    """Four runs of 10 + 2 units. The first was done before, the second trained before: what counts is the 2 units of
+    its test, in 6 s, so 24 units are 72 s. Then 12 more units in 18 s: 14 in 24 s, the last 12 take 21 s."""
+    clock = Clock()
+    monkeypatch.setattr(ablation_progress, "time", clock)
+    runs = [SimpleNamespace(cell=cell("rgb", seed), changes=list) for seed in range(4)]
+    with ablation_progress.Progress(runs, [(10.0, 2.0)] * 4) as progress:
+        progress.start(runs[0])
+        progress.finish(runs[0], "done before")
+        progress.start(runs[1])
+        progress.done(1, 0)
+        progress.done(1, 0.5)
+        clock.now = 6.0
+        progress.finish(runs[1], "tested")
+        progress.start(runs[2])
+        progress.done(0, 0)
+        clock.now = 24.0
+        progress.finish(runs[2], "trained and tested")
+        progress.start(runs[3])
+        progress.finish(runs[3], "at last")
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/4] bn-inception-rgb-1seg-seed0: done before; 36 s left",
+        "[2/4] bn-inception-rgb-1seg-seed1: tested; 72 s left",
+        "[3/4] bn-inception-rgb-1seg-seed2: trained and tested; 21 s left",
+        "[4/4] bn-inception-rgb-1seg-seed3: at last",
+    ]
+
+
+def test_durations():
+    texts = [ablation_progress.duration(seconds) for seconds in (0.4, 89, 90, 5399, 5400, 129600)]
+    assert texts == ["0 s", "89 s", "2 min", "90 min", "1.5 h", "1.5 days"]
 
 
 def test_the_picture_shows_the_figures():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from converter.net import load_net
-from converter.state_files import read_state
+from converter.state_files import read_state, write_state
 from pytsn import ablation as ablation_module
 from pytsn.ablation_cell import CellRun
 from pytsn.ablation_demo import demo_arguments
@@ -282,6 +282,25 @@ def test_a_cell_cut_short_while_testing(tiny, monkeypatch):
     assert ablate("cut", *wish) == 0
     found = read_scores(cell / "scores.npz").scores
     np.testing.assert_array_equal(found, [whole[0], marked, *whole[2:]])
+
+
+def test_weights_of_a_negative_sum_turn_the_scores(tiny):
+    """A weighted consensus that has learned -0.5 and -0.7: a snippet's scores count -1.2 times, as they do in training,
+    where every one of S = 2 equal snippets with scores f makes g = -0.5 f - 0.7 f."""
+    wish = ("--tables=consensus", "--modalities=rgb", "--consensus=weighted")
+    assert ablate("signs", *wish) == 0
+    cell = Path("signs/cells/tiny-rgb-2seg-weighted-seed0")
+    weights = str(cell / "train/last.safetensors")
+    state, metadata = read_state(weights)
+    before = read_scores(cell / "scores.npz").scores
+    started = float(state["consensus.weight"].sum())
+    assert started == pytest.approx(1, abs=0.1)  # two small steps away from 1/2 each
+    write_state(weights, {**state, "consensus.weight": torch.tensor([-0.5, -0.7])}, metadata)
+    (cell / "scores.npz").unlink()
+    assert ablate("signs", *wish) == 0
+    after = read_scores(cell / "scores.npz").scores
+    # float32 rounds each product once
+    np.testing.assert_allclose(after, -1.2 / started * np.asarray(before), rtol=1e-5)
 
 
 def test_the_demos_nets(tmp_path):
