@@ -117,7 +117,7 @@ def _settings(args: argparse.Namespace, files: Mapping[str, tuple], weights: Map
 def _subtitle(args: argparse.Namespace, weights: Mapping[str, float]) -> str:
     """How the prediction was made, one line of the picture."""
     streams = " + ".join(f"{stream} x {weight:g}" if len(weights) > 1 else stream for stream, weight in weights.items())
-    snippets = f"{args.snippet_rate} snippets a second" if args.snippet_rate else f"{args.num_frames} snippets"
+    snippets = f"snippets: {args.snippet_rate} a second" if args.snippet_rate else f"{args.num_frames} snippets"
     crops = "10 crops" if args.crops == 10 else "centre crop"
     aggregation = "" if args.aggregation == "mean" else f", aggregation {args.aggregation}"
     return f"{streams}; {snippets}, {crops}{aggregation}"

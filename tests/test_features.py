@@ -130,7 +130,6 @@ def whole_frame(crops: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.golden
-@pytest.mark.slow
 @pytest.mark.parametrize("blob", ["global_pool", "inception_4c/output"])
 def test_values_are_those_that_caffe_wrote(shared, golden, rgb_caffemodel, blob):
     """2e-5 of the largest: Caffe and this code sum products in another order."""
@@ -205,7 +204,6 @@ def test_resuming_with_other_settings_is_refused(world, tmp_path, capsys):
     assert (tmp_path / "f.npz").read_bytes() == before
 
 
-@pytest.mark.slow
 def test_processes_give_the_same_file(world, tmp_path):
     assert features(world, tmp_path / "one.npz") == 0
     assert features(world, tmp_path / "two.npz", "--num_worker", "2") == 0

@@ -54,7 +54,7 @@ def _add_sampling(add) -> None:
         "--aggregation",
         default="mean",
         metavar="A",
-        help="to one vector: mean, topk:K, window, anet2016, multiscale",
+        help="snippets to video: mean (default), topk:K, window, ...",
     )
     add("--crops", type=int, choices=(1, 10), default=10, help="1: the centre alone, ten times faster, less accurate")
     add("--warped_frames", metavar="DIR", help="root of the warped flow's folders, for folders of frames")
