@@ -98,11 +98,12 @@ class Ablation:
         """What the figures are, in a few lines."""
         options, seeds = self.options, ", ".join(map(str, self.options.seeds))
         train, test = (len(next(iter(self.data.videos[part].values()))) for part in ("train", "test"))
+        crops = f"{options.crops} crop" + "s" * (options.crops > 1)
         where = options.val_list if options.dataset == "custom" else f"{options.dataset} split {options.split}"
         return [
             f"{options.title or where}: {train} videos to train, {test} to test, {self.data.num_classes} classes;"
             f" seed {seeds}.",
-            f"Accuracy is the mean over classes, in %, of {options.snippets} snippets x {options.crops} crops, averaged"
+            f"Accuracy is the mean over classes, in %, of {options.snippets} snippets x {crops}, averaged"
             " whatever the consensus of training; last weights of a run.",
             "The paper's figures are those of its own data, nets and schedules: UCF101 split 1, BN-Inception.",
         ]

@@ -66,8 +66,15 @@ def load_data(options: AblationOptions) -> AblationData:
     both = {entry.name for entry in entries["train"]} & {entry.name for entry in entries["test"]}
     if both:
         notes.append(f"warning: {len(both)} videos are trained on and tested: {', '.join(sorted(both)[:10])}")
-    labels = [entry.label for part in _PARTS for entry in entries[part]]
-    return AblationData(kept, max(labels) + 1, (*notes, *more))
+    classes = max(entry.label for part in _PARTS for entry in entries[part]) + 1
+    tested = next(iter(kept["test"].values()))
+    absent = sorted(set(range(classes)) - {video.label for video in tested})
+    if absent:
+        shown = ", ".join(map(str, absent[:10])) + ", ..." * (len(absent) > 10)
+        more.append(
+            f"warning: {len(absent)} of {classes} classes have no test video, the mean leaves them out: {shown}"
+        )
+    return AblationData(kept, classes, (*notes, *more))
 
 
 def _custom_entries(options: AblationOptions) -> dict[str, list[Video]]:

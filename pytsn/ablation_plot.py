@@ -16,8 +16,9 @@ _DOTS_PER_INCH = 110
 _TITLES = {"modalities": "input modalities", "consensus": "consensus of training", "depth": "depth of network"}
 #: of bars, by what they are: one modality, or several fused
 _COLOURS = {"rgb": "#4477aa", "rgbdiff": "#88bbdd", "flow": "#cc6644", "warped": "#e8aa88", "fused": "#66666f"}
-_SEED = {"marker": ".", "color": "black", "s": 16, "zorder": 3, "linewidths": 0}
-_PAPER = {"marker": "D", "facecolors": "none", "edgecolors": "#999999", "s": 30, "zorder": 3}
+_NUMBERS = 104  # where the figures stand as text, on the axis of %
+_SEED = {"marker": "o", "color": "black", "s": 9, "zorder": 3, "linewidths": 0}
+_PAPER = {"marker": "D", "facecolors": "white", "edgecolors": "#888888", "s": 28, "zorder": 3}
 
 
 def write_plot(path: str | os.PathLike, results: Sequence[Result], heading: str, chance: float) -> None:
@@ -58,7 +59,7 @@ def _draw(axes: "Axes", group: Sequence[Result], chance: float) -> None:
     axes.axvline(chance, color="#999999", linewidth=0.9, linestyle=":", zorder=2)
     axes.set_yticks(*zip(*ticks, strict=True), fontsize=10)
     axes.set_ylim(place - 1, -0.7)
-    axes.set_xlim(0, 118)  # room for the numbers behind the longest bar
+    axes.set_xlim(0, 128)
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("mean class accuracy, %")
     axes.grid(axis="x", color="0.9")
@@ -76,8 +77,7 @@ def _bar(axes: "Axes", result: Result, index: int, place: float) -> None:
             axes.scatter(values, [place] * len(values), **_SEED)
     if figure.published is not None:
         axes.scatter([figure.published], [place], **_PAPER)
-    right = max([mean or 0, *(value or 0 for value in result.values[index])])
-    axes.text(right + 1.5, place, figure_text(result, index), va="center", fontsize=8.5, zorder=4)
+    axes.text(_NUMBERS, place, figure_text(result, index), va="center", fontsize=9)
 
 
 def _kind(figure: Figure) -> str:
@@ -91,10 +91,10 @@ def _legend(picture: "Picture", results: Sequence[Result], panels: int) -> None:
     kinds = {_kind(item) for result in results for item in result.row.figures}
     handles = [Patch(color=colour, label=kind) for kind, colour in _COLOURS.items() if kind in kinds]
     if any(len(values) > 1 for result in results for values in result.values):
-        handles.append(Line2D([], [], color="black", marker=".", linestyle="", label="one seed"))
+        handles.append(Line2D([], [], color="black", marker="o", markersize=3, linestyle="", label="one seed"))
     handles.append(Line2D([], [], color="#999999", linestyle=":", label="chance"))
     if any(item.published is not None for result in results for item in result.row.figures):
-        mark = {"marker": "D", "markerfacecolor": "none", "color": "#999999", "linestyle": ""}
+        mark = {"marker": "D", "markerfacecolor": "white", "color": "#888888", "linestyle": ""}
         handles.append(Line2D([], [], **mark, label=f"{PAPER}: other videos, other nets"))
     columns = min(len(handles), 3 * panels)
     picture.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=10)

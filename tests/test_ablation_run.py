@@ -71,6 +71,7 @@ def test_dry_run_trains_nothing(tiny, capsys):
     assert "9 rows (modalities, consensus, depth) of 9 training runs on cpu:" in output
     assert "  tiny-flow-2seg-weighted: 2 updates; train 0 s, test 0 s" in output
     assert "about 0 s to go, images not read" in output
+    assert "no test video" not in output
     assert list(Path("dry/cells").iterdir()) == []
     assert not Path("dry/results.json").exists()
 
@@ -225,6 +226,8 @@ def test_modalities_without_images(tiny, capsys, tmp_path):
     assert f"flow is left out, no flow images in {tmp_path}: `pytsn build-of VIDEOS {tmp_path}` makes them" in output
     assert "warning: train: 1 of 5 videos have no frames" in output
     assert "warning: 3 videos are trained on and tested: v1, v3, v4" in output
+    # v3 was all that class 1 had
+    assert "1 of 3 classes have no test video, the mean leaves them out: 1" in output
     assert main([*command, "--modalities=flow"]) == 2
     assert "nothing to do" in capsys.readouterr().err
 
