@@ -8,21 +8,29 @@ A finished cell is used again as long as its settings are the same; one that was
 """
 
 import contextlib
-import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from converter.errors import PytsnError
-from converter.files import explain_os_error, read_text, sha256_of, write_bytes
+from converter.files import explain_os_error
 from converter.net import load_net
 from converter.state_files import read_state
 from pytsn.ablation_plan import Cell
+from pytsn.ablation_record import (
+    DONE,
+    STARTED,
+    TRAINED,
+    differences,
+    read_record,
+    training_settings,
+    videos_hash,
+    write_record,
+)
 from pytsn.action_net import ActionNet, NetOptions
 from pytsn.datasets import Video
 from pytsn.evaluate import EvalOptions, score_videos
@@ -35,10 +43,6 @@ from pytsn.scores import read_scores
 from pytsn.snippets import SnippetOptions
 from pytsn.train_loop import Console
 from pytsn.train_pass import Hardware
-
-STARTED, TRAINED, DONE = "started", "trained", "done"
-_FILES = ("train_list", "net", "init", "solver")  # they count by what is in them
-_PLACES = ("out", "resume", "format")
 
 
 class Stopped(Exception):
@@ -82,40 +86,19 @@ class CellRun:
         self.settings = self._settings()
 
     def _settings(self) -> dict:
-        """Everything that the scores depend on but the machine, as JSON has it; finetune's defaults are not in it."""
-        given = {item.name: getattr(self.training, item.name) for item in fields(self.training)}
-        own = {
-            item.name: given[item.name]
-            for item in fields(self.training)
-            if item.name not in (*_FILES, *_PLACES) and given[item.name] != item.default
-        }
-        own["overrides"] = [asdict(each) for each in self.training.overrides]
-        own |= {name: sha256_of(given[name]) for name in _FILES if given[name] is not None}
-        tested = json.dumps([[each.name, each.label, each.folder] for each in self.test])
-        own["test"] = hashlib.sha256(tested.encode()).hexdigest()
-        own |= {"snippets": asdict(self.snippets), "crops": self.crops, "cell": asdict(self.cell)}
+        """Everything that the scores depend on but the machine."""
+        own = training_settings(self.training) | {"test": videos_hash(self.test), "crops": self.crops}
+        own |= {"snippets": asdict(self.snippets), "cell": asdict(self.cell)}
         own |= {"precision": self.precision} if self.precision != "fp32" else {}
         return json.loads(json.dumps(own))
 
     def record(self) -> dict:
         """What cell.json says; empty where there is none. Raises PytsnError for a folder that is not a cell's."""
-        path = self.folder / "cell.json"
-        if not path.exists():
-            if self.folder.exists() and any(self.folder.iterdir()):
-                raise PytsnError(f"{self.folder}: holds other files than a cell's; move it away")
-            return {}
-        try:
-            found = json.loads(read_text(path))
-        except ValueError:
-            found = None
-        return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {"settings": {}}
+        return read_record(self.folder)
 
     def changes(self) -> list[str]:
         """Names of the settings that differ from those of the folder's run; empty where it has none."""
-        record = self.record()
-        old = record.get("settings", {})
-        differ = sorted(key for key in {*old, *self.settings} if old.get(key) != self.settings.get(key))
-        return differ if record else []
+        return differences(self.record(), self.settings)
 
     def is_done(self) -> bool:
         """Whether the scores are there and made with these settings."""
@@ -163,8 +146,7 @@ class CellRun:
         return state
 
     def _write(self, state: str, seconds: Mapping[str, float]) -> None:
-        record = {"state": state, "seconds": dict(seconds), "settings": self.settings}
-        write_bytes(self.folder / "cell.json", (json.dumps(record, indent=1) + "\n").encode())
+        write_record(self.folder, state, seconds, self.settings)
 
     def _train(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> None:
         resume = Checkpoints(self.training.out).newest() is not None

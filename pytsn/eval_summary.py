@@ -13,7 +13,7 @@ from pytsn.metrics import ClassAccuracy, class_accuracy, top_k_accuracy
 from pytsn.published import Evaluation, comparison
 from pytsn.rate_sampling import parse_rate
 from pytsn.scores import ScoreFile
-from pytsn.weights_check import weights_warnings
+from pytsn.weights.name_check import weights_warnings
 
 #: hit@k is printed for these
 HITS = (1, 3, 5)

@@ -145,10 +145,13 @@ def test_every_table(tiny, capsys):
     assert "consensus functions (tiny, 2 segments; rgb 1 : flow 1.5)" in output
 
 
-def test_a_stopped_ablation_goes_on(tiny, capsys, monkeypatch):
-    """Stopped in the second run's training: the first is kept, the end is that of an ablation without the break."""
-    wish = ("--tables=consensus", "--modalities=rgb", "--iterations=6")
-    whole, broken = (*wish, "--seeds=1"), "broken"
+# The signal is looked for after each update (6 a run) and each test video (4): the 8th look is in the first run's test,
+# the 14th in the second run's training.
+@pytest.mark.parametrize(("look", "state", "kept"), [(8, "trained", "scores.npz.partial/*.npy"), (14, "started", "")])
+def test_a_stopped_ablation_goes_on(tiny, capsys, monkeypatch, look, state, kept):
+    """What is done is kept, the end is that of an ablation without the break."""
+    whole = ("--tables=consensus", "--modalities=rgb", "--iterations=6", "--seeds=1")
+    broken = f"broken_{look}"
     assert ablate("whole", *whole) == 0
     run_cells = ablation_module.run_cells
     calls = []
@@ -156,7 +159,7 @@ def test_a_stopped_ablation_goes_on(tiny, capsys, monkeypatch):
     def stop_early(ablation, workers, progress, asked):
         def signalled() -> int:
             calls.append(None)
-            return signal.SIGTERM if len(calls) == 14 else 0
+            return signal.SIGTERM if len(calls) == look else 0
 
         return run_cells(ablation, workers, progress, signalled)
 
@@ -165,14 +168,15 @@ def test_a_stopped_ablation_goes_on(tiny, capsys, monkeypatch):
         assert ablate(broken, *whole) == 128 + signal.SIGTERM
     assert "the same command goes on from here" in capsys.readouterr().err
     first, second = (Path(broken, "cells", f"tiny-rgb-2seg-{name}-seed1") for name in ("weighted", "max"))
-    assert json.loads((second / "cell.json").read_text())["state"] == "started"
-    assert len(list((second / "train/state").glob("*.solverstate"))) == 1
-    before = (first / "scores.npz").stat().st_mtime_ns
+    stopped = first if kept else second
+    assert json.loads((stopped / "cell.json").read_text())["state"] == state
+    assert len(list((stopped / "train/state").glob("*.solverstate"))) == 1
+    assert len(list(first.glob(kept or "scores.npz"))) == (2 if kept else 1)
+    before = (first / "train/last.safetensors").stat().st_mtime_ns
     assert ablate(broken, *whole) == 0
-    output = capsys.readouterr().out
-    assert "tiny-rgb-2seg-weighted-seed1: done before" in output
-    assert (first / "scores.npz").stat().st_mtime_ns == before
-    assert "goes on from" in (second / "train.log").read_text()
+    assert ("tiny-rgb-2seg-weighted-seed1: done before" in capsys.readouterr().out) == (stopped == second)
+    assert (first / "train/last.safetensors").stat().st_mtime_ns == before
+    assert ("goes on from" in (second / "train.log").read_text()) == (stopped == second)
     for name in (first.name, second.name):
         ours, theirs = (read_scores(Path(out, "cells", name, "scores.npz")).scores for out in (broken, "whole"))
         np.testing.assert_array_equal(ours, theirs)

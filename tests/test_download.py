@@ -9,9 +9,9 @@ import shutil
 import pytest
 
 from converter.errors import PytsnError
-from pytsn import download_errors
-from pytsn.download import HostGone, NotThere, Patience, copy, fetch
-from pytsn.part_file import PartFile
+from pytsn.weights import download_errors
+from pytsn.weights.download import HostGone, NotThere, Patience, copy, fetch
+from pytsn.weights.part_file import PartFile
 from tests.weight_servers import answer, cut, running_server, serve, stall
 
 BODY = random.Random(7).randbytes(300_000)
@@ -312,7 +312,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server, part, monkeypatch):
 
 
 def test_endless_files_end(server, part, monkeypatch):
-    monkeypatch.setattr("pytsn.part_file.LARGEST", 250_000)
+    monkeypatch.setattr("pytsn.weights.part_file.LARGEST", 250_000)
     with pytest.raises(PytsnError, match="no caffemodel has more than"):
         get(part)
     server.lengths = False

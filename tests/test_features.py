@@ -15,9 +15,9 @@ from converter.weights import save_caffemodel
 from pytsn.action_net import NUM_CROPS, NetOptions
 from pytsn.cli import run_command
 from pytsn.crops import oversample_flow, oversample_rgb
-from pytsn.feature_files import FeatureIndex, file_names, read_index
-from pytsn.feature_net import FeatureNet
-from pytsn.feature_store import FeatureStore
+from pytsn.features.files import FeatureIndex, file_names, read_index
+from pytsn.features.net import FeatureNet
+from pytsn.features.store import FeatureStore
 from pytsn.frames import read_flow_stack, read_rgb
 from pytsn.sampling import flow_indices, frame_ticks
 from tests.nets import build

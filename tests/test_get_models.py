@@ -10,12 +10,12 @@ import pytest
 
 from converter.errors import PytsnError
 from pytsn.cli import main
-from pytsn.download import Patience
 from pytsn.flow.extract_lock import hold_lock
-from pytsn.get_models import Getter, Outcome, Wanted
-from pytsn.model_sources import sources
-from pytsn.part_file import PartFile
-from pytsn.released_models import RELEASED
+from pytsn.weights.download import Patience
+from pytsn.weights.get_models import Getter, Outcome, Wanted
+from pytsn.weights.model_sources import sources
+from pytsn.weights.part_file import PartFile
+from pytsn.weights.released_models import RELEASED
 from tests.weight_files import few_convolutions, small_net
 from tests.weight_servers import answer, cut, running_server
 
@@ -27,7 +27,7 @@ HURRY = Patience(stall=1, tries=2, wait=0.001)
 
 @pytest.fixture(autouse=True)
 def small_nets(monkeypatch):
-    monkeypatch.setattr("pytsn.known_nets.convolutions", few_convolutions)
+    monkeypatch.setattr("pytsn.weights.known_nets.convolutions", few_convolutions)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 

@@ -18,12 +18,12 @@ import torch
 
 from converter import caffe_tsn_pb2 as pb
 from pytsn.cli import main
-from pytsn.identify import identify
-from pytsn.identity_text import identity_lines
 from pytsn.models import TSN, BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
-from pytsn.released_models import RELEASED, Promise, promised
+from pytsn.weights.identify import identify
+from pytsn.weights.identity_text import identity_lines
+from pytsn.weights.released_models import RELEASED, Promise, promised
 from tests.test_fuzz import mutate_bytes
 from tests.weight_files import bn_inception_blobs, few_convolutions, save_blobs, small_net
 
@@ -82,7 +82,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr("pytsn.known_nets.convolutions", few_convolutions)
+    monkeypatch.setattr("pytsn.weights.known_nets.convolutions", few_convolutions)
 
 
 @pytest.mark.golden
@@ -466,7 +466,7 @@ def test_archives_that_would_blow_up_or_were_cut(tmp_path):
 
 
 def test_too_many_layers_are_refused_before_they_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("pytsn.weight_file._MOST_FIELDS", 10_000)
+    monkeypatch.setattr("pytsn.weights.weight_file._MOST_FIELDS", 10_000)
     layer = b"\xa2\x06\x02\x0a\x00"  # five bytes: a layer with an empty name
     (tmp_path / "net.caffemodel").write_bytes(layer * 30_000)
     tracemalloc.start()

@@ -21,12 +21,12 @@ from pytsn.datasets import make_videos, parse_directory
 from pytsn.evaluate import EvalOptions, score_videos
 from pytsn.flow.extract import ExtractSettings, extract_video, make_extract_flow
 from pytsn.flow.methods import make_flow
-from pytsn.predict_labels import read_labels
-from pytsn.predict_picture import picture_figure
-from pytsn.predict_result import Prediction, default_weights
-from pytsn.predict_scores import Predictor, Sampling, load_nets
-from pytsn.predict_sources import Source, find_sources
-from pytsn.predict_video import FlowWork, look_through
+from pytsn.predict.labels import read_labels
+from pytsn.predict.picture import picture_figure
+from pytsn.predict.result import Prediction, default_weights
+from pytsn.predict.scores import Predictor, Sampling, load_nets
+from pytsn.predict.sources import Source, find_sources
+from pytsn.predict.video import FlowWork, look_through
 from pytsn.snippets import SnippetOptions
 from tests.flow_videos import cut_short, decode, make_sound, make_video
 from tests.nets import build

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pytsn.published import ECCV_TABLES, PUBLISHED, TEST_SETS, Evaluation, comparison, find_published
-from pytsn.weights_check import weights_warnings
+from pytsn.weights.name_check import weights_warnings
 
 UCF_RGB = Evaluation("ucf101", 1, ("rgb",), (1,), 101, 3783)
 

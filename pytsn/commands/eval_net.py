@@ -105,7 +105,7 @@ def _score(args: argparse.Namespace, chosen) -> list:
     from pytsn.eval_progress import collect_scores
     from pytsn.evaluate import worker_device
     from pytsn.sampling import NET_CHANNELS
-    from pytsn.weights_check import weights_warnings
+    from pytsn.weights.name_check import weights_warnings
 
     options = _options(args)
     # One worker scores with this net; for several it is the check of files and arguments before they start.

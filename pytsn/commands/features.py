@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Extracts, writes and says where. Raises PytsnError before any work for arguments and videos that do not go."""
-    from pytsn.feature_files import FeatureIndex, feature_kind
-    from pytsn.feature_store import FeatureStore
-    from pytsn.features import listed_videos
+    from pytsn.features.extract import listed_videos
+    from pytsn.features.files import FeatureIndex, feature_kind
+    from pytsn.features.store import FeatureStore
     from pytsn.snippets import video_ticks
 
     _check(args)
@@ -81,7 +81,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _options(args: argparse.Namespace):
     from pytsn.action_net import NUM_CROPS, NetOptions
-    from pytsn.features import FeatureOptions
+    from pytsn.features.extract import FeatureOptions
     from pytsn.rate_sampling import parse_rate
     from pytsn.snippets import SnippetOptions
 
@@ -115,7 +115,7 @@ def _net(args: argparse.Namespace, options):
 def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
     from tqdm import tqdm
 
-    from pytsn.features import extract_features, extract_in_processes
+    from pytsn.features.extract import extract_features, extract_in_processes
 
     todo = store.todo()
     if len(todo) < len(videos):

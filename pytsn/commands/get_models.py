@@ -24,7 +24,7 @@ Exit status: 0 all files asked for are there; 1 some could not be had; 2 none co
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from pytsn.released_models import HOST, KINDS
+    from pytsn.weights.released_models import HOST, KINDS
 
     parser.add_argument("kind", metavar="KIND", choices=KINDS, help="reference or init")
     parser.add_argument("--dataset", choices=("ucf101", "hmdb51"), help="(default: both)")
@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from converter.errors import PytsnError
-    from pytsn.download import Patience
-    from pytsn.get_models import ADVICE, Getter, Wanted
-    from pytsn.model_sources import sources
+    from pytsn.weights.download import Patience
+    from pytsn.weights.get_models import ADVICE, Getter, Wanted
+    from pytsn.weights.model_sources import sources
 
     wanted = Wanted(args.kind, args.dataset, args.split, args.modality)
     if not 0 < args.timeout < 86400:
@@ -82,7 +82,7 @@ class _Bars:
         """Begins the bar of a file; what comes back sets it."""
         from tqdm import tqdm
 
-        from pytsn.released_models import promised
+        from pytsn.weights.released_models import promised
 
         self.close()
         title = str(promised(name))  # the name itself would leave no room for the time to go

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pytsn.identify import identify
-    from pytsn.identity_text import identity_lines
+    from pytsn.weights.identify import identify
+    from pytsn.weights.identity_text import identity_lines
 
     status, answers = 0, []
     for path in args.files:

@@ -78,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
     """Predicts and reports. Raises PytsnError before any work for arguments that do not go; 1 when a video failed."""
     from tqdm import tqdm
 
-    from pytsn.predict_batch import predict_all, write_json
-    from pytsn.predict_setup import prepare
-    from pytsn.predict_sources import find_sources
+    from pytsn.predict.batch import predict_all, write_json
+    from pytsn.predict.setup import prepare
+    from pytsn.predict.sources import find_sources
 
     sources = find_sources(args.videos)
     predictor, output = prepare(args)

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error
-from pytsn.download import HostGone, NotThere, Patience, Progress, copy, fetch
 from pytsn.flow.extract_lock import TAKEN, hold_lock
-from pytsn.identify import INVSTD, Identity, contradictions, identify
-from pytsn.model_sources import sources
-from pytsn.part_file import PartFile
-from pytsn.released_models import CLASSES, KINDS, RELEASED, Promise, Released
+from pytsn.weights.download import HostGone, NotThere, Patience, Progress, copy, fetch
+from pytsn.weights.identify import INVSTD, Identity, contradictions, identify
+from pytsn.weights.model_sources import sources
+from pytsn.weights.part_file import PartFile
+from pytsn.weights.released_models import CLASSES, KINDS, RELEASED, Promise, Released
 
 ADVICE = (
     "These files are also kept by others: search the web for their names, put what you find in a folder, check it with"

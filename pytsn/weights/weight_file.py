@@ -9,8 +9,8 @@ from converter import wire
 from converter.caffemodel import LayerBlobs, parse_caffemodel
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_bytes
-from pytsn.file_kinds import HEAD, SAFETENSORS, FileKind, sniff
 from pytsn.solverstate import read_solverstate
+from pytsn.weights.file_kinds import HEAD, SAFETENSORS, FileKind, sniff
 
 LARGEST = 1 << 31  # protobuf's own limit for a message
 _MOST_FIELDS = 250_000  # beside weights; ResNet-200 has some ten thousand. Reading makes an object of each
@@ -140,7 +140,7 @@ _NESTING = {0: (*_LAYER_FIELDS, 6, 8), 1: range(1, 1000), 2: (1, 2, 3, 4, 7, *ra
 
 
 def _read_state(path: str | os.PathLike, found: WeightFile) -> None:
-    from pytsn.state_layers import read_state_layers
+    from pytsn.weights.state_layers import read_state_layers
 
     try:
         found.layers, source = read_state_layers(path, found.size, found.kind is SAFETENSORS)

@@ -2,7 +2,7 @@
 
 import os
 
-from pytsn.released_models import promised
+from pytsn.weights.released_models import promised
 
 #: datasets whose splits share their videos: what one split tests, another trains on
 _SHARED_VIDEOS = ("ucf101", "hmdb51")

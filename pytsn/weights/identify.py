@@ -9,10 +9,10 @@ import numpy as np
 from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, LayerBlobs
 from converter.files import sha256_of
 from converter.wire import Blob
-from pytsn.file_kinds import has_weight_name
-from pytsn.known_nets import BN_INCEPTION, bn_inception_gaps, input_channels, net_of, score_gap, score_layer
-from pytsn.released_models import Promise, promised
-from pytsn.weight_file import WeightFile, read_weight_file
+from pytsn.weights.file_kinds import has_weight_name
+from pytsn.weights.known_nets import BN_INCEPTION, bn_inception_gaps, input_channels, net_of, score_gap, score_layer
+from pytsn.weights.released_models import Promise, promised
+from pytsn.weights.weight_file import WeightFile, read_weight_file
 
 DATASETS = {
     101: "UCF101",

@@ -1,6 +1,6 @@
 """What `pytsn identify` prints about a file."""
 
-from pytsn.identify import BVLC, INVSTD, NO_BN, VARIANCE, Identity
+from pytsn.weights.identify import BVLC, INVSTD, NO_BN, VARIANCE, Identity
 
 _LONGEST = 400  # characters of a line
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from converter.errors import PytsnError
 from pytsn import __version__
-from pytsn.download_errors import (
+from pytsn.weights.download_errors import (
     HostGone,
     NotThere,
     StartAgain,
@@ -24,8 +24,8 @@ from pytsn.download_errors import (
     make_opener,
     reason_of,
 )
-from pytsn.file_kinds import sniff
-from pytsn.part_file import PartFile
+from pytsn.weights.file_kinds import sniff
+from pytsn.weights.part_file import PartFile
 
 Progress = Callable[[int, int | None], None]  # (bytes here, bytes in all or None)
 _CHUNK = 1 << 16

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pytsn.feature_files import FeatureIndex, check_folder, feature_kind, read_index, write_features
+from pytsn.features.files import FeatureIndex, check_folder, feature_kind, read_index, write_features
 from pytsn.partial_store import PartialStore, videos_digest
 
 

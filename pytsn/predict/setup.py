@@ -13,16 +13,16 @@ from pytsn.aggregation import Aggregation, parse_aggregation
 from pytsn.evaluate import cpu_count
 from pytsn.flow.extract_threads import in_threads
 from pytsn.flow.methods import make_flow
-from pytsn.predict_batch import Output, make_folder
-from pytsn.predict_labels import number_labels, read_labels
-from pytsn.predict_result import default_weights
-from pytsn.predict_scores import Predictor, Sampling, load_nets
-from pytsn.predict_video import STREAMS, FlowWork
+from pytsn.predict.batch import Output, make_folder
+from pytsn.predict.labels import number_labels, read_labels
+from pytsn.predict.result import default_weights
+from pytsn.predict.scores import Predictor, Sampling, load_nets
+from pytsn.predict.video import STREAMS, FlowWork
 from pytsn.rate_sampling import parse_rate
 
 
 def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
-    """The predictor (pytsn.predict_scores) and the output (pytsn.predict_batch), all checked. Raises PytsnError."""
+    """The predictor (pytsn.predict.scores) and the output (pytsn.predict.batch), all checked. Raises PytsnError."""
     files = {stream: tuple(getattr(args, stream)) for stream in STREAMS if getattr(args, stream)}
     _check(args, files)
     weights, sampling, aggregation = _weights(args, files), _sampling(args), _aggregation(args)

@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from converter.errors import PytsnError
-from pytsn.released_models import HOST, Released
+from pytsn.weights.released_models import HOST, Released
 
 
 def sources(file: Released, base_url: str | None = None) -> list[str]:

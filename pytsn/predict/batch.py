@@ -8,9 +8,9 @@ from pathlib import Path
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, write_bytes
-from pytsn.predict_report import as_json, text_lines
-from pytsn.predict_scores import Predictor, Progress
-from pytsn.predict_sources import Source, printable
+from pytsn.predict.report import as_json, text_lines
+from pytsn.predict.scores import Predictor, Progress
+from pytsn.predict.sources import Source, printable
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _predict(
     say("\n".join(text_lines(prediction, output.labels, output.top)))
     entry = as_json(prediction, output.labels, output.top)
     if output.pictures is not None:
-        from pytsn.predict_picture import save_picture
+        from pytsn.predict.picture import save_picture
 
         path = output.pictures / f"{source.name}_prediction.png"
         with atomic_path(path) as temporary:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytsn.predict_report import best_classes, percent
-from pytsn.predict_result import Prediction
+from pytsn.predict.report import best_classes, percent
+from pytsn.predict.result import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

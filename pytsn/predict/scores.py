@@ -13,9 +13,9 @@ from pytsn.aggregation import Aggregation, parse_aggregation
 from pytsn.crops import FRAME_SIZE
 from pytsn.datasets import Video
 from pytsn.frames import frame_path, load_cv2, read_image, read_rgb
-from pytsn.predict_result import Prediction, default_weights
-from pytsn.predict_sources import Source, folder_video
-from pytsn.predict_video import STREAMS, FlowWork, VideoFacts, look_through, video_snippets
+from pytsn.predict.result import Prediction, default_weights
+from pytsn.predict.sources import Source, folder_video
+from pytsn.predict.video import STREAMS, FlowWork, VideoFacts, look_through, video_snippets
 from pytsn.sampling import NET_CHANNELS
 from pytsn.snippets import SnippetOptions, read_videos, video_ticks
 

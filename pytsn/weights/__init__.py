@@ -1,0 +1,1 @@
+"""Weight files that users find: getting the released ones, telling what a file is and whether it is whole."""
