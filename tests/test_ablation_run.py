@@ -200,6 +200,18 @@ def test_a_changed_setting_does_its_cells_again(tiny, capsys):
     assert [name for name in done if done[name] != after[name]] == ["tiny-rgbdiff-1seg-seed0"]
 
 
+def test_a_damaged_record_does_its_cell_again(tiny, capsys):
+    wish = ("--tables=modalities", "--modalities=rgb")
+    assert ablate("torn", *wish) == 0
+    cell = Path("torn/cells/tiny-rgb-1seg-seed0")
+    whole = (cell / "cell.json").read_text()
+    (cell / "cell.json").write_text(whole[:100])
+    capsys.readouterr()
+    assert ablate("torn", *wish) == 0
+    assert "tiny-rgb-1seg-seed0: trained in" in capsys.readouterr().out
+    assert json.loads((cell / "cell.json").read_text())["settings"] == json.loads(whole)["settings"]
+
+
 def test_a_run_that_diverges_leaves_the_others(tiny, capsys):
     assert ablate("wild", "--tables=modalities", "--modalities=rgb,rgbdiff", "--lr=rgb=1e30") == 1
     captured = capsys.readouterr()
