@@ -73,17 +73,21 @@ class AblationOptions:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
+        sizes = {"num_segments": self.segments, "num_frame_per_video": self.snippets, "batch_size": self.batch_size}
+        for name, value in sizes.items():
+            if value < 1:
+                raise PytsnError(f"--{name} {value}: must be above 0")
         _among("--tables", self.tables, TABLES)
         _among("--modalities", self.modalities, TSN_MODALITIES)
-        for text in self.consensus:
-            make_consensus(text, self.segments, 1)
+        if "consensus" in self.tables:
+            if self.segments == 1:
+                raise PytsnError("--num_segments 1: nothing to agree on: the consensus table needs at least 2")
+            for text in self.consensus:
+                make_consensus(text, self.segments, 1)
         for name in ("tables", "modalities", "consensus", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise PytsnError(f"--{name} {','.join(map(str, values))}: at least one, and each once, was expected")
-        for name in ("segments", "snippets", "batch_size"):
-            if getattr(self, name) < 1:
-                raise PytsnError(f"--{name} {getattr(self, name)}: must be above 0")
         if [bool(self.train_list), bool(self.val_list)] != [self.dataset == "custom"] * 2:
             raise PytsnError("dataset 'custom' goes with --train_list FILE and --val_list FILE, and they with it")
         if self.choices.get("epochs") and self.choices.get("iterations"):

@@ -153,6 +153,11 @@ def test_rows_without_some_modalities(modalities, expected):
     assert columns == ({"rgb"} if "rgb" in modalities else set())
 
 
+def test_one_segment_is_enough_for_the_other_tables():
+    single = options(segments=1, tables=("modalities", "depth"))
+    assert len(make_cells(make_rows(single, EVERY), (0,))) == 4
+
+
 def test_choices_by_net_and_modality():
     nets = parse_nets(["bn-inception", "small=a.prototxt", "small:flow=b.prototxt"])
     assert (nets[1].file("rgb"), nets[1].file("flow"), nets[0].file("rgb")) == ("a.prototxt", "b.prototxt", None)
@@ -172,7 +177,8 @@ def test_choices_by_net_and_modality():
         (lambda: options(consensus=("topk:4",)), "topk:K with K from 1 to 3"),
         (lambda: options(consensus=("mean",)), "consensus 'mean'"),
         (lambda: options(consensus=("max", "max")), "--consensus max,max: at least one, and each once"),
-        (lambda: options(snippets=0), "--snippets 0"),
+        (lambda: options(snippets=0), "--num_frame_per_video 0: must be above 0"),
+        (lambda: options(segments=1), "the consensus table needs at least 2"),
         (lambda: options(train_list="a"), "'custom' goes with --train_list FILE and --val_list FILE"),
         (lambda: options(choices={"epochs": {"": 1}, "iterations": {"": 1}}), "leave out one"),
         (lambda: parse_nets(["resnet"]), "only bn-inception needs no file"),
