@@ -90,7 +90,10 @@ def choose_crop(height: int, width: int, options: CropOptions, draws: Sequence[i
     if not options.size:
         return Crop(0, 0, height, width)
     if options.size > min(height, width):
-        raise PytsnError(f"frames of {width}x{height} pixels are smaller than crop_size {options.size}")
+        raise PytsnError(
+            f"frames of {width}x{height} pixels are smaller than crop_size {options.size}; new_width and new_height"
+            " (340 and 256, say) resize them as they are read"
+        )
     crop = options.size, options.size
     if not options.train:
         return Crop((height - crop[0]) // 2, (width - crop[1]) // 2, *crop)
