@@ -14,6 +14,7 @@ from pytsn.ablation_options import AblationOptions, NetChoice, parse_choices, pa
 from pytsn.ablation_plan import Cell, make_cells, make_rows
 from pytsn.ablation_plot import ablation_picture
 from pytsn.ablation_table import as_json, make_results, markdown_table, table_cells, text_table
+from pytsn.ablation_training import cell_training, schedule
 
 EVERY = ("rgb", "flow", "warped", "rgbdiff")
 
@@ -167,6 +168,35 @@ def test_choices_by_net_and_modality():
     found += [chosen.find_choice("lr", *pair.split(":")) for pair in ("small:rgb", "small:flow")]
     assert found == [0.1, 0.2, 0.3, 0.4]
     assert chosen.find_choice("dropout", "small", "rgb") is None
+
+
+def training_of(chosen: AblationOptions, modality: str):
+    return cell_training(chosen, cell(modality), 3, "list.txt", 10, None)
+
+
+def test_other_modalities_start_from_rgbs_weights():
+    chosen = options(choices={"init": {"rgb": "imagenet", "rgbdiff": "own", "warped": "none"}})
+    found = {modality: training_of(chosen, modality).init for modality in EVERY}
+    assert found == {"rgb": "imagenet", "flow": "imagenet", "warped": None, "rgbdiff": "own"}
+    alone = options(choices={"init": {"flow": "own"}})
+    assert [training_of(alone, modality).init for modality in EVERY] == [None, "own", None, None]
+
+
+@pytest.mark.parametrize(("batch", "accumulate"), [(4, 3), (4, None), (32, None), (300, None)])
+def test_so_many_iterations_are_so_many_updates(batch, accumulate):
+    chosen = options(batch_size=batch, accumulate=accumulate, choices={"iterations": {"": 7, "flow": 23}})
+    solvers = [schedule(training_of(chosen, modality), 10) for modality in ("rgb", "flow")]
+    assert [solver.max_iter for solver in solvers] == [7, 23]
+    assert [solver.snapshot for solver in solvers] == [1, 3]  # ten checkpoints or fewer
+
+
+def test_the_papers_schedule_where_nothing_is_said():
+    """ECCV paper, section 4.1, as released: rgb 0.001, 3500 updates of 128 of 9537 videos; flow 0.005, 18000."""
+    chosen = options()
+    solvers = [schedule(cell_training(chosen, cell(name), 101, "x", 9537, None), 9537) for name in ("rgb", "flow")]
+    assert [(solver.max_iter, solver.iter_size) for solver in solvers] == [(3500, 4), (18000, 4)]
+    assert [solver.base_lr for solver in solvers] == pytest.approx([0.001, 0.005])
+    assert list(solvers[1].stepvalue) == [10000, 16000]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pytsn import ablation as ablation_module
 from pytsn.ablation_cell import CellRun
 from pytsn.ablation_demo import demo_arguments
 from pytsn.cli import main
-from pytsn.scores import read_scores
+from pytsn.scores import read_scores, write_scores
 from tests.finetune_runs import make_finetune_run
 
 #: one update of two videos; frames are lossless, so the tests read what training reads
@@ -198,6 +198,23 @@ def test_a_changed_setting_does_its_cells_again(tiny, capsys):
     assert "tiny-rgb-1seg-seed0: done before" in output
     after = {path.parent.name: path.stat().st_mtime_ns for path in Path("changed/cells").glob("*/scores.npz")}
     assert [name for name in done if done[name] != after[name]] == ["tiny-rgbdiff-1seg-seed0"]
+
+
+def test_scores_are_fused_before_the_softmax(tiny, capsys):
+    """v1, of class 0: rgb gives class 1 30 and flow class 0 1.5 x 10, so class 1 wins; after the softmax it would be
+    1 against 1.5. The other videos (classes 1, 2, 2) are right: 0, 1, 1 make 66.67."""
+    wish = ("--tables=modalities", "--modalities=rgb,flow")
+    assert ablate("sums", *wish) == 0
+    own = {"rgb": (0, 30, 0), "flow": (10, 0, 0)}
+    for modality, first in own.items():
+        path = Path(f"sums/cells/tiny-{modality}-1seg-seed0/scores.npz")
+        file = read_scores(path)
+        videos = np.float32([first, (0, 1, 0), (0, 0, 1), (0, 0, 1)])
+        write_scores(path, list(np.tile(videos[:, None, None], (1, 2, 1, 1))), file.labels, file.names, file.settings)
+    assert ablate("sums", *wish) == 0
+    assert "trained in" not in capsys.readouterr().out.split("wrote")[-2]
+    found = {key[1]: item["mean"] for key, item in figures_of("sums").items()}
+    assert found == pytest.approx({"rgb": 200 / 3, "flow": 100, "rgb + flow": 200 / 3})
 
 
 def test_a_damaged_record_does_its_cell_again(tiny, capsys):
