@@ -99,6 +99,13 @@ def _subset(choice: VideoChoice) -> list[AnetVideo]:
     return videos
 
 
+def _custom_hint(choice: VideoChoice) -> str:
+    """What to do about a list whose paths start from the current folder, as those of training do."""
+    if choice.dataset != "custom" or not os.path.isdir(parse_list_file(choice.test_list)[0].folder):
+        return ""
+    return f"the list's paths are looked for below {choice.frame_path}, but start from the current folder: give . there"
+
+
 def _on_disk(choice: VideoChoice, entries: tuple, videos: list[Video]) -> tuple[list[Video], tuple[str, ...]]:
     """The videos that have frames, and a warning about the others where they may be missing."""
     missing = set(find_missing(videos, choice.modality, entries))
@@ -107,7 +114,8 @@ def _on_disk(choice: VideoChoice, entries: tuple, videos: list[Video]) -> tuple[
         total = len(entries) or len(videos)
         text = missing_message(sorted(missing), total, choice.frame_path, LEAST_FRAMES[choice.modality])
         if not choice.allow_missing:
-            raise PytsnError(f"{text}; extract them, or go on without them by --allow_missing")
+            hint = _custom_hint(choice) or "extract them, or go on without them by --allow_missing"
+            raise PytsnError(f"{text}; {hint}")
         warnings = (text,)
     videos = [video for video in videos if video.name not in missing]
     if not videos:

@@ -222,6 +222,17 @@ def test_custom_list(world, tmp_path, capsys):
     assert np.abs(file.scores[0] - want).max() <= 1e-5 * np.abs(want).max()
 
 
+def test_custom_list_whose_paths_start_from_the_current_folder(world, tmp_path, capsys, monkeypatch):
+    (tmp_path / "list.txt").write_text(f"{world.name}/frames/v_B_g01_c01 40 6\n")
+    monkeypatch.chdir(world.parent)
+    argv = ["custom", *arguments(world)[1:], "--test_list", str(tmp_path / "list.txt")]
+    status, _, err = evaluate(capsys, *argv)
+    assert status == 2
+    assert "start from the current folder: give . there" in err
+    argv[3] = "."
+    assert evaluate(capsys, *argv)[0] == 0
+
+
 def test_interrupted_run_is_resumed_and_gives_the_same_file(world, tmp_path, capsys):
     whole = tmp_path / "whole"
     evaluate(capsys, *arguments(world, "rgb", "--save_scores", whole))
