@@ -8,6 +8,7 @@ A finished cell is used again as long as its settings are the same; one that was
 """
 
 import contextlib
+import gc
 import json
 import shutil
 import time
@@ -126,6 +127,7 @@ class CellRun:
             finally:
                 seconds[name] = seconds.get(name, 0) + time.perf_counter() - start
                 self._write(state, seconds)
+                gc.collect()  # a training run refers to itself: its net would stay on the device beside the next one
             state = name
             self._write(state, seconds)
         shutil.rmtree(self.folder / "train" / "state", ignore_errors=True)  # nobody goes on from there any more
