@@ -105,7 +105,7 @@ class Ablation:
             f" seed {seeds}.",
             f"Accuracy is the mean over classes, in %, of {options.snippets} snippets x {crops}, averaged"
             " whatever the consensus of training; last weights of a run.",
-            "The paper's figures are those of its own data, nets and schedules: UCF101 split 1, BN-Inception.",
+            "The paper's figures, approximate, are those of its own data, nets and schedules: UCF101 split 1.",
         ]
 
     def text(self, results: Sequence[Result]) -> list[str]:
