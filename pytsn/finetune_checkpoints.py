@@ -15,12 +15,16 @@ from torch import Tensor
 from converter import state_files
 from converter.errors import PytsnError
 from converter.files import explain_os_error
+from converter.names import state_name
 from pytsn import snapshot
+from pytsn.models.consensus import Weighted
 from pytsn.models.tsn import TSN
 from pytsn.snapshot import SnapshotPaths
 from pytsn.solver import CaffeSolver
 
 FORMATS = ("safetensors", "pth")
+#: segment weights that cancel out to less are left as they are: dividing by their sum would only magnify noise
+_SMALLEST_SUM = 1e-3
 _STATE = re.compile(r"iter_(\d+)\.solverstate")
 
 
@@ -28,6 +32,23 @@ def file_state(tsn: TSN) -> dict[str, Tensor]:
     """The weights as files hold them: the base's keys as any converted file has them, then a learned consensus'."""
     own = {f"consensus.{key}": tensor for key, tensor in tsn.consensus.state_dict().items()}
     return {**tsn.base.state_dict(), **own}
+
+
+def tested_state(tsn: TSN) -> dict[str, Tensor]:
+    """``file_state`` for nets that are tested by the plain average over snippets, as eval-net does.
+
+    Learned segment weights need not add up to 1; when they are negative the classifier has learned its scores the other
+    way round, and their average would rank the classes upside down. So the classifier takes the sum over, and the
+    weights are divided by it: the TSN's scores stay what they were.
+    """
+    state = file_state(tsn)
+    if not isinstance(tsn.consensus, Weighted):
+        return state
+    total, layer = tsn.consensus.weight.detach().sum(), state_name(tsn.about.classifier)
+    if f"{layer}.weight" not in state or total.abs() < _SMALLEST_SUM:
+        return state
+    scaled = {key: value * total for key, value in state.items() if key.rpartition(".")[0] == layer}
+    return {**state, **scaled, "consensus.weight": state["consensus.weight"] / total}
 
 
 class Checkpoints:
@@ -81,7 +102,7 @@ class Checkpoints:
         paths = SnapshotPaths(f"{stem}.{self._suffix}", f"{stem}.solverstate", f"{stem}.pytsnstate")
         state_files.write_state(paths.caffemodel, file_state(tsn), metadata)
         snapshot.write_state(paths, solver, tree)
-        state_files.write_state(self.last, file_state(tsn), metadata)
+        state_files.write_state(self.last, tested_state(tsn), metadata)
         kept = {os.path.basename(path) for path in (paths.caffemodel, paths.solverstate, paths.side)}
         solverstates_first = sorted(set(self._names()) - kept, key=lambda name: not _STATE.fullmatch(name))
         for name in solverstates_first:  # without it the others are no checkpoint
@@ -91,4 +112,4 @@ class Checkpoints:
 
     def write_best(self, tsn: TSN, metadata: Mapping[str, str]) -> None:
         """The weights of the best validation so far."""
-        state_files.write_state(self.best, file_state(tsn), metadata)
+        state_files.write_state(self.best, tested_state(tsn), metadata)

@@ -21,6 +21,7 @@ from converter.state_files import read_state
 from pytsn.cli import main
 from pytsn.distributed import Processes
 from pytsn.feed import Feed
+from pytsn.finetune_checkpoints import Checkpoints
 from pytsn.finetune_passes import ValidationPass
 from pytsn.models import TSN
 from pytsn.solverstate import read_solverstate
@@ -204,6 +205,27 @@ def test_weights_go_into_eval_net_and_convert(tiny, capsys, consensus):
 
 
 LONG = ("--val_list=list.txt", "--epochs=16", "--lr_steps=9", "--seed=5", "--consensus=weighted", *QUICK)
+
+
+@pytest.mark.parametrize("weights", [(-0.38, -0.34, -0.3), (0.2, 0.9, 0.4)])
+def test_files_of_weighted_segments_are_right_under_the_plain_average(tiny, weights):
+    """eval-net averages snippets. The TSN's own scores do not change by how its files hold it."""
+    tsn = TSN(load_net("deploy.prototxt", START), 3, consensus="weighted", dropout=0).eval()
+    tsn.consensus.weight.data = torch.tensor(weights)
+    x = torch.randn(2, 9, *tsn.base.inputs["data"][2:], generator=torch.Generator().manual_seed(1)) * 60
+    with torch.no_grad():
+        wanted, snippets = tsn(x), tsn.segment_scores(x)
+        Checkpoints(tiny / f"weighted{weights[0]}").prepare(resume=False)
+        checkpoints = Checkpoints(tiny / f"weighted{weights[0]}")
+        checkpoints.write_best(tsn, {})
+        state = read_state(checkpoints.best)[0]
+        tsn.consensus.weight.data = state.pop("consensus.weight")
+        tsn.base.load_state_dict(state)
+        assert tsn.consensus.weight.sum().item() == pytest.approx(1, abs=1e-6)
+        torch.testing.assert_close(tsn(x), wanted, rtol=1e-5, atol=1e-5 * wanted.abs().max().item())
+        plain = tsn.segment_scores(x).mean(1)
+    true = snippets.mean(1) * sum(weights)  # each snippet counts as the mean of the weights
+    torch.testing.assert_close(plain, true, rtol=1e-5, atol=1e-5 * true.abs().max().item())
 
 
 def start(out: str, folder: Path) -> subprocess.Popen:
