@@ -8,13 +8,13 @@ import pytest
 
 from converter.errors import PytsnError
 from converter.net import load_net
-from pytsn import ablation_progress
-from pytsn.ablation_nets import write_net
-from pytsn.ablation_options import AblationOptions, NetChoice, parse_choices, parse_nets
-from pytsn.ablation_plan import Cell, make_cells, make_rows
-from pytsn.ablation_plot import ablation_picture
-from pytsn.ablation_table import as_json, make_results, markdown_table, table_cells, text_table
-from pytsn.ablation_training import cell_training, schedule
+from pytsn.ablation import progress as ablation_progress
+from pytsn.ablation.nets import write_net
+from pytsn.ablation.options import AblationOptions, NetChoice, parse_choices, parse_nets
+from pytsn.ablation.plan import Cell, make_cells, make_rows
+from pytsn.ablation.plot import ablation_picture
+from pytsn.ablation.table import as_json, make_results, markdown_table, table_cells, text_table
+from pytsn.ablation.training import cell_training, schedule
 
 EVERY = ("rgb", "flow", "warped", "rgbdiff")
 

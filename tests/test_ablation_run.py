@@ -12,9 +12,9 @@ import torch
 
 from converter.net import load_net
 from converter.state_files import read_state, write_state
-from pytsn import ablation as ablation_module
-from pytsn.ablation_cell import CellRun
-from pytsn.ablation_demo import demo_arguments
+from pytsn.ablation import run as ablation_module
+from pytsn.ablation.cell import CellRun
+from pytsn.ablation.demo import demo_arguments
 from pytsn.cli import main
 from pytsn.scores import read_scores, write_scores
 from tests.finetune_runs import make_finetune_run

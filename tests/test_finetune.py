@@ -21,8 +21,8 @@ from converter.state_files import read_state
 from pytsn.cli import main
 from pytsn.distributed import Processes
 from pytsn.feed import Feed
-from pytsn.finetune_checkpoints import Checkpoints
-from pytsn.finetune_passes import ValidationPass
+from pytsn.finetune.checkpoints import Checkpoints
+from pytsn.finetune.passes import ValidationPass
 from pytsn.models import TSN
 from pytsn.solverstate import read_solverstate
 from pytsn.train_pass import Hardware

@@ -88,9 +88,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the plan, runs it. Returns 0; 1 when a run diverged; 130 or 143 when a signal stopped it."""
-    from pytsn.ablation import Ablation, run_cells
-    from pytsn.ablation_cell import Stopped
-    from pytsn.ablation_progress import Estimate, Progress, duration
+    from pytsn.ablation.cell import Stopped
+    from pytsn.ablation.progress import Estimate, Progress, duration
+    from pytsn.ablation.run import Ablation, run_cells
     from pytsn.stop_signals import StopSignals
     from pytsn.train_setup import default_workers
 
@@ -134,7 +134,7 @@ def _print_plan(ablation, estimates, duration) -> None:
 
 
 def _finish(ablation) -> None:
-    from pytsn.ablation_plot import write_plot
+    from pytsn.ablation.plot import write_plot
 
     results = ablation.results()
     ablation.write(results)
@@ -146,8 +146,8 @@ def _finish(ablation) -> None:
 
 def _options(args: argparse.Namespace):
     from converter.errors import PytsnError
-    from pytsn.ablation_demo import apply_demo
-    from pytsn.ablation_options import BUILT_IN, CHOICES, AblationOptions, parse_choices, parse_nets
+    from pytsn.ablation.demo import apply_demo
+    from pytsn.ablation.options import BUILT_IN, CHOICES, AblationOptions, parse_choices, parse_nets
     from pytsn.overrides import parse_override
 
     if args.dataset == "demo":

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
     from converter import caffe_tsn_pb2 as pb
     from pytsn.distributed import join, world_from_environment
-    from pytsn.finetune import Finetuning
+    from pytsn.finetune.run import Finetuning
     from pytsn.stop_signals import StopSignals
     from pytsn.train_console import ProgressLog
     from pytsn.train_loop import Console
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace):
     from converter.errors import PytsnError
-    from pytsn.finetune_options import FinetuneOptions
+    from pytsn.finetune.options import FinetuneOptions
     from pytsn.overrides import parse_override
 
     same = ("train_list", "out", "val_list", "modality", "num_segments", "consensus", "num_classes", "dropout", "net")

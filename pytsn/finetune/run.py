@@ -9,14 +9,14 @@ from converter.frozen_bn import fold_frozen_bn
 from converter.state_files import read_state
 from pytsn.distributed import Processes
 from pytsn.feed import Feed
-from pytsn.finetune_checkpoints import Checkpoints
-from pytsn.finetune_data import data_layer, make_spec, read_lists
-from pytsn.finetune_init import start_from
-from pytsn.finetune_net import build_tsn, tsn_learnables
-from pytsn.finetune_options import FinetuneOptions
-from pytsn.finetune_passes import TrainPass, ValidationPass
-from pytsn.finetune_schedule import clip_on, plan_schedule
-from pytsn.finetune_summary import summary
+from pytsn.finetune.checkpoints import Checkpoints
+from pytsn.finetune.data import data_layer, make_spec, read_lists
+from pytsn.finetune.init import start_from
+from pytsn.finetune.net import build_tsn, tsn_learnables
+from pytsn.finetune.options import FinetuneOptions
+from pytsn.finetune.passes import TrainPass, ValidationPass
+from pytsn.finetune.schedule import clip_on, plan_schedule
+from pytsn.finetune.summary import summary
 from pytsn.models.modalities import find_modality
 from pytsn.random_source import random_source
 from pytsn.reader_pool import ReaderPool

@@ -6,9 +6,9 @@ from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.layers.activation import Dropout
-from pytsn.finetune_data import Lists
-from pytsn.finetune_options import FinetuneOptions
-from pytsn.finetune_schedule import clip_on, effective_batch, rate_text
+from pytsn.finetune.data import Lists
+from pytsn.finetune.options import FinetuneOptions
+from pytsn.finetune.schedule import clip_on, effective_batch, rate_text
 from pytsn.learnables import Learnable
 from pytsn.models.modalities import RELEASED_BATCH
 from pytsn.models.partial_bn import normalisations

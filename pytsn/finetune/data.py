@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import filter_net, parse_net
-from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune.options import FinetuneOptions
 from pytsn.models.modalities import TsnModality
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import train_val_prototxt

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from pytsn.ablation import Ablation
-from pytsn.ablation_cell import CellRun
-from pytsn.ablation_check import checked_tsn
-from pytsn.finetune_options import FinetuneOptions
-from pytsn.finetune_schedule import effective_batch
+from pytsn.ablation.cell import CellRun
+from pytsn.ablation.check import checked_tsn
+from pytsn.ablation.run import Ablation
+from pytsn.finetune.options import FinetuneOptions
+from pytsn.finetune.schedule import effective_batch
 from pytsn.snippets import video_ticks
 from pytsn.train_pass import Hardware
 
@@ -22,7 +22,7 @@ class Estimate:
     """Seconds that cells take, by a timing of each net: forward and backward for training, forward for the test.
 
     Images are not read for it: the true time is longer. Costs a few passes of every net and modality, and finds what
-    would stop their runs (pytsn/ablation_check.py).
+    would stop their runs (pytsn/ablation/check.py).
     """
 
     def __init__(self, ablation: Ablation) -> None:

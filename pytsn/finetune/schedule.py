@@ -3,7 +3,7 @@
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import read_solver
-from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune.options import FinetuneOptions
 from pytsn.learning_rate import learning_rate, next_step
 from pytsn.models.modalities import RELEASED_BATCH, TsnModality
 from pytsn.overrides import override_solver

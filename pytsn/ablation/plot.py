@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from converter.files import atomic_path
-from pytsn.ablation_plan import Figure
-from pytsn.ablation_table import PAPER, Result, figure_text
+from pytsn.ablation.plan import Figure
+from pytsn.ablation.table import PAPER, Result, figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

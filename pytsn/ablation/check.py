@@ -3,10 +3,10 @@
 from converter.errors import PytsnError
 from pytsn.crops import FRAME_SIZE
 from pytsn.feed import Feed
-from pytsn.finetune_data import data_layer, make_spec
-from pytsn.finetune_init import start_from
-from pytsn.finetune_net import build_tsn
-from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune.data import data_layer, make_spec
+from pytsn.finetune.init import start_from
+from pytsn.finetune.net import build_tsn
+from pytsn.finetune.options import FinetuneOptions
 from pytsn.models.modalities import TsnModality, find_modality
 from pytsn.models.tsn import TSN
 from pytsn.random_source import TorchRng

@@ -9,7 +9,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.files import write_bytes
 from converter.proto import filter_net, read_net
-from pytsn.ablation_options import NetChoice
+from pytsn.ablation.options import NetChoice
 from pytsn.models.modalities import find_modality
 
 _CHANNELS = 1  # axis of an input (N, C, H, W)

@@ -8,7 +8,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.net import CaffeNet
 from converter.proto import filter_net, parse_net, read_net
-from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune.options import FinetuneOptions
 from pytsn.learnables import Learnable, learnables
 from pytsn.models.modalities import TsnModality
 from pytsn.models.net_spec import NetSpec

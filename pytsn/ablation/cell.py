@@ -21,8 +21,8 @@ import numpy as np
 from converter.files import explain_os_error
 from converter.net import load_net
 from converter.state_files import read_state
-from pytsn.ablation_plan import Cell
-from pytsn.ablation_record import (
+from pytsn.ablation.plan import Cell
+from pytsn.ablation.record import (
     DONE,
     STARTED,
     TRAINED,
@@ -35,9 +35,9 @@ from pytsn.ablation_record import (
 from pytsn.action_net import ActionNet, NetOptions
 from pytsn.datasets import Video
 from pytsn.evaluate import EvalOptions, score_videos
-from pytsn.finetune import Finetuning
-from pytsn.finetune_checkpoints import Checkpoints
-from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune.checkpoints import Checkpoints
+from pytsn.finetune.options import FinetuneOptions
+from pytsn.finetune.run import Finetuning
 from pytsn.models.snippet_net import describe
 from pytsn.score_store import ScoreStore
 from pytsn.scores import read_scores

@@ -8,7 +8,7 @@ line, nets trained on one snippet a video; so are ours. Table 3, and the last li
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytsn.ablation_options import BUILT_IN, AblationOptions
+from pytsn.ablation.options import BUILT_IN, AblationOptions
 from pytsn.published import ECCV_TABLES
 
 _SINGLE = 1  # segments of modality and depth tables

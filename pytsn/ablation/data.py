@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from converter.errors import PytsnError
 from converter.files import write_bytes
-from pytsn.ablation_options import AblationOptions
+from pytsn.ablation.options import AblationOptions
 from pytsn.datasets import Video, find_missing, make_videos, missing_message, parse_directory, parse_list_file
 from pytsn.frame_store import count_frames, is_frame_folder
 from pytsn.models.modalities import find_modality

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from converter import caffe_tsn_pb2 as pb
-from pytsn.ablation_options import AblationOptions
-from pytsn.ablation_plan import Cell
-from pytsn.finetune_options import FinetuneOptions
-from pytsn.finetune_schedule import plan_schedule
+from pytsn.ablation.options import AblationOptions
+from pytsn.ablation.plan import Cell
+from pytsn.finetune.options import FinetuneOptions
+from pytsn.finetune.schedule import plan_schedule
 from pytsn.models.modalities import RELEASED_BATCH, find_modality
 from pytsn.overrides import Override
 

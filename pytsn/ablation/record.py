@@ -9,7 +9,7 @@ from pathlib import Path
 from converter.errors import PytsnError
 from converter.files import read_text, sha256_of, write_bytes
 from pytsn.datasets import Video
-from pytsn.finetune_options import FinetuneOptions
+from pytsn.finetune.options import FinetuneOptions
 
 #: states of a cell, in their order
 STARTED, TRAINED, DONE = "started", "trained", "done"

@@ -10,13 +10,13 @@ import numpy as np
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.files import explain_os_error, write_bytes
-from pytsn.ablation_cell import CellRun
-from pytsn.ablation_data import AblationData, image_names, load_data
-from pytsn.ablation_nets import write_net
-from pytsn.ablation_options import AblationOptions
-from pytsn.ablation_plan import Cell, Row, heading, make_cells, make_rows
-from pytsn.ablation_table import Result, as_json, make_results, markdown_table, table_cells, text_table
-from pytsn.ablation_training import cell_training, schedule
+from pytsn.ablation.cell import CellRun
+from pytsn.ablation.data import AblationData, image_names, load_data
+from pytsn.ablation.nets import write_net
+from pytsn.ablation.options import AblationOptions
+from pytsn.ablation.plan import Cell, Row, heading, make_cells, make_rows
+from pytsn.ablation.table import Result, as_json, make_results, markdown_table, table_cells, text_table
+from pytsn.ablation.training import cell_training, schedule
 from pytsn.aggregation import default_aggregation
 from pytsn.models.modalities import find_modality
 from pytsn.snippets import SnippetOptions

@@ -1,0 +1,1 @@
+"""``pytsn ablation``: the papers' tables on a dataset of the user's."""
