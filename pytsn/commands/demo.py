@@ -22,7 +22,7 @@ before is emptied first; any other that has content is left alone.
 """
 
 
-_QUICK = {"train": 8, "test": 2, "frames": 17, "rgb_iterations": 240, "flow_iterations": 60, "test_snippets": 5}
+_QUICK = {"train": 8, "test": 2, "rgb_iterations": 240, "flow_iterations": 60, "test_snippets": 5}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
