@@ -75,7 +75,10 @@ class _Worker:
             self.pipe.send(task)
 
     def take(self, done: dict[int, object]) -> None:
-        error, result = self.pipe.recv()
+        try:
+            error, result = self.pipe.recv()
+        except OSError:  # killed while it was sending: the pipe ends in the middle of a result
+            raise EOFError from None
         if error is not None:
             raise PytsnError(error)
         done[self.numbers.popleft()] = result
