@@ -280,6 +280,7 @@ TWO_SCORES = (
     + 'layer { name: "more" type: "InnerProduct" bottom: "c1" top: "more" '
     + ("inner_product_param { num_output: 2 } }")
 )
+PROBABILITIES = SMALL.replace("fc-action", "fc") + 'layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }'
 
 
 @pytest.mark.parametrize(
@@ -296,6 +297,7 @@ TWO_SCORES = (
         (lambda: TSN(small(), score_name="fc-actoin"), "no blob named 'fc-actoin'; did you mean 'fc-action'"),
         (lambda: TSN(small(), score_name="c2"), r"blob 'c2' has shape \(1, 6, 5, 7\)"),
         (lambda: TSN(build(TWO_SCORES.replace("fc-action", "fc"))), "which blob holds the scores. name it: fc, more"),
+        (lambda: TSN(build(PROBABILITIES)), "blob 'prob' is a softmax; name the blob of the scores before it: 'fc'"),
         (lambda: TSN(small())(torch.zeros(2, 8, 9, 11)), r"input of shape \(2, 8, 9, 11\), \(N, 3 \* 3, H, W\)"),
         (lambda: TSN(small())(torch.zeros(9, 9, 11)), "input of shape"),
     ],

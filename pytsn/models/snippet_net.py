@@ -44,6 +44,9 @@ def describe(base: nn.Module, score_name: str | None = None, feature_name: str |
         raise PytsnError(f"TSN: the base must be a deploy net with one input (N, C, H, W); it has {found}")
     score = _score_blob(base, score_name)
     step = next(step for step in base.graph.steps if base.graph.final[score] in step.tops)
+    if score_name is None and step.param.type == "Softmax":
+        before = step.bottoms[0].rpartition("@")[0]
+        raise PytsnError(f"TSN: blob '{score}' is a softmax; name the blob of the scores before it: '{before}'?")
     scores = base.blob_shapes[score]
     if len(scores) < 2 or any(dim != 1 for dim in scores[2:]):
         raise PytsnError(f"TSN: blob '{score}' has shape {scores}; class scores (N, K) were expected")
