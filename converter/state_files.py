@@ -49,15 +49,22 @@ def read_state(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[s
         raise PytsnError(f"{path}: the file is empty")
     safe = Path(path).suffix.lower() == ".safetensors"
     state, metadata = (_read_safetensors if safe else _read_pth)(path)
-    for prefix in _PREFIXES:
-        if state and all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    strangers = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    strangers = [key for key, value in state.items() if not (isinstance(key, str) and _is_plain(value))]
     if strangers or not state:
         raise PytsnError(
             f"{path}: not a state dict (entry {strangers[:1]} is no tensor)" if strangers else f"{path}: no tensors"
         )
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state, metadata
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor of real numbers in memory: not sparse, nested, quantised, complex, or on no device."""
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+        return False
+    return not (value.is_nested or value.is_quantized or value.is_complex() or value.is_meta)
 
 
 def _read_safetensors(path) -> tuple[dict, dict]:
@@ -90,5 +97,6 @@ def _read_pth(path) -> tuple[dict, dict]:
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict):
         raise PytsnError(f"{path}: holds a {type(loaded).__name__}, a state dict was expected")
-    metadata = getattr(loaded, "_metadata", None) or {}
-    return dict(loaded), dict(metadata.get(_METADATA_KEY, {}))
+    metadata = getattr(loaded, "_metadata", None)
+    own = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
+    return dict(loaded), dict(own) if isinstance(own, dict) else {}

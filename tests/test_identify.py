@@ -8,6 +8,7 @@ import json
 import lzma
 import os
 import random
+import re
 import tracemalloc
 import zipfile
 from types import SimpleNamespace
@@ -451,6 +452,36 @@ def test_tensors_that_claim_more_than_the_file_holds(tmp_path):
     torch.save({"fc.weight": huge}, tmp_path / "net.pth")
     found = identify(tmp_path / "net.pth")
     assert "claims the shape (1048576, 1048576)" in found.damage[0]
+
+
+def test_many_views_of_few_numbers(tmp_path):
+    numbers = torch.zeros(1 << 16)
+    torch.save({f"fc{i}.weight": numbers.expand(1, 1 << 16) for i in range(50)}, tmp_path / "net.pth")
+    found = identify(tmp_path / "net.pth")
+    assert re.match(r"its tensors claim more than [\d,]+ bytes, the file has [\d,]+$", found.damage[0])
+    assert not found.holds_weights
+
+
+@pytest.mark.filterwarnings("ignore")  # torch: some of these are on their way out, or in beta
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.eye(3).to_sparse(),
+        lambda: torch.eye(3).to_sparse_csr(),
+        lambda: torch.empty(3, 3, device="meta"),
+        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        lambda: torch.ones(3, 3, dtype=torch.complex64),
+    ],
+    ids=["sparse", "csr", "meta", "nested", "complex"],
+)
+def test_tensors_that_are_no_plain_numbers(tmp_path, make):
+    torch.save({"fc.weight": make()}, tmp_path / "net.pth")
+    assert identify(tmp_path / "net.pth").damage == ["not a state dict (entry ['fc.weight'] is no tensor)"]
+
+
+def test_a_pytorch_file_with_numbers_for_names(tmp_path):
+    torch.save({1: torch.ones(3, 3)}, tmp_path / "net.pth")
+    assert identify(tmp_path / "net.pth").damage == ["not a state dict (entry [1] is no tensor)"]
 
 
 def test_archives_that_would_blow_up_or_were_cut(tmp_path):

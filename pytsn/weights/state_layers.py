@@ -58,12 +58,16 @@ def _zip_trouble(path: str | os.PathLike, size: int) -> str:
 def _layers_of_state(state: Mapping, size: int) -> list[LayerBlobs]:
     """A state dict's tensors as layers: what stands before the last dot is the layer's name."""
     groups: dict[str, dict[str, wire.Blob]] = {}
+    held = 0
     for key, tensor in state.items():
         layer, _, name = key.rpartition(".")
         for prefix in _PREFIXES:
             layer = layer.removeprefix(prefix)
         if name != "num_batches_tracked":
-            groups.setdefault(layer, {})[name] = _blob(key, tensor, size)
+            blob = groups.setdefault(layer, {})[name] = _blob(key, tensor, size)
+            held += blob.data.nbytes
+        if held > 4 * size + (1 << 20):  # views of a few numbers, each as large as the file; int8 grows fourfold
+            raise PytsnError(f"its tensors claim more than {held:,} bytes, the file has {size:,}")
     return [LayerBlobs(layer, _type_of(parts), _in_order(parts)) for layer, parts in groups.items()]
 
 
