@@ -253,6 +253,10 @@ BAD = {
     "nothing to resume": (None, ["--resume"], "no checkpoint to go on from"),
     "run in the way": (holds_a_run, [], "run: holds a run already: --resume goes on"),
     "other settings": (changed_run, ["--resume"], "a run with consensus max, not average"),
+    "endless": (None, ["--epochs=inf"], "--epochs: that is inf updates"),
+    "too long": (None, ["--epochs=1e300"], "--epochs: that is .* updates"),
+    "steps never": (None, ["--lr_steps=1,inf"], "--lr_steps: that is inf updates"),
+    "steps no number": (None, ["--lr_steps=nan"], "--lr_steps: that is nan updates"),
     "out is a file": (lambda f: (f / "run").write_text(""), [], "run"),
 }
 
@@ -272,6 +276,15 @@ def test_bad_input_is_one_line(tiny, capsys, case):
     assert lines[0].startswith("error: ")
     written = {path: path.stat().st_mtime_ns for path in Path("run").rglob("*") if path.is_file()}
     assert all(before.get(path) == time for path, time in written.items())  # nothing written, nothing overwritten
+
+
+def test_going_on_without_init_does_not_set_bn_free(tiny, capsys):
+    """BN is frozen where there are start weights; --resume reads none, and must not learn BN from there on."""
+    assert finetune() == 0
+    capsys.readouterr()
+    assert finetune("--resume", init=None) == 2
+    assert re.search("a run with partial_bn yes, not no: --resume needs the same", capsys.readouterr().err)
+    assert finetune("--resume", "--partial_bn=yes", init=None) == 0
 
 
 def test_weights_of_another_net_are_refused(tiny):

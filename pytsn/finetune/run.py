@@ -144,8 +144,10 @@ class Finetuning:
 
     def _settings(self) -> dict[str, str]:
         """What must not change from one part of a run to the next."""
-        facts = (self.options.modality, self.options.consensus, self.options.num_segments, self.tsn.num_classes)
-        return dict(zip(("modality", "consensus", "num_segments", "num_classes"), map(str, facts), strict=True))
+        options, names = self.options, ("modality", "consensus", "num_segments", "num_classes", "partial_bn")
+        partial = "yes" if options.learns_partially else "no"  # follows --init, which --resume does not read
+        facts = (options.modality, options.consensus, options.num_segments, self.tsn.num_classes, partial)
+        return dict(zip(names, map(str, facts), strict=True))
 
     def _tested(self, accuracy: float, loss: float) -> None:
         """Keeps the weights of the best validation; of equal ones the first."""

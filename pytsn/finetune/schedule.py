@@ -16,6 +16,7 @@ _COURSE = ("max_iter", "iter_size", "display", "average_loss", "test_interval", 
 _FIELDS = (*_RATE, *_RULE, *_COURSE, "random_seed")
 _LINES = 20  # display and average_loss of the released solvers
 _SPOKEN_DROPS = 6
+_MOST_UPDATES = 2**31 - 1  # max_iter is an int32
 
 
 def plan_schedule(options: FinetuneOptions, row: TsnModality, videos: int, world: int) -> pb.SolverParameter:
@@ -70,15 +71,15 @@ def _from_epochs(options: FinetuneOptions, row: TsnModality, videos: int, world:
     accumulate = options.accumulate or max(1, round(RELEASED_BATCH / batch))
     updates = videos / (batch * accumulate)  # of an epoch
     epochs = options.epochs or row.epochs
-    drops = options.lr_steps
+    max_iter, drops = _whole(epochs * updates, "epochs"), options.lr_steps
     if drops is None:  # where the released schedule has them, in parts of its length
         drops = [step / row.epochs * epochs for step in row.lr_steps]
     return pb.SolverParameter(
         base_lr=options.lr or row.schedule.base_lr,
         lr_policy="multistep",
         gamma=0.1,
-        stepvalue=[max(1, round(drop * updates)) for drop in drops],
-        max_iter=max(1, round(epochs * updates)),
+        stepvalue=[_whole(drop * updates, "lr_steps") for drop in drops],
+        max_iter=max_iter,
         iter_size=accumulate,
         momentum=0.9,
         weight_decay=0.0005,
@@ -87,6 +88,12 @@ def _from_epochs(options: FinetuneOptions, row: TsnModality, videos: int, world:
         average_loss=_LINES,
         test_initialization=False,
     )
+
+
+def _whole(updates: float, option: str) -> int:
+    if not updates < _MOST_UPDATES:  # nor infinite, nor nan
+        raise PytsnError(f"--{option}: that is {updates:g} updates: fewer than 2^31 can be counted")
+    return max(1, round(updates))
 
 
 def rate_text(solver: pb.SolverParameter) -> str:
