@@ -17,8 +17,7 @@ downloaded. The same seed gives the same videos and the same training.
   pytsn demo --quick -o out      fewer videos, updates and snippets, results in ./out
 
 The folder then holds results.txt, results.json, confusion.png, the curves of training (train_rgb/loss.png ...), the
-models and all the data. A folder that the demo made
-before is emptied first; any other that has content is left alone.
+models and all the data. A folder that the demo made before is emptied first; any other that has content is left alone.
 """
 
 
