@@ -266,7 +266,11 @@ def test_bad_videos_are_listed_and_the_others_done(source, tmp_path, capfd):
     ("options", "says"),
     [
         (["--new_width", "340", "--new_height", "0"], "--new_width"),
+        (["--new_width", "2", "--new_height", "2"], "3 to 65500 pixels"),  # neither TV-L1 nor DIS has a flow of them
+        (["--new_width", "65501", "--new_height", "4"], "3 to 65500 pixels"),  # no JPEG is so wide
+        (["--ext", " , "], "--ext names no extension"),
         (["--batch_size", "0"], "--batch_size"),
+        (["--step", str(10**24)], "--step 1000000000000000000000000"),
         (["--step", "0"], "--step"),
         (["--bound", "-1"], "--bound"),
         (["--quality", "101"], "--quality"),
@@ -280,6 +284,32 @@ def test_wrong_arguments(source, tmp_path, capsys, options, says):
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["avi,", ",avi"])
+def test_a_comma_too_many_finds_no_files_without_extension(source, option):
+    (source / "README").write_text("about\n")
+    assert sorted(task.name for task in find_videos(str(source), option.split(","), "out")) == ["a", "b", "c"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(source, tmp_path, capsys, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):  # chmod does not keep root out
+        if os.path.basename(path) == "class":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert build_of(source, tmp_path / "out", *QUICK) == 2
+    assert capsys.readouterr().err == f"error: {source}/class: permission denied\n"
+
+
+def test_frames_too_small_for_flow_are_named_with_their_file(tmp_path, capsys):
+    video = make_video(tmp_path / "dot.avi", 3, height=2, width=40)
+    assert build_of(video, tmp_path / "out", *QUICK) == 1
+    assert f"{video}: frames of 40x2 pixels; flow needs 3x3 or more" in capsys.readouterr().err
 
 
 def test_df_path_is_told_to_be_ignored(source, tmp_path, capsys):

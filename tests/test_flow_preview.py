@@ -259,6 +259,8 @@ def test_recorded_folder(golden, tmp_path):
         (["two.avi", "--rows", "0"], "--rows 0: at least one"),
         (["two.avi", "--new_width", "0"], "--new_width 0 --new_height 256: two sizes"),
         (["two.avi", "--new_height", "-5"], "--new_width 340 --new_height -5: two sizes"),
+        (["two.avi", "--new_width", "65501"], "--new_width 65501 --new_height 256: two sizes of 3 to 65500"),
+        (["dot.avi", "--new_width", "0", "--new_height", "0"], "dot.avi: frames of 48x2 pixels; flow needs 3x3"),
         (["two.avi", "--bound", "nan"], "--bound nan: a positive number"),
         (["two.avi", "--device", "tpu"], "device 'tpu'"),
     ],
@@ -268,6 +270,7 @@ def test_bad_input_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):
     frames = [np.full((40, 48, 3), level, np.uint8) for level in (10, 20)]
     write_video("two.avi", frames)
     write_video("one.avi", frames[:1])
+    write_video("dot.avi", [frame[:2] for frame in frames])
     (tmp_path / "empty.avi").touch()
     (tmp_path / "text.avi").write_text("no video at all\n" * 99)
     for name in ("nothing", "folder.png"):

@@ -1,6 +1,8 @@
 """Frames of video files, whole and damaged, against a plain loop over OpenCV and against what was written."""
 
 import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -100,6 +102,22 @@ def test_what_is_no_video_is_named(tmp_path, capfd, name, says):
         list(VideoFrames(tmp_path / name))
     assert name in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "live.avi"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    code = "import sys; from pytsn.flow.video_frames import VideoFrames; list(VideoFrames(sys.argv[1]))"
+    # in a process of its own: opening a pipe that nobody writes would wait for ever
+    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60)
+    assert run.stderr.splitlines()[-1].endswith(f"{path}: is a pipe or a device; frames come from files")
+
+
+def test_a_size_beyond_all_memory_is_named(tmp_path):
+    video = make_video(tmp_path / "a.avi", 2)
+    with pytest.raises(PytsnError, match=r"a\.avi: cannot resize frames to 40000000x40000000"):
+        list(VideoFrames(video, (40_000_000, 40_000_000)))
 
 
 @pytest.mark.parametrize("name", ["12:30.avi", "a %05d.avi", "#20_(1);!&é.avi"])

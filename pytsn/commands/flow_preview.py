@@ -60,15 +60,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from pytsn.flow.video_frames import check_size
+
     if args.rows < 1:
         raise PytsnError(f"--rows {args.rows}: at least one row was expected")
     if not 0 < args.bound < float("inf"):
         raise PytsnError(f"--bound {args.bound:g}: a positive number of pixels was expected")
-    size = args.new_width, args.new_height
-    if min(size) < 0 or (0 in size and any(size)):
-        raise PytsnError(
-            f"--new_width {size[0]} --new_height {size[1]}: two sizes in pixels, or 0 and 0, were expected"
-        )
+    check_size(args.new_width, args.new_height)
 
 
 def _check_output(output: Path) -> None:

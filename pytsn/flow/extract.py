@@ -13,7 +13,7 @@ from pytsn.flow.extract_threads import InOrder, ahead, in_threads
 from pytsn.flow.frame_writer import JPEG_QUALITY, WRITERS, encode_jpeg
 from pytsn.flow.methods import FlowFunction, make_flow
 from pytsn.flow.quantise import FLOW_BOUND, quantise_flow
-from pytsn.flow.video_frames import VideoFrames
+from pytsn.flow.video_frames import VideoFrames, check_frame
 from pytsn.frames import load_cv2
 
 FLOW_TYPES = ("tvl1", "warp_tvl1")
@@ -154,6 +154,7 @@ def _announce(video: VideoFrames, on_open: Callable[[int], object]) -> Iterator[
     for index, frame in enumerate(video):
         if not index:
             on_open(video.announced)
+            check_frame(video.path, frame)
         yield frame
 
 

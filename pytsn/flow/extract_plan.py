@@ -10,9 +10,11 @@ from pytsn.flow.extract import ExtractSettings
 from pytsn.flow.extract_folder import VideoFolder
 from pytsn.flow.extract_marker import found_flow_type
 from pytsn.flow.extract_worker import VideoTask, WorkerSettings
+from pytsn.flow.video_frames import check_size
 
 _BATCH = {"cpu": 4, "cuda": 32}
 _WORKERS_OF_A_GPU = 2
+_LONGEST_STEP = 10**9
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,9 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise PytsnError(f"--quality {args.quality}: JPEG quality is 1 to 100")
     if not 0 < args.bound < float("inf"):
         raise PytsnError(f"--bound {args.bound}: pixels, more than 0")
-    sizes = args.new_width, args.new_height
-    if min(sizes) < 0 or (min(sizes) == 0) != (max(sizes) == 0):
-        raise PytsnError(
-            f"--new_width {sizes[0]} --new_height {sizes[1]}: two numbers of pixels, or 0 and 0 for the video's size"
-        )
+    if args.step > _LONGEST_STEP:
+        raise PytsnError(f"--step {args.step}: no video has so many frames")
+    check_size(args.new_width, args.new_height)
 
 
 def _devices(args: argparse.Namespace) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from converter.errors import PytsnError
+from converter.files import explain_os_error
 from pytsn.flow.extract_worker import VideoTask
 
 
@@ -20,7 +21,9 @@ def find_videos(source: str, extensions: Sequence[str], out: str) -> list[VideoT
         return [_task(source)]
     if not os.path.isdir(source):
         raise PytsnError(f"{source}: no such file or folder; SRC is a folder of videos or one video")
-    wanted = {extension.lower() for extension in extensions}
+    wanted = {extension.lower() for extension in extensions if extension}
+    if not wanted:
+        raise PytsnError("--ext names no extension; avi or mp4,mkv, say")
     files = _files(source, os.path.realpath(out))
     tasks = [_task(path) for path in files if _extension(path) in wanted]
     if not tasks:
@@ -39,7 +42,7 @@ def _task(path: str) -> VideoTask:
 
 def _files(source: str, out: str) -> list[str]:
     found, seen = [], {out} - {os.path.realpath(source)}
-    for folder, folders, files in os.walk(source, followlinks=True):
+    for folder, folders, files in os.walk(source, onerror=_raise, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:  # OUT, or a folder linked into itself
             folders.clear()
@@ -48,6 +51,11 @@ def _files(source: str, out: str) -> list[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [os.path.join(folder, name) for name in sorted(files) if not name.startswith(".")]
     return found
+
+
+def _raise(error: OSError) -> None:
+    """For os.walk, which would pass over a folder that cannot be read as if it were empty."""
+    raise explain_os_error(error, error.filename)
 
 
 def _extension(path: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from converter.errors import PytsnError
 from pytsn.flow.methods import FlowFunction
 from pytsn.flow.quantise import FLOW_BOUND, dequantise_flow, quantise_flow
-from pytsn.flow.video_frames import VideoFrames
+from pytsn.flow.video_frames import VideoFrames, check_frame
 from pytsn.flow.warp import WarpResult, warped_flow
 from pytsn.frame_store import count_frames
 from pytsn.frames import load_cv2, read_flow_stack, read_rgb
@@ -73,6 +73,7 @@ def video_rows(
     wanted, before = set(numbers), None
     for number, frame in enumerate(video):
         if number in wanted:
+            check_frame(video.path, frame)
             grays = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (before, frame)]
             flow = flow_fn(grays[0][None], grays[1][None])[0]  # (1, H, W, 2) -> (H, W, 2)
             result = warped_flow(*grays, flow_fn, flow) if warp else None

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,24 @@ from pytsn.frames import load_cv2
 _FFMPEG_QUIET = "-8"
 #: containers often announce a frame or two more than they hold; fewer than this share of them is worth a word
 _SLACK_FRAMES, _SLACK_SHARE = 2, 0.02
+#: pixels of a side of a frame: the fewest that flow is computed of, the most that a JPEG holds
+SHORTEST, LONGEST = 3, 65500
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises PytsnError unless frames can be resized so for flow and JPEG; 0 and 0 are the video's own size."""
+    if (width, height) != (0, 0) and not SHORTEST <= min(width, height) <= max(width, height) <= LONGEST:
+        raise PytsnError(
+            f"--new_width {width} --new_height {height}: two sizes of {SHORTEST} to {LONGEST} pixels, or 0 and 0 for "
+            "the video's size, were expected"
+        )
+
+
+def check_frame(path: str, frame: np.ndarray) -> None:
+    """Raises PytsnError naming the file for a frame (H, W, ...) too small for flow."""
+    height, width = frame.shape[:2]
+    if min(height, width) < SHORTEST:
+        raise PytsnError(f"{path}: frames of {width}x{height} pixels; flow needs {SHORTEST}x{SHORTEST} or more")
 
 
 class VideoFrames:
@@ -37,17 +56,23 @@ class VideoFrames:
         self.announced = self.count = 0
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        cv2, size = load_cv2(), self.size
-        self.count = 0
+        size, self.count = self.size, 0
         with contextlib.closing(_Capture(self.path)) as capture:
             self.announced = capture.announced
             while (frame := capture.read()) is not None:
                 found = frame.shape[1], frame.shape[0]
                 size = size or found
                 self.count += 1
-                yield frame if found == size else cv2.resize(frame, size)
+                yield frame if found == size else self._resized(frame, size)
         if not self.count:
             raise PytsnError(f"{self.path}: none of its frames can be decoded; is the file whole?")
+
+    def _resized(self, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        cv2 = load_cv2()
+        try:
+            return cv2.resize(frame, size)
+        except (cv2.error, MemoryError) as error:
+            raise PytsnError(f"{self.path}: cannot resize frames to {size[0]}x{size[1]} ({error})") from None
 
     @property
     def notes(self) -> list[str]:
@@ -103,6 +128,8 @@ def _check_file(path: str) -> None:
     except UnicodeEncodeError:  # such a name makes OpenCV's Python layer crash
         raise PytsnError(f"{path!r}: the file's name is not UTF-8, which OpenCV cannot open; rename it") from None
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # opening a pipe waits for its writer
+            raise PytsnError(f"{path}: is a pipe or a device; frames come from files")
         with open(path, "rb") as file:
             if not file.read(1):
                 raise PytsnError(f"{path}: the file is empty (0 bytes)")
