@@ -99,7 +99,8 @@ def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluatio
     """What a score file says it is a test of; None for files that do not say (those of the original)."""
     settings = file.settings or {}
     dataset, split, modality = (settings.get(key) for key in ("dataset", "split", "modality"))
-    if not isinstance(dataset, str) or not isinstance(modality, str) or split not in (1, 2, 3):
+    texts = isinstance(dataset, str) and isinstance(modality, str)
+    if not texts or type(split) is not int or split not in (1, 2, 3):
         return None
     count, frames = len(file.scores), len(file.scores[0])
     if settings.get("num_frame_per_video") != frames or any(len(array) != frames for array in file.scores):

@@ -209,6 +209,8 @@ def test_settings_that_say_nothing_or_nonsense_are_no_comparison(tmp_path, capsy
             {"dataset": 3},
             {"modality": ["rgb"]},
             {"split": [1]},
+            {"split": 1.0},
+            {"split": True},
             {"net_weights": 7, "split": 9},
         )
     ):
