@@ -17,7 +17,7 @@ from google.protobuf import text_format
 from converter import caffe_tsn_pb2 as pb
 from converter.net import load_net
 from converter.proto import read_net
-from converter.state_files import read_state
+from converter.state_files import read_state, write_state
 from pytsn.cli import main
 from pytsn.distributed import Processes
 from pytsn.feed import Feed
@@ -278,6 +278,17 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tiny, capsys, whole, 
         assert all(torch.equal(tensor, two[key]) for key, tensor in one.items())
     one, two = (read_solverstate(f"{out}/state/iter_24.solverstate").arrays() for out in ("whole", name))
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_a_longer_run_keeps_the_best_weights_of_the_shorter_one(tiny):
+    """The validation at a run's end comes after its last checkpoint; what it found best is not to be lost when the run
+    goes on for more epochs. Here that best is out of reach."""
+    assert finetune("longer", "--val_list=list.txt", "--epochs=1", "--seed=2", *QUICK) == 0
+    state, metadata = read_state("longer/best.safetensors")
+    write_state("longer/best.safetensors", state, {**metadata, "accuracy": "2.000000"})
+    before = Path("longer/best.safetensors").read_bytes()
+    assert finetune("longer", "--val_list=list.txt", "--epochs=3", "--seed=2", "--resume", *QUICK) == 0
+    assert Path("longer/best.safetensors").read_bytes() == before
 
 
 def test_bf16_is_close_to_fp32(tiny, capsys):

@@ -23,6 +23,7 @@ from pytsn.snapshot import SnapshotPaths
 from pytsn.solver import CaffeSolver
 
 FORMATS = ("safetensors", "pth")
+ACCURACY_DIGITS = 6  # that ``best`` tells, after the point
 #: segment weights that cancel out to less are left as they are: dividing by their sum would only magnify noise
 _SMALLEST_SUM = 1e-3
 _STATE = re.compile(r"iter_(\d+)\.solverstate")
@@ -109,6 +110,16 @@ class Checkpoints:
             if name.lstrip(".").startswith("iter_"):  # .iter_: what a killed run was writing
                 (self.folder / "state" / name).unlink(missing_ok=True)
         return paths.solverstate
+
+    def found_best(self) -> tuple[float, int]:
+        """Accuracy and iteration of ``best`` as it lies there; (-1, 0) for none."""
+        if not os.path.isfile(self.best):
+            return -1.0, 0
+        _, metadata = state_files.read_state(self.best)
+        try:
+            return float(metadata["accuracy"]), int(metadata["iteration"])
+        except (KeyError, TypeError, ValueError):
+            return -1.0, 0
 
     def write_best(self, tsn: TSN, metadata: Mapping[str, str]) -> None:
         """The weights of the best validation so far."""

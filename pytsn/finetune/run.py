@@ -9,7 +9,7 @@ from converter.frozen_bn import fold_frozen_bn
 from converter.state_files import read_state
 from pytsn.distributed import Processes
 from pytsn.feed import Feed
-from pytsn.finetune.checkpoints import Checkpoints
+from pytsn.finetune.checkpoints import ACCURACY_DIGITS, Checkpoints
 from pytsn.finetune.data import data_layer, make_spec, read_lists
 from pytsn.finetune.init import start_from
 from pytsn.finetune.net import build_tsn, tsn_learnables
@@ -139,6 +139,9 @@ class Finetuning:
         tree, _ = read_side(solverstate, weights)
         if tree:
             self.best = (float(tree["best"][0]), int(tree["best"][1]))
+        found = self.checkpoints.found_best()  # of a validation after that checkpoint: the one at a run's end, say
+        if found[0] > round(self.best[0], ACCURACY_DIGITS):
+            self.best = found
         if reason:
             self.notes.append(f"warning: data and random numbers start afresh: {reason}")
 
@@ -154,7 +157,9 @@ class Finetuning:
         if accuracy > self.best[0]:
             self.best = (accuracy, self.solver.iteration)
             if self.processes.is_first:
-                self.checkpoints.write_best(self.tsn, self._metadata() | {"accuracy": f"{accuracy:.6f}"})
+                self.checkpoints.write_best(
+                    self.tsn, self._metadata() | {"accuracy": f"{accuracy:.{ACCURACY_DIGITS}f}"}
+                )
 
     def _metadata(self) -> dict[str, str]:
         return self._settings() | {"iteration": str(self.solver.iteration), "written_by": "pytsn finetune"}
