@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,9 +48,11 @@ def read_text(path: str | os.PathLike) -> str:
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; fsyncs and renames it there on success, removes it on error.
 
-    Raises PytsnError when the folder does not exist or cannot be written.
+    Raises PytsnError when the folder does not exist or cannot be written, and for a device or pipe such as /dev/null,
+    which renaming would replace by a file.
     """
     path = Path(path)
+    _refuse_special(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent or ".")
     except OSError as error:
@@ -63,6 +66,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         raise explain_os_error(error, path) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refuse_special(path: Path) -> None:
+    with contextlib.suppress(OSError):  # not there yet, or making the temporary file will tell
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise PytsnError(f"{path}: is a device or a pipe; give the name of a file")
 
 
 def _publish(temporary: Path, path: Path) -> None:

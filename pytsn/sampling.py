@@ -8,6 +8,8 @@ STACK_DEPTH = {"rgb": 1, "flow": 5, "rgbdiff": 6}
 NET_CHANNELS = {"rgb": 3, "flow": 10, "rgbdiff": 15}
 #: frames without which a video cannot be sampled; with one alone every difference would be 0
 LEAST_FRAMES = {"rgb": 1, "flow": 1, "rgbdiff": 2}
+#: snippets of a video that can be asked for; a slip of the finger beyond it would fill the memory
+MOST_SNIPPETS = 100_000
 
 
 def frame_ticks(frame_count: int, num_frames: int = 25, stack: int = 1) -> list[int]:
@@ -22,12 +24,14 @@ def frame_ticks(frame_count: int, num_frames: int = 25, stack: int = 1) -> list[
     ``num_frames == 1`` divides by zero in the original. Here the one snippet lies in the middle:
     1 + floor((frame_count - stack) / 2), or frame 1 when the video is shorter than ``stack``.
 
-    Raises PytsnError when the video has no frames or no snippet is asked for.
+    Raises PytsnError when the video has no frames, and when no snippet or more than MOST_SNIPPETS are asked for.
     """
     if frame_count < 1:
         raise PytsnError(f"a video of {frame_count} frames cannot be sampled")
     if num_frames < 1 or stack < 1:
         raise PytsnError(f"{num_frames} snippets of {stack} frames asked for; both must be at least 1")
+    if num_frames > MOST_SNIPPETS:
+        raise PytsnError(f"{num_frames} snippets a video asked for; {MOST_SNIPPETS} at most")
     if num_frames == 1:
         return [1 + max(frame_count - stack, 0) // 2]
     step = max((frame_count - stack) // (num_frames - 1), 0)

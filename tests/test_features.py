@@ -241,6 +241,7 @@ def test_hdf5_without_h5py(world, tmp_path, monkeypatch, capsys):
         ("f.npz", ["--blob", "fc-action", "--spatial"], "nothing spatial"),
         ("f.npz", ["--modality", "flow"], "takes 3 planes, modality flow gives 10"),
         ("f.npz", ["--num_frames", "0"], "at least 1"),
+        ("f.npz", ["--num_frames", "999999999999"], "--num_frames 999999999999: 100000 at most"),
         ("f.npz", ["--snippet_rate", "1"], "go together"),
         ("full", [], "other things than features"),
     ],

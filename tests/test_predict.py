@@ -362,12 +362,15 @@ def test_a_broken_video_is_named_and_the_rest_go_on(nets, videos, tmp_path, caps
         (["{videos}", "--rgb", "{rgb}", "--weights", "1", "2"], "2 numbers for 1 streams"),
         (["{videos}", "--rgb", "{rgb}", "--weights", "-1"], "numbers from 0"),
         (["{videos}", "--rgb", "{rgb}", "--weights", "nan"], "numbers from 0"),
+        (["{videos}", "--rgb", "{rgb}", "--weights", "1e308"], "numbers from 0 to 1e+06"),  # scores would overflow
+        (["{videos}", "--rgb", "{rgb}", "--num_frames", "999999999999"], "--num_frames 999999999999: 100000 at most"),
         (["{videos}", "--rgb", "{rgb}", "--top", "0"], "at least 1"),
         (["{videos}", "--rgb", "{rgb}", "--aggregation", "best"], "not known"),
         (["{videos}", "--rgb", "{rgb}", "--aggregation", "multiscale"], "counts on --snippet_rate 1"),
         (["{videos}", "--rgb", "{rgb}", "--video_fps", "5"], "goes with --snippet_rate"),
         (["{videos}", "--rgb", "{rgb}", "--json", "{empty}/none/x.json"], "folder that exists"),
-        (["{videos}", "--rgb", "{rgb}", "-o", "{five_names}"], "five.txt"),
+        (["{videos}", "--rgb", "{rgb}", "-o", "{five_names}"], "five.txt: is a file; -o is a folder"),
+        (["{videos}", "--rgb", "{rgb}", "-o", "/proc"], "/proc: no such file or folder; pictures go there"),
     ],
 )
 def test_wrong_arguments_are_told_before_any_work(nets, videos, tmp_path, capsys, arguments, said):

@@ -57,3 +57,8 @@ def test_flow_indices_repeat_the_last_image():
 def test_nonsense_is_refused(arguments):
     with pytest.raises(PytsnError):
         frame_ticks(*arguments)
+
+
+def test_more_snippets_than_memory_holds_are_refused():
+    with pytest.raises(PytsnError, match="999999999999 snippets a video asked for; 100000 at most"):
+        frame_ticks(10, 999_999_999_999)

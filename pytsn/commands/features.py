@@ -69,9 +69,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from pytsn.sampling import MOST_SNIPPETS
+
     for name in ("num_frames", "num_worker", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise PytsnError(f"--{name} {getattr(args, name)}: at least 1 was expected")
+    if args.num_frames > MOST_SNIPPETS:
+        raise PytsnError(f"--num_frames {args.num_frames}: {MOST_SNIPPETS} at most")
     if bool(args.snippet_rate) != bool(args.video_fps):
         raise PytsnError("--snippet_rate and --video_fps go together")
     parent = os.path.dirname(os.path.abspath(args.output))

@@ -1,7 +1,7 @@
 """Predicting many videos: a broken one is told and the rest go on."""
 
 import json
-import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +60,13 @@ def make_folder(path: Path) -> Path:
     """The folder for pictures, made if missing. Raises PytsnError when it cannot be written."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass  # before the work, not after it
+    except FileExistsError:
+        raise PytsnError(f"{path}: is a file; -o is a folder for pictures") from None
     except OSError as error:
-        raise explain_os_error(error, path) from None
-    if not os.access(path, os.W_OK):
-        raise PytsnError(f"{path}: permission denied; pictures go there, choose another folder by -o")
+        reason = explain_os_error(error, path)
+        raise PytsnError(f"{reason}; pictures go there, choose another folder by -o") from None
     return path
 
 

@@ -1,7 +1,6 @@
 """From the command line of ``pytsn predict`` to nets and settings, everything checked before any work."""
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,10 @@ from pytsn.predict.result import default_weights
 from pytsn.predict.scores import Predictor, Sampling, load_nets
 from pytsn.predict.video import STREAMS, FlowWork
 from pytsn.rate_sampling import parse_rate
+from pytsn.sampling import MOST_SNIPPETS
+
+#: heavier streams' scores would overflow
+_HEAVIEST = 1e6
 
 
 def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
@@ -47,6 +50,8 @@ def _check(args: argparse.Namespace, files: Mapping[str, tuple]) -> None:
     for name in ("top", "num_frames", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise PytsnError(f"--{name} {getattr(args, name)}: at least 1 was expected")
+    if args.num_frames > MOST_SNIPPETS:
+        raise PytsnError(f"--num_frames {args.num_frames}: {MOST_SNIPPETS} at most")
     if args.json and args.json != "-" and (os.path.isdir(args.json) or not Path(args.json).resolve().parent.is_dir()):
         raise PytsnError(f"--json {args.json}: a file in a folder that exists, or -, was expected")
 
@@ -56,8 +61,8 @@ def _weights(args: argparse.Namespace, streams: Iterable[str]) -> dict[str, floa
         return default_weights(tuple(streams))
     if len(args.weights) != len(streams):
         raise PytsnError(f"--weights: {len(args.weights)} numbers for {len(streams)} streams ({', '.join(streams)})")
-    if not all(math.isfinite(weight) and weight >= 0 for weight in args.weights) or not any(args.weights):
-        raise PytsnError("--weights: numbers from 0 were expected, not all of them 0")
+    if not all(0 <= weight <= _HEAVIEST for weight in args.weights) or not any(args.weights):
+        raise PytsnError(f"--weights: numbers from 0 to {_HEAVIEST:g} were expected, not all of them 0")
     return dict(zip(streams, args.weights, strict=True))
 
 
