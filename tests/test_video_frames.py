@@ -1,6 +1,7 @@
 """Frames of video files, whole and damaged, against a plain loop over OpenCV and against what was written."""
 
 import os
+import struct
 import subprocess
 import sys
 
@@ -67,6 +68,23 @@ def test_size_changing_midway(tmp_path):
     wanted = cv2.resize(cv2.imdecode(np.frombuffer(jpeg(images[-1]), np.uint8), 1), (64, 48)).astype(int)
     assert np.abs(frames[-1] - wanted).mean() < 2  # two JPEG decoders, then the same resize
     assert {frame.shape for frame in VideoFrames(path, (34, 26))} == {(26, 34, 3)}
+
+
+def test_a_rotation_noted_in_the_file_is_applied(tmp_path):
+    path = tmp_path / "a.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 48))
+    for frame in moving_frames(3, 48, 64):
+        writer.write(frame)
+    writer.release()
+    plain = list(VideoFrames(path))
+    content = bytearray(path.read_bytes())
+    # ISO/IEC 14496-12, track header of version 0: the matrix comes 40 bytes after the four letters and the version
+    matrix = content.index(b"tkhd") + 4 + 40
+    assert struct.unpack_from(">9i", content, matrix) == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    clockwise = (0, 65536, 0, -65536, 0, 0, 48 * 65536, 0, 1 << 30)  # by 90 degrees, and back into view
+    struct.pack_into(">9i", content, matrix, *clockwise)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(list(VideoFrames(path)), [np.rot90(frame, -1) for frame in plain])
 
 
 def test_variable_rate_neither_repeats_nor_drops(tmp_path):
