@@ -49,6 +49,7 @@ def make_parser(name: str, prog: str) -> argparse.ArgumentParser:
 
 def run_command(name: str, argv: list[str] | None = None, prog: str | None = None) -> int:
     """Runs one command. Returns its exit status: 0 fine, 1 a check failed, 2 bad input, 130 stopped."""
+    _open_closed_streams()
     args = make_parser(name, prog or f"pytsn {name}").parse_args(argv)
     try:
         return load_command(name).run(args) or 0
@@ -65,6 +66,13 @@ def run_command(name: str, argv: list[str] | None = None, prog: str | None = Non
             error = explain_os_error(error, error.filename or "input/output")
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _open_closed_streams() -> None:
+    """Where stdout or stderr was closed before we began (a daemon), Python has None, which progress bars cannot use."""
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115 - open as long as the process lives
 
 
 def _usage() -> str:

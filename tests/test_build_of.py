@@ -306,6 +306,24 @@ def test_a_folder_that_cannot_be_read_is_named(source, tmp_path, capsys, monkeyp
     assert capsys.readouterr().err == f"error: {source}/class: permission denied\n"
 
 
+def test_names_cannot_break_the_table_or_steer_the_terminal(source, tmp_path, capfd):
+    (source / "two\nlines\x1b[31m.avi").write_text("no video\n")
+    assert build_of(source, tmp_path / "out", *QUICK) == 1
+    err = capfd.readouterr().err
+    last = err.splitlines()[-1]
+    assert last.startswith(r"  two\nlines\x1b[31m  ")
+    assert "no video stream" in last
+    assert "\x1b" not in err
+
+
+def test_a_closed_stderr_changes_nothing(tmp_path):
+    video = make_video(tmp_path / "a.avi", 3)
+    command = [*TOOL, str(video), str(tmp_path / "out"), *QUICK]
+    run = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "1 extracted" in run.stdout
+
+
 def test_frames_too_small_for_flow_are_named_with_their_file(tmp_path, capsys):
     video = make_video(tmp_path / "dot.avi", 3, height=2, width=40)
     assert build_of(video, tmp_path / "out", *QUICK) == 1

@@ -1,5 +1,6 @@
 """Contact sheets of flow: which pairs they show, what stands in their cells, that nothing overlaps, and the command."""
 
+import os
 import zipfile
 
 import cv2
@@ -281,3 +282,15 @@ def test_bad_input_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):
     assert error.startswith(f"error: {words}")
     assert error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_name_that_is_no_text_is_escaped(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"lat\xe9\n")
+    os.mkdir(name)
+    for kind in ("flow_x", "flow_y"):
+        cv2.imwrite(str(tmp_path / f"{kind}.jpg"), np.full((40, 48), 128, np.uint8))
+        (tmp_path / f"{kind}.jpg").rename(os.path.join(name, f"{kind}_00001.jpg"))
+    assert main(["flow-preview", name]) == 0
+    assert capsys.readouterr().out == "wrote lat\\xe9\\n_flow.png\n"
+    assert os.path.exists(f"{name}_flow.png")

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from converter.errors import PytsnError
+from converter.errors import PytsnError, printable
 
 HELP = """\
 draw frames, flow and warped flow of a video on one sheet
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     make_sheet = _folder_sheet if is_frame_folder(args.source) else _video_sheet
     with atomic_path(output) as temporary:
         save_sheet(temporary, make_sheet(args))
-    print(f"wrote {output}")
+    print(f"wrote {printable(str(output))}")
     return 0
 
 
@@ -109,4 +109,4 @@ def _counts(rows, pairs: int) -> str:
 
 
 def _name(source: str) -> str:
-    return os.path.basename(os.path.abspath(source))
+    return printable(os.path.basename(os.path.abspath(source)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from converter.errors import printable
 from pytsn.flow.extract_worker import BUSY, DONE, FAILED, KEPT, KEPT_UNRECORDED, STOP, Outcome, VideoTask
 
 
@@ -91,9 +92,9 @@ def print_report(outcomes: Sequence[Outcome], total: int, seconds: float) -> Non
 def _print_notes(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.status == DONE and outcome.reason:
-            print(f"note: {outcome.name} was there and was done again: {outcome.reason}", file=sys.stderr)
+            print(f"note: {printable(outcome.name)} was there and was done again: {outcome.reason}", file=sys.stderr)
         for text in outcome.notes:
-            print(f"note: {outcome.name}: {text}", file=sys.stderr)
+            print(f"note: {printable(outcome.name)}: {text}", file=sys.stderr)
     unrecorded = sum(outcome.status == KEPT_UNRECORDED for outcome in outcomes)
     if unrecorded:
         print(
@@ -101,7 +102,7 @@ def _print_notes(outcomes: Sequence[Outcome]) -> None:
             "they are; --resume no does them again",
             file=sys.stderr,
         )
-    busy = [outcome.name for outcome in outcomes if outcome.status == BUSY]
+    busy = [printable(outcome.name) for outcome in outcomes if outcome.status == BUSY]
     if busy:
         shown = ", ".join(busy[:5]) + (", ..." if len(busy) > 5 else "")
         print(f"note: another run is working on {len(busy)} of the videos, left to it: {shown}", file=sys.stderr)
@@ -111,6 +112,6 @@ def _print_table(failed: Sequence[Outcome], total: int) -> None:
     if not failed:
         return
     print(f"{len(failed)} of {total} videos failed:", file=sys.stderr)
-    width = min(40, max(len(outcome.name) for outcome in failed))
+    width = min(40, max(len(printable(outcome.name)) for outcome in failed))
     for outcome in sorted(failed, key=lambda outcome: outcome.name):
-        print(f"  {outcome.name:<{width}}  {outcome.reason}", file=sys.stderr)
+        print(f"  {printable(outcome.name):<{width}}  {outcome.reason}", file=sys.stderr)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from converter.errors import PytsnError
+from converter.errors import PytsnError, printable
 from converter.files import atomic_path, explain_os_error, write_bytes
 from pytsn.predict.report import as_json, text_lines
 from pytsn.predict.scores import Predictor, Progress
-from pytsn.predict.sources import Source, printable
+from pytsn.predict.sources import Source
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,6 @@ def _predict(
         path = output.pictures / f"{source.name}_prediction.png"
         with atomic_path(path) as temporary:
             save_picture(temporary, prediction, output.labels, output.subtitle)
-        say(f"wrote {path}")
+        say(f"wrote {printable(str(path))}")
         entry["picture"] = str(path)
     return entry

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converter.errors import printable
 from pytsn.predict.result import Prediction
-from pytsn.predict.sources import printable
 
 
 def best_classes(probabilities: np.ndarray, top: int) -> list[int]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from converter.errors import PytsnError
+from converter.errors import PytsnError, printable
 from converter.files import explain_os_error
 from pytsn.datasets import Video
 from pytsn.frame_store import archive_name, count_frames
@@ -47,11 +47,6 @@ def folder_video(path: str, name: str) -> Video:
     if flow_x != flow_y:
         raise PytsnError(f"{path}: {flow_x} x and {flow_y} y flow images; extract its flow again")
     return Video(name, 0, path, rgb, flow_x)
-
-
-def printable(text: str) -> str:
-    """A file's name with bytes that are not UTF-8 written as escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _expand(path: str) -> list[Source]:
