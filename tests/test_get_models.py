@@ -209,6 +209,8 @@ def test_what_a_folder_lacks(run, tmp_path):
         "http://",
         "http://user:secret@host/",
         "http://host:99999/",
+        "http://[::1/x",
+        "file://[x/y",
         "file://host/x",
         "/no/such",
     ],

@@ -18,7 +18,10 @@ def sources(file: Released, base_url: str | None = None) -> list[str]:
     if base_url is None:
         return [f"{HOST}/{file.address}"]
     names = list(dict.fromkeys((file.address, flat, file.name)))
-    address = urlsplit(base_url)
+    try:
+        address = urlsplit(base_url)
+    except ValueError as error:  # half an IPv6 address, say
+        raise PytsnError(f"--base_url {base_url!r}: not an address: {error}") from None
     if address.scheme in ("http", "https"):
         _check_host(base_url)
         folder = address.path.rstrip("/")
