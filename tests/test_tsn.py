@@ -168,6 +168,8 @@ def test_partial_bn_of_batchnorm_and_scale():
     assert state["base.mid_bn.scale_factor"] == 0
     learning = {name for name, parameter in tsn.named_parameters() if parameter.requires_grad}
     assert learning == {f"base.{name}" for name in ("data_scale.weight", "data_scale.bias", "fc.weight", "fc.bias")}
+    again = TSN(tsn.base, S, partial_bn=False)
+    assert all(parameter.requires_grad for parameter in again.parameters())
 
 
 def test_folding_frozen_bn_changes_rounding_only():

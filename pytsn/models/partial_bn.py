@@ -28,8 +28,8 @@ def set_partial_bn(base: nn.Module, partial: bool) -> list[nn.Module]:
     for layer in layers:
         _freeze(layer, layer in frozen)
     scales = _scales_of(base, frozen) if isinstance(base, CaffeNet) else []
-    for scale in scales:
-        _freeze(scale, True)
+    for scale in _scales_of(base, layers) if isinstance(base, CaffeNet) else []:
+        _freeze(scale, scale in scales)  # also back again, for a base that another TSN had
     hold_frozen([*frozen, *scales])
     return [*frozen, *scales]
 
@@ -50,7 +50,7 @@ def _freeze(layer: nn.Module, frozen: bool) -> None:
         parameter.requires_grad_(not frozen)
 
 
-def _scales_of(net: CaffeNet, frozen: list[nn.Module]) -> list[nn.Module]:
-    """The Scale layers that hold slope and bias of frozen BatchNorm layers."""
-    tops = {step.tops[0] for step, module in net.layers() if module in frozen and isinstance(module, BatchNorm)}
+def _scales_of(net: CaffeNet, layers: list[nn.Module]) -> list[nn.Module]:
+    """The Scale layers that hold slope and bias of these BatchNorm layers."""
+    tops = {step.tops[0] for step, module in net.layers() if module in layers and isinstance(module, BatchNorm)}
     return [module for step, module in net.layers() if isinstance(module, Scale) and step.bottoms[0] in tops]
