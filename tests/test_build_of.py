@@ -399,6 +399,19 @@ def _cut(folder):
     path.write_bytes(path.read_bytes()[:-9])
 
 
+def test_resume_does_a_folder_again_whose_record_is_damaged(tmp_path, capsys):
+    video, out = make_video(tmp_path / "a.avi"), tmp_path / "out"
+    options = [*QUICK, "--out_format", "zip"]
+    assert build_of(video, out, *options) == 0
+    whole = files(out / "a")
+    marker = json.loads((out / "a" / ".pytsn.json").read_text())
+    (out / "a" / ".pytsn.json").write_text(json.dumps({key: marker[key] for key in marker if key != "pairs"}))
+    capsys.readouterr()
+    assert build_of(video, out, *options, "--resume", "yes") == 0
+    assert "1 extracted" in capsys.readouterr().out
+    assert files(out / "a") == whole
+
+
 @pytest.mark.parametrize("harm", [_delete, _empty, _cut])
 @pytest.mark.parametrize("marked", [True, False], ids=["ours", "originals"])
 def test_resume_does_broken_folders_again(tmp_path, capsys, harm, marked):

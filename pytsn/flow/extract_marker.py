@@ -105,6 +105,8 @@ def _check_recorded(folder: str, settings: ExtractSettings, video_bytes: int, ma
         return FolderState(OTHER, reason="; ".join(changed))
     if marker.get("video_bytes") != video_bytes:
         return FolderState(OTHER, reason=f"video of {marker.get('video_bytes')} bytes, now {video_bytes}")
+    if not isinstance(marker.get("pairs"), int):
+        raise PytsnError(f"its {MARKER} tells no number of pairs")
     sizes = _sizes(folder)
     zips = settings.out_format == "zip"
     pairs = _count_pairs(sizes, settings.kinds, {kind: [1] for kind in settings.kinds} if zips else None)
@@ -112,7 +114,7 @@ def _check_recorded(folder: str, settings: ExtractSettings, video_bytes: int, ma
         raise PytsnError(f"{pairs} of {marker.get('pairs')} pairs of images are there")
     if sum(sizes.values()) != marker.get("bytes"):
         raise PytsnError(f"its files have {sum(sizes.values())} bytes, {marker.get('bytes')} were written")
-    return FolderState(WHOLE, int(marker["pairs"]))
+    return FolderState(WHOLE, marker["pairs"])
 
 
 def _check_unrecorded(folder: str, settings: ExtractSettings) -> FolderState:
