@@ -1,7 +1,12 @@
 """Contact sheets of flow: which pairs they show, what stands in their cells, that nothing overlaps, and the command."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -294,3 +299,17 @@ def test_a_name_that_is_no_text_is_escaped(tmp_path, monkeypatch, capsys):
     assert main(["flow-preview", name]) == 0
     assert capsys.readouterr().out == "wrote lat\\xe9\\n_flow.png\n"
     assert os.path.exists(f"{name}_flow.png")
+
+
+def test_ended_by_sigterm_it_leaves_nothing(tmp_path):
+    write_video(str(tmp_path / "a.avi"), [np.full((40, 48), 9, np.uint8).repeat(3).reshape(40, 48, 3)] * 400)
+    command = [sys.executable, "-m", "pytsn", "flow-preview", "a.avi", "--rows", "300", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while len(os.listdir(tmp_path)) == 1 and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        assert process.poll() is None  # its temporary file is there, the 300 pairs of 340x256 are not done
+        process.send_signal(signal.SIGTERM)
+        assert (process.wait(60), process.stderr.read()) == (130, "stopped\n")
+    assert os.listdir(tmp_path) == ["a.avi"]

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.features.extract import listed_videos
     from pytsn.features.files import FeatureIndex, feature_kind
     from pytsn.features.store import FeatureStore
+    from pytsn.flow.extract_run import interrupt_on_sigterm
     from pytsn.snippets import video_ticks
 
     _check(args)
@@ -62,8 +63,9 @@ def run(args: argparse.Namespace) -> int:
     net = _net(args, options)
     names, labels = [video.name for video in videos], [video.label for video in videos]
     store = FeatureStore(args.output, FeatureIndex(names, labels, _settings(args), ticks), args.resume)
-    _extract(args, options, net, videos, store)
-    store.finish()
+    with interrupt_on_sigterm():
+        _extract(args, options, net, videos, store)
+        store.finish()
     print(f"wrote {args.output}: {args.blob} of {len(videos)} videos, {net.num_classes} channels")
     return 0
 

@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes the sheet and says where. Raises PytsnError for bad input and before any work for an output that cannot
     be written."""
     from converter.files import atomic_path
+    from pytsn.flow.extract_run import interrupt_on_sigterm
     from pytsn.flow.preview import save_sheet
     from pytsn.frame_store import is_frame_folder
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output or f"{Path(args.source).resolve().stem}_flow.png")
     _check_output(output)
     make_sheet = _folder_sheet if is_frame_folder(args.source) else _video_sheet
-    with atomic_path(output) as temporary:
+    with interrupt_on_sigterm(), atomic_path(output) as temporary:
         save_sheet(temporary, make_sheet(args))
     print(f"wrote {printable(str(output))}")
     return 0

@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Predicts and reports. Raises PytsnError before any work for arguments that do not go; 1 when a video failed."""
     from tqdm import tqdm
 
+    from pytsn.flow.extract_run import interrupt_on_sigterm
     from pytsn.predict.batch import predict_all, write_json
     from pytsn.predict.setup import prepare
     from pytsn.predict.sources import find_sources
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     found: list[dict] = []
     text_out = sys.stderr if args.json == "-" else sys.stdout
     try:
-        with tqdm(sources, unit="video", disable=True if len(sources) == 1 else None) as bar:
+        with interrupt_on_sigterm(), tqdm(sources, unit="video", disable=True if len(sources) == 1 else None) as bar:
             failed = predict_all(
                 predictor,
                 bar,
