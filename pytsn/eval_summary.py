@@ -13,7 +13,7 @@ from pytsn.metrics import ClassAccuracy, class_accuracy, top_k_accuracy
 from pytsn.published import Evaluation, comparison
 from pytsn.rate_sampling import parse_rate
 from pytsn.scores import ScoreFile
-from pytsn.weights.name_check import weights_warnings
+from pytsn.weights.name_check import stream_under_test, weights_warnings
 
 #: hit@k is printed for these
 HITS = (1, 3, 5)
@@ -105,7 +105,9 @@ def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluatio
     count, frames = len(file.scores), len(file.scores[0])
     if settings.get("num_frame_per_video") != frames or any(len(array) != frames for array in file.scores):
         frames = None
-    return Evaluation(dataset, split, (modality,), (1,), file.num_classes, count, frames, aggregation, crop_agg)
+    weights = settings.get("net_weights")
+    stream = stream_under_test(modality, weights if isinstance(weights, str) else None)
+    return Evaluation(dataset, split, (stream,), (1,), file.num_classes, count, frames, aggregation, crop_agg)
 
 
 def file_warnings(file: ScoreFile) -> list[str]:

@@ -160,6 +160,14 @@ def published_of(capsys):
     return accuracy, [line for line in lines if line.startswith("published")], captured.err
 
 
+def test_warped_flow_is_not_compared_with_plain_flow(tmp_path, capsys):
+    path = write_run(tmp_path / "warped.npz", 2, "flow", net_weights="ucf101_split_1_warped_flow.caffemodel")
+    assert run_command("eval-scores", [str(path)]) == 0
+    _, published, err = published_of(capsys)
+    assert published == []
+    assert "its name says" not in err
+
+
 def test_published_figures_of_a_stream_and_of_the_fusion(whole_test, capsys):
     rgb, flow = whole_test
     cases = (

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pytsn.published import ECCV_TABLES, PUBLISHED, TEST_SETS, Evaluation, comparison, find_published
-from pytsn.weights.name_check import weights_warnings
+from pytsn.weights.name_check import stream_under_test, weights_warnings
 
 UCF_RGB = Evaluation("ucf101", 1, ("rgb",), (1,), 101, 3783)
 
@@ -118,6 +118,13 @@ def test_weights_for_another_test_are_told():
     assert "says rgb, but flow is under test" in modality
     assert weights_warnings("anet_1.3_rgb.caffemodel", "activitynet_1.3", 1, "rgb") == []
     assert weights_warnings("ucf101_split_2_warped_flow.caffemodel", "ucf101", 2, "flow") == []
+
+
+def test_warped_flow_is_told_by_the_name_of_its_weights():
+    assert stream_under_test("flow", "ucf101_split_1_warped_flow.caffemodel") == "warped"
+    assert stream_under_test("flow", "ucf101_split_1_tsn_flow_reference_bn_inception.caffemodel") == "flow"
+    assert stream_under_test("flow", None) == "flow"
+    assert stream_under_test("rgb", "ucf101_split_1_warped_flow.caffemodel") == "rgb"  # whose name is wrong
 
 
 def test_names_that_say_nothing_and_custom_datasets_raise_no_warning():

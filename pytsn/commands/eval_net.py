@@ -15,6 +15,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pytsn.eval_summary import Predictions, summarise
     from pytsn.published import Evaluation
+    from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
     print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key != "debug"}))
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     labels = [video.label for video in chosen.videos]
     video_scores = np.stack([aggregate(array) for array in scores])  # V x (T, 10, K) -> (V, K)
     frames = None if args.snippet_rate else args.num_frame_per_video
-    known = (args.dataset, args.split, (args.modality,), (1,), video_scores.shape[1], len(labels), frames)
+    stream = stream_under_test(args.modality, args.net_weights)
+    known = (args.dataset, args.split, (stream,), (1,), video_scores.shape[1], len(labels), frames)
     summary = summarise(Predictions(video_scores, labels, chosen.label_sets), Evaluation(*known, args.aggregation))
     for line in summary.lines("Accuracy {:.02f}%", "Top-5 accuracy {:.02f}% of videos", class_accuracies=True):
         print(line)

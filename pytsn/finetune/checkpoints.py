@@ -35,7 +35,7 @@ def file_state(tsn: TSN) -> dict[str, Tensor]:
     return {**tsn.base.state_dict(), **own}
 
 
-def tested_state(tsn: TSN) -> dict[str, Tensor]:
+def state_for_tests(tsn: TSN) -> dict[str, Tensor]:
     """``file_state`` for nets that are tested by the plain average over snippets, as eval-net does.
 
     Learned segment weights need not add up to 1; when they are negative the classifier has learned its scores the other
@@ -103,7 +103,7 @@ class Checkpoints:
         paths = SnapshotPaths(f"{stem}.{self._suffix}", f"{stem}.solverstate", f"{stem}.pytsnstate")
         state_files.write_state(paths.caffemodel, file_state(tsn), metadata)
         snapshot.write_state(paths, solver, tree)
-        state_files.write_state(self.last, tested_state(tsn), metadata)
+        state_files.write_state(self.last, state_for_tests(tsn), metadata)
         kept = {os.path.basename(path) for path in (paths.caffemodel, paths.solverstate, paths.side)}
         solverstates_first = sorted(set(self._names()) - kept, key=lambda name: not _STATE.fullmatch(name))
         for name in solverstates_first:  # without it the others are no checkpoint
@@ -123,4 +123,4 @@ class Checkpoints:
 
     def write_best(self, tsn: TSN, metadata: Mapping[str, str]) -> None:
         """The weights of the best validation so far."""
-        state_files.write_state(self.best, tested_state(tsn), metadata)
+        state_files.write_state(self.best, state_for_tests(tsn), metadata)

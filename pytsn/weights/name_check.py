@@ -8,6 +8,11 @@ from pytsn.weights.released_models import promised
 _SHARED_VIDEOS = ("ucf101", "hmdb51")
 
 
+def _read_as(stream: str) -> str:
+    """The modality that a stream's images are read as."""
+    return "flow" if stream == "warped" else stream
+
+
 def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality: str) -> list[str]:
     """One line when the file's name says another dataset, split or modality than the test's; else none.
 
@@ -24,8 +29,13 @@ def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality
     elif promise.split and dataset in _SHARED_VIDEOS and promise.split != split:
         reason = f" (most test videos of split {split} were trained on there: the accuracy will be far too high)"
         said.append((f"split {promise.split}", f"split {split}", reason))
-    read_alike = {"warped": "flow"}.get(promise.modality, promise.modality)
-    if read_alike and read_alike != modality:
+    if promise.modality and _read_as(promise.modality) != _read_as(modality):
         said.append((promise.modality, modality, ""))
     name = os.path.basename(path)
     return [f"{name}: its name says {mine}, but {yours} is under test{reason}" for mine, yours, reason in said]
+
+
+def stream_under_test(modality: str, weights: str | os.PathLike | None) -> str:
+    """The stream of the papers that a test is of: warped flow is read as flow, and only the weights' name tells it."""
+    promise = promised(weights) if weights and modality == "flow" else None
+    return "warped" if promise and promise.modality == "warped" else modality
