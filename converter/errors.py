@@ -2,13 +2,20 @@
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """A file's name for one line of any terminal: control characters, and bytes that are not UTF-8, as escapes."""
-    escaped = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
-    return escaped.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A file's name for one line of any terminal: control characters, bytes that are not UTF-8 (which Python holds as
+    U+DC80 to U+DCFF) and halves of surrogate pairs, which no terminal takes, as escapes."""
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 class PytsnError(Exception):
