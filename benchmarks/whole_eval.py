@@ -25,7 +25,8 @@ from timing import interleave, machine
 from converter.weights import save_caffemodel
 from pytsn.action_net import ActionNet, NetOptions
 from pytsn.datasets import Video
-from pytsn.evaluate import EvalOptions, cpu_count, score_videos, score_videos_in_processes
+from pytsn.evaluate import EvalOptions, score_videos, score_videos_in_processes
+from pytsn.worker_pool import cpu_count
 
 FRAMES, CROPS, CLASSES = 25, 10, 101
 _REPEATS = 20  # of the product in a round: a second, where the videos take several

@@ -1,7 +1,6 @@
 """Scoring all videos of a list: one process with its own reader threads, or several processes."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +10,7 @@ import torch
 from pytsn.action_net import ActionNet, NetOptions, pick_device
 from pytsn.datasets import Video
 from pytsn.snippets import SnippetOptions, read_videos, video_ticks
-from pytsn.worker_pool import ordered_results
+from pytsn.worker_pool import cpu_count, ordered_results
 
 #: videos a worker process takes at a time: few, so that the last one does not keep the others waiting
 _CHUNK = 2
@@ -78,8 +77,3 @@ class _Scorer:
 
     def __call__(self, videos: Sequence[Video]) -> list[np.ndarray]:
         return [scores for _, scores in score_videos(self.net, videos, self.options, self.threads)]
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,9 @@
-"""SIGINT and SIGTERM as a wish that a long run can grant when it is in order: after a snapshot."""
+"""SIGINT and SIGTERM as a wish that a long run can grant when in order, after a snapshot; and SIGTERM as Ctrl-C."""
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
 
 
@@ -36,3 +38,18 @@ class StopSignals:
         self._restore()
         name = signal.Signals(number).name
         print(f"{name}: stops after this iteration and a snapshot; once more stops at once", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """A context in which SIGTERM acts as Ctrl-C does: workers are ended, what they had begun is cleared away."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

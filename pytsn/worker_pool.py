@@ -6,6 +6,7 @@ leave the others and the parent waiting for ever.
 
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,11 @@ from converter.errors import PytsnError
 
 #: tasks a worker has at a time: while it works on one, the next is in its pipe
 _DEPTH = 2
+
+
+def cpu_count() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class WorkerKilled(PytsnError):

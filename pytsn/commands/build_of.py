@@ -79,8 +79,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _extract(plan, tasks) -> int:
     from pytsn.flow.extract_progress import Progress, print_report
-    from pytsn.flow.extract_run import ExtractRun, interrupt_on_sigterm
+    from pytsn.flow.extract_run import ExtractRun
     from pytsn.flow.extract_worker import FAILED, STOP
+    from pytsn.stop_signals import interrupt_on_sigterm
 
     outcomes = []
     with interrupt_on_sigterm(), Progress(tasks, plan.extract.step) as progress:

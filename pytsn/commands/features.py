@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.features.extract import listed_videos
     from pytsn.features.files import FeatureIndex, feature_kind
     from pytsn.features.store import FeatureStore
-    from pytsn.flow.extract_run import interrupt_on_sigterm
     from pytsn.snippets import video_ticks
+    from pytsn.stop_signals import interrupt_on_sigterm
 
     _check(args)
     feature_kind(args.output)

@@ -46,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
     """Writes the sheet and says where. Raises PytsnError for bad input and before any work for an output that cannot
     be written."""
     from converter.files import atomic_path
-    from pytsn.flow.extract_run import interrupt_on_sigterm
     from pytsn.flow.preview import save_sheet
     from pytsn.frame_store import is_frame_folder
+    from pytsn.stop_signals import interrupt_on_sigterm
 
     _check(args)
     output = Path(args.output or f"{Path(args.source).resolve().stem}_flow.png")

@@ -78,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
     """Predicts and reports. Raises PytsnError before any work for arguments that do not go; 1 when a video failed."""
     from tqdm import tqdm
 
-    from pytsn.flow.extract_run import interrupt_on_sigterm
     from pytsn.predict.batch import predict_all, write_json
     from pytsn.predict.setup import prepare
     from pytsn.predict.sources import find_sources
+    from pytsn.stop_signals import interrupt_on_sigterm
 
     sources = find_sources(args.videos)
     predictor, output = prepare(args)

@@ -5,7 +5,6 @@
 <root>/data/ucf101_splits/classInd.txt, trainlist01.txt, testlist01.txt, ...
 """
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from converter.files import write_bytes
 from pytsn.demo.videos import CLASSES, Clip, plan_clips, render, write_video
 from pytsn.splits import NUM_SPLITS
+from pytsn.worker_pool import cpu_count
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def write_videos(dataset: Dataset) -> int:
 
 def _for_each(work, clips: list[Clip], title: str) -> int:
     # Threads, not processes: OpenCV leaves the interpreter lock, and a pool of processes would have to start first.
-    with ThreadPoolExecutor(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    ) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return len(list(tqdm(pool.map(work, clips), title, len(clips), unit="video", disable=None)))
 
 

@@ -11,12 +11,12 @@ import torch
 from converter.errors import PytsnError
 from pytsn.action_net import NetOptions
 from pytsn.datasets import Video, find_missing, missing_message, parse_list_file
-from pytsn.evaluate import EvalOptions, cpu_count, worker_device
+from pytsn.evaluate import EvalOptions, worker_device
 from pytsn.features.net import FeatureNet
 from pytsn.predict.sources import find_sources, folder_video
 from pytsn.sampling import LEAST_FRAMES
 from pytsn.snippets import SnippetOptions, read_videos, video_ticks
-from pytsn.worker_pool import ordered_results
+from pytsn.worker_pool import cpu_count, ordered_results
 
 
 @dataclass(frozen=True)

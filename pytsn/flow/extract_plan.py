@@ -1,7 +1,6 @@
 """From the command's arguments to what the workers are told."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from pytsn.flow.extract_folder import VideoFolder
 from pytsn.flow.extract_marker import found_flow_type
 from pytsn.flow.extract_worker import VideoTask, WorkerSettings
 from pytsn.flow.video_frames import check_size
+from pytsn.worker_pool import cpu_count
 
 _BATCH = {"cpu": 4, "cuda": 32}
 _WORKERS_OF_A_GPU = 2
@@ -42,7 +42,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     _check_numbers(args)
     devices = _devices(args)
     kind = devices[0].partition(":")[0]
-    workers = args.num_worker or (_cores() if kind == "cpu" else _WORKERS_OF_A_GPU * len(devices))
+    workers = args.num_worker or (cpu_count() if kind == "cpu" else _WORKERS_OF_A_GPU * len(devices))
     preset = _preset(args)
     extract = ExtractSettings(
         flow_type=args.flow_type,
@@ -109,7 +109,3 @@ def _preset(args: argparse.Namespace) -> str:
     if preset not in PRESETS:
         raise PytsnError(f"--preset {preset}: one of {', '.join(PRESETS)} was expected")
     return preset
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -176,21 +176,6 @@ class ExtractRun:
             clean_leftovers(self._out, begun)
 
 
-@contextlib.contextmanager
-def interrupt_on_sigterm() -> Iterator[None]:
-    """A context in which SIGTERM acts as Ctrl-C does: workers are ended, what they had begun is cleared away."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _environment() -> dict[str, str]:
     """This process's environment, with the folder of this very package first for imports and one thread a library."""
     package_root = str(Path(__file__).resolve().parents[2])

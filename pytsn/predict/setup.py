@@ -9,7 +9,6 @@ from pathlib import Path
 from converter.errors import PytsnError
 from pytsn.action_net import NetOptions, pick_device
 from pytsn.aggregation import Aggregation, parse_aggregation
-from pytsn.evaluate import cpu_count
 from pytsn.flow.extract_threads import in_threads
 from pytsn.flow.methods import make_flow
 from pytsn.predict.batch import Output, make_folder
@@ -19,6 +18,7 @@ from pytsn.predict.scores import Predictor, Sampling, load_nets
 from pytsn.predict.video import STREAMS, FlowWork
 from pytsn.rate_sampling import parse_rate
 from pytsn.sampling import MOST_SNIPPETS
+from pytsn.worker_pool import cpu_count
 
 #: heavier streams' scores would overflow
 _HEAVIEST = 1e6
