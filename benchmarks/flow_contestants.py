@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pytsn.flow.optflow_cpu import OptflowOptions, solve_counted
-from pytsn.flow.presets import PRESETS, find_preset
-from pytsn.flow.tvl1 import solve
+from pytsn.flow.tvl1.compute import solve
+from pytsn.flow.tvl1.cpu_solver import OptflowOptions, solve_counted
+from pytsn.flow.tvl1.presets import PRESETS, find_preset
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("PYTSN_SHARED", ROOT.parent / "shared"))

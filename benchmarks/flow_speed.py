@@ -23,9 +23,9 @@ import torch
 from flow_contestants import MAKE_CONTRIB, OURS, OpenCv, fixed_iterations, frame_pairs, opencv_fixed, preset_flow
 from timing import Times, interleave, machine, print_table, ratio, synchronize
 
-from pytsn.flow.optflow_cpu import OptflowOptions, level_sizes
-from pytsn.flow.presets import find_preset
-from pytsn.flow.pyramid import build_pyramid
+from pytsn.flow.tvl1.cpu_solver import OptflowOptions, level_sizes
+from pytsn.flow.tvl1.gpu_pyramid import build_pyramid
+from pytsn.flow.tvl1.presets import find_preset
 
 ITERATIONS = 150
 # an iteration reads the flow (2), the dual fields (4) and the linearised images (5) and writes flow and dual fields (6)

@@ -15,9 +15,9 @@ from converter.weights import save_caffemodel
 from pytsn.models import BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import WRITERS
-from pytsn.train import Training, TrainOptions
-from pytsn.train_loop import Console
-from pytsn.train_pass import Hardware
+from pytsn.training.hardware import Hardware
+from pytsn.training.loop import Console
+from pytsn.training.run import Training, TrainOptions
 
 CLASSES, FRAMES = 101, 30
 

@@ -22,9 +22,9 @@ import torch
 from timing import interleave, machine, print_table, ratio
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
-from pytsn.train import Training
-from pytsn.train_pass import Hardware
-from pytsn.train_setup import default_workers
+from pytsn.training.hardware import Hardware
+from pytsn.training.run import Training
+from pytsn.training.settings import default_workers
 
 
 class Contestant:
@@ -36,11 +36,11 @@ class Contestant:
         self.hardware = hardware
         self.waited: list[float] = []
         self._batch: dict[str, torch.Tensor] = {}
-        self._feed = self.run.train.feed.next_batch
-        self.run.train.feed.next_batch = self._keep
+        self._next_batch = self.run.train.data_layers.next_batch
+        self.run.train.data_layers.next_batch = self._keep
 
     def _keep(self, device: torch.device) -> dict[str, torch.Tensor]:
-        self._batch = self._feed(device)
+        self._batch = self._next_batch(device)
         return self._batch
 
     def iterate(self) -> None:

@@ -23,10 +23,10 @@ from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
 from timing import interleave, machine
 
 from converter.weights import save_caffemodel
-from pytsn.action_net import ActionNet, NetOptions
-from pytsn.datasets import Video
-from pytsn.evaluate import EvalOptions, score_videos, score_videos_in_processes
-from pytsn.worker_pool import cpu_count
+from pytsn.data.frame_folders import Video
+from pytsn.evaluation.action_net import ActionNet, NetOptions
+from pytsn.evaluation.score_videos import EvalOptions, score_videos, score_videos_in_processes
+from pytsn.runtime.cores import cpu_count
 
 FRAMES, CROPS, CLASSES = 25, 10, 101
 _REPEATS = 20  # of the product in a round: a second, where the videos take several

@@ -2,7 +2,7 @@
 
 The distributions are those of the original filler.hpp. Caffe draws from its one global generator, in the order in which
 the layers are set up. Draws from a ``torch.Generator`` give a fresh net Caffe's distribution, not its numbers; a
-``Stream`` that is Caffe's generator (pytsn/caffe_rng.py) gives the numbers too, to the last bit.
+``Stream`` that is Caffe's generator (pytsn/caffe_random/generator.py) gives the numbers too, to the last bit.
 """
 
 import difflib

@@ -30,7 +30,7 @@ def golden(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The small recordings that travel with the repository."""
-    return ROOT / "tests" / "data"
+    return ROOT / "tests" / "recordings"
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from converter.files import explain_os_error
 from converter.net import load_net
 from converter.state_files import read_state
 from pytsn.ablation.plan import Cell
-from pytsn.ablation.record import (
+from pytsn.ablation.resume import (
     DONE,
     STARTED,
     TRAINED,
@@ -32,18 +32,18 @@ from pytsn.ablation.record import (
     videos_hash,
     write_record,
 )
-from pytsn.action_net import ActionNet, NetOptions
-from pytsn.datasets import Video
-from pytsn.evaluate import EvalOptions, score_videos
+from pytsn.data.frame_folders import Video
+from pytsn.data.snippet_reader import SnippetOptions
+from pytsn.evaluation.action_net import ActionNet, NetOptions
+from pytsn.evaluation.score_videos import EvalOptions, score_videos
 from pytsn.finetune.checkpoints import Checkpoints
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.run import Finetuning
 from pytsn.models.snippet_net import describe
-from pytsn.score_store import ScoreStore
-from pytsn.scores import read_scores
-from pytsn.snippets import SnippetOptions
-from pytsn.train_loop import Console
-from pytsn.train_pass import Hardware
+from pytsn.scores.resume import ScoreStore
+from pytsn.scores.score_file import read_scores
+from pytsn.training.hardware import Hardware
+from pytsn.training.loop import Console
 
 
 class Stopped(Exception):

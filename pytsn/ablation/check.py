@@ -1,15 +1,15 @@
 """What would stop a cell of an ablation, found before the first of them is trained."""
 
 from converter.errors import PytsnError
-from pytsn.crops import FRAME_SIZE
-from pytsn.feed import Feed
+from pytsn.caffe_random.source import TorchRng
+from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.finetune.data import data_layer, make_spec
 from pytsn.finetune.init import start_from
 from pytsn.finetune.net import build_tsn
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.models.modalities import TsnModality, find_modality
 from pytsn.models.tsn import TSN
-from pytsn.random_source import TorchRng
+from pytsn.training.input.data_layers import DataLayers
 
 
 def checked_tsn(training: FinetuneOptions) -> TSN:
@@ -25,15 +25,15 @@ def checked_tsn(training: FinetuneOptions) -> TSN:
     _check_test(training, tsn, row, shape)
     if training.init:
         start_from(tsn, training.init, training.bn_style)
-    feed = Feed("TRAIN", rng=TorchRng(0))
+    data_layers = DataLayers("TRAIN", rng=TorchRng(0))
     try:
         layer = data_layer(training, spec, "TRAIN", row.planes, shape)
-        data, _ = feed.on_data_layer(layer).values()
-        feed.data_layers[layer.name].check_labels(tsn.about.num_classes)
+        data, _ = data_layers.on_data_layer(layer).values()
+        data_layers.layers[layer.name].check_labels(tsn.about.num_classes)
     except PytsnError as error:
         raise PytsnError(f"{training.train_list}: {error}") from None
     finally:
-        feed.close()
+        data_layers.close()
     if data[1] != tsn.num_segments * tsn.about.channels:
         wanted = f"{tsn.num_segments} segments of {tsn.about.channels}"
         raise PytsnError(f"{training.modality}: data of {data[1]} channels, the net takes {wanted}: look at --set")

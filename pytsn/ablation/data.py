@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from converter.errors import PytsnError
 from converter.files import write_bytes
 from pytsn.ablation.options import AblationOptions
-from pytsn.datasets import Video, find_missing, make_videos, missing_message, parse_directory, parse_list_file
-from pytsn.frame_store import count_frames, is_frame_folder
+from pytsn.data.frame_folders import Video, find_missing, make_videos, missing_message, parse_directory, parse_list_file
+from pytsn.data.frame_store import count_frames, is_frame_folder
+from pytsn.data.snippet_ticks import LEAST_FRAMES
+from pytsn.data.splits import NUM_SPLITS, parse_split_file
 from pytsn.models.modalities import find_modality
-from pytsn.sampling import LEAST_FRAMES
-from pytsn.splits import NUM_SPLITS, parse_split_file
 
 _PARTS = ("train", "test")
 _NUMBER = "%05d"

@@ -15,7 +15,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.files import explain_os_error, write_bytes
 from converter.proto import parse_net
-from pytsn.crops import FRAME_SIZE
+from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.demo.nets import FEATURE_BLOB, STREAMS, Stream, deploy_prototxt
 from pytsn.demo.training import BASE_LR, BATCH, DROPOUT
 from pytsn.demo.videos import CLASSES

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from converter.errors import PytsnError
-from pytsn.action_net import NUM_CROPS
+from pytsn.evaluation.action_net import NUM_CROPS
 from pytsn.models.consensus import make_consensus
 from pytsn.models.modalities import TSN_MODALITIES
-from pytsn.overrides import Override
+from pytsn.training.overrides import Override
 
 TABLES = ("modalities", "consensus", "depth")
 CONSENSUS = ("max", "average", "weighted", "topk:2", "attention")

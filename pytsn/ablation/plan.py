@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytsn.ablation.options import BUILT_IN, AblationOptions
-from pytsn.published import ECCV_TABLES
+from pytsn.evaluation.published import ECCV_TABLES
 
 _SINGLE = 1  # segments of modality and depth tables
 #: fusion weights: rgb 1 : flow 1.5, and 1 : 0.5 for flow and warped flow instead of the 1.5 (ECCV paper, section 4.2);

@@ -10,10 +10,10 @@ from tqdm import tqdm
 from pytsn.ablation.cell import CellRun
 from pytsn.ablation.check import checked_tsn
 from pytsn.ablation.run import Ablation
+from pytsn.data.snippet_reader import video_ticks
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import effective_batch
-from pytsn.snippets import video_ticks
-from pytsn.train_pass import Hardware
+from pytsn.training.hardware import Hardware
 
 _SNIPPETS = {"cpu": 4, "cuda": 32}  # timed at once
 
@@ -85,7 +85,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-class Progress:
+class AblationProgress:
     """A line for each cell on stdout, and a bar over all of them on stderr where that is a terminal.
 
     What is left is told by the pace so far, cells weighed by their estimates.
@@ -99,7 +99,7 @@ class Progress:
         form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
         self._bar = tqdm(total=self._total, bar_format=form, disable=None)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "AblationProgress":
         return self
 
     def __exit__(self, *exception: object) -> None:

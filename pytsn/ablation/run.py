@@ -17,10 +17,10 @@ from pytsn.ablation.options import AblationOptions
 from pytsn.ablation.plan import Cell, Row, heading, make_cells, make_rows
 from pytsn.ablation.table import Result, as_json, make_results, markdown_table, table_cells, text_table
 from pytsn.ablation.training import cell_training, schedule
-from pytsn.aggregation import default_aggregation
+from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.models.modalities import find_modality
-from pytsn.snippets import SnippetOptions
-from pytsn.train_setup import plan_hardware
+from pytsn.scores.aggregation import default_aggregation
+from pytsn.training.settings import plan_hardware
 
 
 class Ablation:
@@ -118,7 +118,7 @@ class Ablation:
 
 def run_cells(ablation: Ablation, workers: int, progress, signal: Callable[[], int]) -> list[str]:
     """Runs what is not done. Returns a line for each cell that diverged. Raises Stopped and PytsnError."""
-    from pytsn.solver import DivergedError
+    from pytsn.training.solver import DivergedError
 
     failed = []
     for run in ablation.runs:

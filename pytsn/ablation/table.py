@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from pytsn.ablation.plan import Cell, Figure, Row
-from pytsn.aggregation import fusion
-from pytsn.metrics import class_accuracy
+from pytsn.scores.aggregation import fusion
+from pytsn.scores.metrics import class_accuracy
 
 PAPER = "paper, UCF101 split 1"
 

@@ -8,7 +8,7 @@ from pytsn.ablation.plan import Cell
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import plan_schedule
 from pytsn.models.modalities import RELEASED_BATCH, find_modality
-from pytsn.overrides import Override
+from pytsn.training.overrides import Override
 
 _CHECKPOINTS = 10  # of a run
 _NOTHING = "none"  # --init flow=none

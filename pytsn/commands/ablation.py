@@ -89,10 +89,10 @@ def _names(text: str) -> tuple[str, ...]:
 def run(args: argparse.Namespace) -> int:
     """Prints the plan, runs it. Returns 0; 1 when a run diverged; 130 or 143 when a signal stopped it."""
     from pytsn.ablation.cell import Stopped
-    from pytsn.ablation.progress import Estimate, Progress, duration
+    from pytsn.ablation.progress import AblationProgress, Estimate, duration
     from pytsn.ablation.run import Ablation, run_cells
-    from pytsn.stop_signals import StopSignals
-    from pytsn.train_setup import default_workers
+    from pytsn.runtime.stop_signals import StopSignals
+    from pytsn.training.settings import default_workers
 
     ablation = Ablation(_options(args))
     for line in ablation.notes:
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     workers = default_workers(ablation.hardware.device, 1) if args.workers is None else args.workers
     try:
-        with Progress(ablation.runs, estimates) as progress, StopSignals() as signals:
+        with AblationProgress(ablation.runs, estimates) as progress, StopSignals() as signals:
             failed = run_cells(ablation, workers, progress, lambda: signals.received)
     except Stopped as stopped:
         print("stopped; the same command goes on from here", file=sys.stderr)
@@ -148,7 +148,7 @@ def _options(args: argparse.Namespace):
     from converter.errors import PytsnError
     from pytsn.ablation.demo import apply_demo
     from pytsn.ablation.options import BUILT_IN, CHOICES, AblationOptions, parse_choices, parse_nets
-    from pytsn.overrides import parse_override
+    from pytsn.training.overrides import parse_override
 
     if args.dataset == "demo":
         apply_demo(args)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
-from pytsn.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
-from pytsn.datasets import FrameFolder, Split, make_videos, missing_message, parse_directory, parse_split_file
-from pytsn.eval_videos import find_anet_folders
-from pytsn.splits import NUM_SPLITS
+from pytsn.data.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
+from pytsn.data.frame_folders import FrameFolder, Split, make_videos, missing_message, parse_directory, parse_split_file
+from pytsn.data.splits import NUM_SPLITS
+from pytsn.evaluation.choose_videos import find_anet_folders
 
 HELP = """\
 write the lists of frame folders that training reads, `folder count label` per line

@@ -34,8 +34,8 @@ until its successor is whole
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the original's arguments, then ours."""
-    from pytsn.flow.extract import FLOW_TYPES, HEIGHT, WIDTH
-    from pytsn.flow.frame_writer import JPEG_QUALITY, WRITERS
+    from pytsn.flow.extract.frame_writer import JPEG_QUALITY, WRITERS
+    from pytsn.flow.extract.video import FLOW_TYPES, HEIGHT, WIDTH
     from pytsn.flow.quantise import FLOW_BOUND
 
     add = parser.add_argument
@@ -64,9 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Extracts and reports; 1 when a video failed. Raises PytsnError for arguments and folders that do not go."""
-    from pytsn.flow.extract_folder import clean_leftovers
-    from pytsn.flow.extract_plan import make_plan, refuse_other_flow_type
-    from pytsn.flow.extract_search import find_videos
+    from pytsn.flow.extract.folder import clean_leftovers
+    from pytsn.flow.extract.plan import make_plan, refuse_other_flow_type
+    from pytsn.flow.extract.search import find_videos
 
     plan = make_plan(args)
     tasks = find_videos(args.src_dir, [ext.strip().lstrip(".") for ext in args.ext.split(",")], args.out_dir)
@@ -78,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _extract(plan, tasks) -> int:
-    from pytsn.flow.extract_progress import Progress, print_report
-    from pytsn.flow.extract_run import ExtractRun
-    from pytsn.flow.extract_worker import FAILED, STOP
-    from pytsn.stop_signals import interrupt_on_sigterm
+    from pytsn.flow.extract.progress import ExtractProgress, print_report
+    from pytsn.flow.extract.run import ExtractRun
+    from pytsn.flow.extract.worker import FAILED, STOP
+    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     outcomes = []
-    with interrupt_on_sigterm(), Progress(tasks, plan.extract.step) as progress:
+    with interrupt_on_sigterm(), ExtractProgress(tasks, plan.extract.step) as progress:
         run = ExtractRun(tasks, plan.worker_settings(len(tasks)), plan.workers, progress.listen)
         stream = run.outcomes()
         try:

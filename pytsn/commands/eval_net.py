@@ -13,8 +13,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates and prints what the original prints. Raises PytsnError before any work for what cannot be evaluated."""
     import numpy as np
 
-    from pytsn.eval_summary import Predictions, summarise
-    from pytsn.published import Evaluation
+    from pytsn.evaluation.published import Evaluation
+    from pytsn.evaluation.summary import Predictions, summarise
     from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 def _aggregation(args: argparse.Namespace):
     """The aggregation; one of windows counts on the snippets' rate."""
     from converter.errors import PytsnError
-    from pytsn.aggregation import parse_aggregation
+    from pytsn.scores.aggregation import parse_aggregation
 
     rate = _rates(args)["snippet_rate"]
     aggregate = parse_aggregation(args.aggregation, rate or 1)
@@ -75,9 +75,9 @@ def _note_ignored(args: argparse.Namespace) -> None:
 
 
 def _choose(args: argparse.Namespace):
-    """The videos to score (pytsn.eval_videos.ChosenVideos); all missing ones are named before any work starts."""
-    from pytsn.eval_videos import VideoChoice, choose_videos
-    from pytsn.snippets import video_ticks
+    """The videos to score (a ChosenVideos); all missing ones are named before any work starts."""
+    from pytsn.data.snippet_reader import video_ticks
+    from pytsn.evaluation.choose_videos import VideoChoice, choose_videos
 
     choice = VideoChoice(
         args.dataset,
@@ -103,10 +103,10 @@ def _choose(args: argparse.Namespace):
 def _score(args: argparse.Namespace, chosen) -> list:
     """The scores of all videos, V x (T, 10, K), from the store where it has them."""
     from converter.errors import PytsnError
-    from pytsn.action_net import ActionNet
-    from pytsn.eval_progress import collect_scores
-    from pytsn.evaluate import worker_device
-    from pytsn.sampling import NET_CHANNELS
+    from pytsn.data.snippet_ticks import NET_CHANNELS
+    from pytsn.evaluation.action_net import ActionNet
+    from pytsn.evaluation.progress import collect_scores
+    from pytsn.evaluation.score_videos import worker_device
     from pytsn.weights.name_check import weights_warnings
 
     options = _options(args)
@@ -135,16 +135,16 @@ def _score(args: argparse.Namespace, chosen) -> list:
 
 def _rates(args: argparse.Namespace) -> dict:
     """--snippet_rate and --video_fps as exact numbers by name, None where they are not given."""
-    from pytsn.rate_sampling import parse_rate
+    from pytsn.data.rate_ticks import parse_rate
 
     given = {"snippet_rate": args.snippet_rate, "video_fps": args.video_fps}
     return {name: parse_rate(text) if text else None for name, text in given.items()}
 
 
 def _options(args: argparse.Namespace):
-    from pytsn.action_net import NetOptions
-    from pytsn.evaluate import EvalOptions
-    from pytsn.snippets import SnippetOptions
+    from pytsn.data.snippet_reader import SnippetOptions
+    from pytsn.evaluation.action_net import NetOptions
+    from pytsn.evaluation.score_videos import EvalOptions
 
     prefixes = (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix)
     return EvalOptions(
@@ -165,7 +165,7 @@ def _on_device(options, device: str):
 
 def _store(args: argparse.Namespace, chosen):
     from converter.files import sha256_of
-    from pytsn.score_store import ScoreStore
+    from pytsn.scores.resume import ScoreStore
 
     settings = {
         "dataset": args.dataset,

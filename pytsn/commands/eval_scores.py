@@ -40,8 +40,7 @@ def run(args: argparse.Namespace) -> int:
     for files that do not fit together."""
     import numpy as np
 
-    from pytsn.aggregation import fusion
-    from pytsn.eval_summary import (
+    from pytsn.evaluation.summary import (
         Predictions,
         evaluation_of,
         file_warnings,
@@ -49,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
         label_sets_of,
         summarise,
     )
-    from pytsn.score_alignment import align
-    from pytsn.scores import read_scores
+    from pytsn.scores.aggregation import fusion
+    from pytsn.scores.alignment import align
+    from pytsn.scores.score_file import read_scores
 
     weights = _weights(args)
     files = [read_scores(path) for path in args.score_files]
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _aggregation(text: str, files: list):
     """The aggregation; one of windows counts on the rate that the files' snippets were sampled at."""
-    from pytsn.aggregation import parse_aggregation
-    from pytsn.eval_summary import snippet_rate_of
+    from pytsn.evaluation.summary import snippet_rate_of
+    from pytsn.scores.aggregation import parse_aggregation
 
     rates = {snippet_rate_of(file) for file in files}
     rate = next(iter(rates)) if len(rates) == 1 else None

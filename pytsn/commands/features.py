@@ -47,11 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Extracts, writes and says where. Raises PytsnError before any work for arguments and videos that do not go."""
+    from pytsn.data.snippet_reader import video_ticks
     from pytsn.features.extract import listed_videos
     from pytsn.features.files import FeatureIndex, feature_kind
-    from pytsn.features.store import FeatureStore
-    from pytsn.snippets import video_ticks
-    from pytsn.stop_signals import interrupt_on_sigterm
+    from pytsn.features.resume import FeatureStore
+    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     _check(args)
     feature_kind(args.output)
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from pytsn.sampling import MOST_SNIPPETS
+    from pytsn.data.snippet_ticks import MOST_SNIPPETS
 
     for name in ("num_frames", "num_worker", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
@@ -86,10 +86,10 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _options(args: argparse.Namespace):
-    from pytsn.action_net import NUM_CROPS, NetOptions
+    from pytsn.data.rate_ticks import parse_rate
+    from pytsn.data.snippet_reader import SnippetOptions
+    from pytsn.evaluation.action_net import NUM_CROPS, NetOptions
     from pytsn.features.extract import FeatureOptions
-    from pytsn.rate_sampling import parse_rate
-    from pytsn.snippets import SnippetOptions
 
     rates = {
         name: parse_rate(text) if (text := getattr(args, name)) else None for name in ("snippet_rate", "video_fps")
@@ -107,7 +107,7 @@ def _options(args: argparse.Namespace):
 
 def _net(args: argparse.Namespace, options):
     """The net; for several workers it is the check of files and arguments before they start."""
-    from pytsn.sampling import NET_CHANNELS
+    from pytsn.data.snippet_ticks import NET_CHANNELS
 
     net = options.make_net(tuple(args.net))
     for line in net.report.warnings:

@@ -78,12 +78,12 @@ def run(args: argparse.Namespace) -> int:
     import contextlib
 
     from converter import caffe_tsn_pb2 as pb
-    from pytsn.distributed import join, world_from_environment
     from pytsn.finetune.run import Finetuning
-    from pytsn.stop_signals import StopSignals
-    from pytsn.train_console import ProgressLog
-    from pytsn.train_loop import Console
-    from pytsn.train_setup import default_workers, plan_hardware
+    from pytsn.runtime.distributed import join, world_from_environment
+    from pytsn.runtime.stop_signals import StopSignals
+    from pytsn.training.console import ProgressLog
+    from pytsn.training.loop import Console
+    from pytsn.training.settings import default_workers, plan_hardware
 
     rank, local_rank, world = world_from_environment()
     options = _options(args)
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace):
     from converter.errors import PytsnError
     from pytsn.finetune.options import FinetuneOptions
-    from pytsn.overrides import parse_override
+    from pytsn.training.overrides import parse_override
 
     same = ("train_list", "out", "val_list", "modality", "num_segments", "consensus", "num_classes", "dropout", "net")
     same += ("score_name", "init", "bn_style", "batch_size", "val_batch_size", "accumulate", "epochs", "lr", "solver")
@@ -119,7 +119,7 @@ def _options(args: argparse.Namespace):
 
 
 def _solve(training, console) -> int:
-    from pytsn.solver import DivergedError
+    from pytsn.training.solver import DivergedError
 
     first = training.processes.is_first
     try:
@@ -134,7 +134,7 @@ def _solve(training, console) -> int:
             print(f"stopped; the same command with --resume goes on from {training.last_checkpoint}", file=sys.stderr)
         return 128 + stopped_by
     if first:
-        for path in training.records.draw(training.options.out):
+        for path in training.curves.draw(training.options.out):
             console.print(f"wrote {path}")
         console.print(training.outcome())
     return 0

@@ -26,7 +26,7 @@ options from --algorithm to --new_height are for videos.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of flow-preview."""
     from pytsn.flow.methods import ALGORITHMS
-    from pytsn.flow.presets import DEFAULT_PRESET, PRESETS
+    from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
 
     add = parser.add_argument
     add("source", metavar="VIDEO", help="a video, or a folder of extracted images (img_, flow_x_, flow_y_)")
@@ -46,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
     """Writes the sheet and says where. Raises PytsnError for bad input and before any work for an output that cannot
     be written."""
     from converter.files import atomic_path
-    from pytsn.flow.preview import save_sheet
-    from pytsn.frame_store import is_frame_folder
-    from pytsn.stop_signals import interrupt_on_sigterm
+    from pytsn.data.frame_store import is_frame_folder
+    from pytsn.flow.preview.sheet import save_sheet
+    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     _check(args)
     output = Path(args.output or f"{Path(args.source).resolve().stem}_flow.png")
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from pytsn.flow.video_frames import check_size
+    from pytsn.data.video_file import check_size
 
     if args.rows < 1:
         raise PytsnError(f"--rows {args.rows}: at least one row was expected")
@@ -80,10 +80,10 @@ def _check_output(output: Path) -> None:
 def _video_sheet(args: argparse.Namespace):
     from tqdm import tqdm
 
+    from pytsn.data.video_file import VideoFrames
     from pytsn.flow.methods import make_flow
-    from pytsn.flow.preview import Sheet
-    from pytsn.flow.preview_rows import count_pairs, pick_numbers, video_rows
-    from pytsn.flow.video_frames import VideoFrames
+    from pytsn.flow.preview.rows import count_pairs, pick_numbers, video_rows
+    from pytsn.flow.preview.sheet import Sheet
 
     flow_fn = make_flow(args.algorithm, args.preset, args.device)
     video = VideoFrames(args.source, (args.new_width, args.new_height) if args.new_width else None)
@@ -96,8 +96,8 @@ def _video_sheet(args: argparse.Namespace):
 
 
 def _folder_sheet(args: argparse.Namespace):
-    from pytsn.flow.preview import Sheet
-    from pytsn.flow.preview_rows import count_folder_pairs, folder_rows, pick_numbers
+    from pytsn.flow.preview.rows import count_folder_pairs, folder_rows, pick_numbers
+    from pytsn.flow.preview.sheet import Sheet
 
     pairs = count_folder_pairs(args.source)
     rows = list(folder_rows(args.source, pick_numbers(args.source, pairs, args.rows, args.frames), args.bound))

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the file and says what changed."""
-    from pytsn.cross_modality import write_flow_start
+    from pytsn.models.cross_modality import write_flow_start
 
     layer, old, new = write_flow_start(args.rgb, args.output, args.channels, args.layer)
     print(f"layer '{layer}': {old} -> {new}, each plane the mean of the {old[1]} colours")

@@ -62,7 +62,7 @@ def _add_sampling(add) -> None:
 
 def _add_computing(add) -> None:
     from pytsn.flow.methods import ALGORITHMS
-    from pytsn.flow.presets import DEFAULT_PRESET, PRESETS
+    from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
 
     add("--algorithm", choices=ALGORITHMS, default="tvl1", help="of flow (default: tvl1, which the models know)")
     add("--preset", choices=tuple(PRESETS), default=DEFAULT_PRESET, help=f"of TV-L1 (default: {DEFAULT_PRESET})")
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
     """Predicts and reports. Raises PytsnError before any work for arguments that do not go; 1 when a video failed."""
     from tqdm import tqdm
 
+    from pytsn.data.sources import find_sources
     from pytsn.predict.batch import predict_all, write_json
     from pytsn.predict.setup import prepare
-    from pytsn.predict.sources import find_sources
-    from pytsn.stop_signals import interrupt_on_sigterm
+    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     sources = find_sources(args.videos)
     predictor, output = prepare(args)

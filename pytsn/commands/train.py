@@ -55,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains. Returns 0; 1 when a number is no longer finite; 130 or 143 when a signal stopped it."""
-    from pytsn.distributed import join, world_from_environment
-    from pytsn.overrides import parse_override
-    from pytsn.stop_signals import StopSignals
-    from pytsn.train import Training
-    from pytsn.train_console import ProgressLog
-    from pytsn.train_loop import Console
-    from pytsn.train_setup import plan_hardware, plan_solver
+    from pytsn.runtime.distributed import join, world_from_environment
+    from pytsn.runtime.stop_signals import StopSignals
+    from pytsn.training.console import ProgressLog
+    from pytsn.training.loop import Console
+    from pytsn.training.overrides import parse_override
+    from pytsn.training.run import Training
+    from pytsn.training.settings import plan_hardware, plan_solver
 
     rank, local_rank, world = world_from_environment()
     overrides = tuple(parse_override(text) for text in args.set)
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace, overrides, hardware, world: int):
-    from pytsn.train import TrainOptions
-    from pytsn.train_setup import default_workers
+    from pytsn.training.run import TrainOptions
+    from pytsn.training.settings import default_workers
 
     return TrainOptions(
         weights=tuple(filter(None, (args.weights or "").split(","))),
@@ -99,7 +99,7 @@ def _options(args: argparse.Namespace, overrides, hardware, world: int):
 
 
 def _solve(training, console) -> int:
-    from pytsn.solver import DivergedError
+    from pytsn.training.solver import DivergedError
 
     console.print("Starting Optimization")
     try:
@@ -115,5 +115,5 @@ def _solve(training, console) -> int:
         return 128 + stopped_by
     console.print("Optimization Done.")  # once more: Caffe's solver and its command both say so
     if training.processes.is_first:
-        training.records.draw(os.path.dirname(training.param.snapshot_prefix) or ".")
+        training.curves.draw(os.path.dirname(training.param.snapshot_prefix) or ".")
     return 0

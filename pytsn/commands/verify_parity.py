@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from converter.convert import load_for_conversion
     from converter.parity import TOLERANCE
     from converter.recording import read_recording
-    from pytsn.parity_check import check_net
-    from pytsn.parity_table import parity_lines
+    from pytsn.parity.runs import check_net
+    from pytsn.parity.table import parity_lines
 
     tolerance = TOLERANCE if args.tolerance is None else args.tolerance
     if not tolerance >= 0:

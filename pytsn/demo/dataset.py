@@ -13,9 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from converter.files import write_bytes
+from pytsn.data.splits import NUM_SPLITS
 from pytsn.demo.videos import CLASSES, Clip, plan_clips, render, write_video
-from pytsn.splits import NUM_SPLITS
-from pytsn.worker_pool import cpu_count
+from pytsn.runtime.cores import cpu_count
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytsn.crops import CROP_SIZE, FLOW_MEAN, FRAME_SIZE, RGB_MEAN_BGR
+from pytsn.data.snippet_ticks import STACK_DEPTH
+from pytsn.data.ten_crops import CROP_SIZE, FLOW_MEAN, FRAME_SIZE, RGB_MEAN_BGR
 from pytsn.models.prototxt_text import Word, field, fields, heading, layer
-from pytsn.sampling import STACK_DEPTH
 
 SCORE_BLOB = "fc-action"
 FEATURE_BLOB = "global_pool"

@@ -4,14 +4,13 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error, write_bytes
-from pytsn.cli import run_command
 from pytsn.demo.dataset import Dataset, plan_dataset, write_splits, write_videos
 from pytsn.demo.nets import STREAMS
 from pytsn.demo.summary import (
@@ -65,32 +64,49 @@ class CommandFailed(Exception):
 
 
 @dataclass
-class Clock:
-    """Seconds spent in each step, in order."""
+class Steps:
+    """The steps of a demo and the seconds spent in each, in order. run_command: runs a command of the project by its
+    name and arguments and returns its exit status (pytsn.cli)."""
 
+    run_command: Callable[[str, list[str]], int]
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
+        """Everything in the context is one step."""
         print(f"\n== {len(self.seconds) + 1}. {title}", flush=True)
         start = time.perf_counter()
         yield
         self.seconds[title] = time.perf_counter() - start
 
+    def command(self, name: str, *arguments: str) -> None:
+        """Runs a command in this process, its command line and time shown. Raises CommandFailed."""
+        print(f"\n$ {shlex.join(['pytsn', name, *arguments])}", flush=True)
+        start = time.perf_counter()
+        status = self.run_command(name, list(arguments))
+        sys.stdout.flush()
+        if status:
+            print(f"pytsn {name} ended with exit status {status}", file=sys.stderr)
+            raise CommandFailed(status)
+        print(f"({time.perf_counter() - start:.1f} s)", flush=True)
 
-def run_demo(options: DemoOptions) -> int:
-    """Runs everything; exit status 0, or 1 when a check failed. Raises PytsnError when the folder is not the demo's."""
+
+def run_demo(options: DemoOptions, run_command: Callable[[str, list[str]], int]) -> int:
+    """Runs everything, the project's commands by ``run_command``. Returns exit status 0, or 1 when a check failed.
+
+    Raises PytsnError when the folder is not the demo's.
+    """
     clear_folder(options.root)
     dataset = plan_dataset(options.root, options.train, options.test, options.frames, options.seed)
-    clock = Clock()
+    steps = Steps(run_command)
     try:
-        _make_data(dataset, clock)
-        _train(options, clock)
-        _convert(options, clock)
-        _evaluate(options, clock)
+        _make_data(dataset, steps)
+        _train(options, steps)
+        _convert(options, steps)
+        _evaluate(options, steps)
     except CommandFailed as failed:
         return failed.status
-    return _report(options, clock)
+    return _report(options, steps)
 
 
 def clear_folder(root: Path) -> None:
@@ -107,79 +123,67 @@ def clear_folder(root: Path) -> None:
     write_bytes(root / _MARK, b"made by `pytsn demo`, which may empty this folder\n")
 
 
-def _make_data(dataset: Dataset, clock: Clock) -> None:
-    with clock.step("videos"):
+def _make_data(dataset: Dataset, steps: Steps) -> None:
+    with steps.step("videos"):
         count = write_videos(dataset)
         print(
             f"{count} videos, {WIDTH}x{HEIGHT}, in {dataset.root / 'videos'}: {len(dataset.train)} to train, ", end=""
         )
         print(f"{len(dataset.test)} to test")
         print(f"{len(CLASSES)} classes: {', '.join(SHAPES)} x {', '.join(MOTIONS)}")
-    with clock.step("frames and flow"):
+    with steps.step("frames and flow"):
         size = [f"--new_{side}={pixels}" for side, pixels in zip(("width", "height"), _FRAME_SIZE, strict=True)]
         folders = [str(dataset.root / name) for name in ("videos", "frames")]
-        _command("build-of", *folders, *size, f"--bound={_FLOW_BOUND}")
+        steps.command("build-of", *folders, *size, f"--bound={_FLOW_BOUND}")
         print(f"split files in {write_splits(dataset)}")
 
 
-def _train(options: DemoOptions, clock: Clock) -> None:
-    with clock.step("lists, prototxts, filters"):
+def _train(options: DemoOptions, steps: Steps) -> None:
+    with steps.step("lists, prototxts, filters"):
         print(f"the weights: {WEIGHTS_NOTE}")
         places = ["--split_path", str(options.root / "data"), "--out_list_path", str(options.root / "lists")]
-        _command("build-file-list", "ucf101", str(options.root / "frames"), "--num_split", "1", *places)
+        steps.command("build-file-list", "ucf101", str(options.root / "frames"), "--num_split", "1", *places)
         for files in options.streams():
             tested = options.test * len(CLASSES)
             for path in write_training_files(files, len(CLASSES), tested, options.seed):
                 print(f"wrote {path}", flush=True)
     for files in options.streams():
-        with clock.step(f"train {files.stream.modality}"):
+        with steps.step(f"train {files.stream.modality}"):
             start = ["--weights", str(files.start)] if files.start else []
-            _command("train", "--solver", str(files.solver), *start)
+            steps.command("train", "--solver", str(files.solver), *start)
 
 
-def _convert(options: DemoOptions, clock: Clock) -> None:
-    with clock.step("convert and inspect"):
+def _convert(options: DemoOptions, steps: Steps) -> None:
+    with steps.step("convert and inspect"):
         for files in options.streams():
             arguments = [str(files.deploy), str(files.snapshot)]
-            _command("convert", *arguments, "--inspect")
-            _command("convert", *arguments, *(f"-o{files.converted(end)}" for end in (".safetensors", ".onnx")))
-    with clock.step("verify parity"):
+            steps.command("convert", *arguments, "--inspect")
+            steps.command("convert", *arguments, *(f"-o{files.converted(end)}" for end in (".safetensors", ".onnx")))
+    with steps.step("verify parity"):
         for files in options.streams():
-            _command("verify-parity", str(files.deploy), str(files.snapshot))
+            steps.command("verify-parity", str(files.deploy), str(files.snapshot))
 
 
-def _evaluate(options: DemoOptions, clock: Clock) -> None:
+def _evaluate(options: DemoOptions, steps: Steps) -> None:
     """The rgb net from the very file that training wrote, the flow net from the converted one."""
     rgb, flow = options.streams()
     settings = ["--split_path", str(options.root / "data"), "--num_frame_per_video", str(options.test_snippets)]
     for files, weights in ((rgb, rgb.snapshot), (flow, flow.converted(".safetensors"))):
         modality = files.stream.modality
-        with clock.step(f"evaluate {modality}"):
+        with steps.step(f"evaluate {modality}"):
             where = ["ucf101", "1", modality, str(options.root / "frames"), str(files.deploy), str(weights)]
-            _command("eval-net", *where, *settings, "--save_scores", _scores(options.root, modality))
-    with clock.step("fuse the streams"):
+            steps.command("eval-net", *where, *settings, "--save_scores", _scores(options.root, modality))
+    with steps.step("fuse the streams"):
         scores = [_scores(options.root, modality) for modality in STREAMS]
-        _command("eval-scores", *scores, "--score_weights", *(f"{weight:g}" for weight in FUSION_WEIGHTS))
+        steps.command("eval-scores", *scores, "--score_weights", *(f"{weight:g}" for weight in FUSION_WEIGHTS))
 
 
 def _scores(root: Path, modality: str) -> str:
     return str(root / f"scores_{modality}.npz")
 
 
-def _command(name: str, *arguments: str) -> None:
-    """Runs one of the project's commands in this process, its command line and time shown. Raises CommandFailed."""
-    print(f"\n$ {shlex.join(['pytsn', name, *arguments])}", flush=True)
-    start = time.perf_counter()
-    status = run_command(name, list(arguments))
-    sys.stdout.flush()
-    if status:
-        print(f"pytsn {name} ended with exit status {status}", file=sys.stderr)
-        raise CommandFailed(status)
-    print(f"({time.perf_counter() - start:.1f} s)", flush=True)
-
-
-def _report(options: DemoOptions, clock: Clock) -> int:
-    with clock.step("results"):
+def _report(options: DemoOptions, steps: Steps) -> int:
+    with steps.step("results"):
         results = evaluate_files(*(Path(_scores(options.root, name)) for name in STREAMS))
         pictures = write_pictures(options.root, results)
     settings = {
@@ -191,8 +195,8 @@ def _report(options: DemoOptions, clock: Clock) -> int:
         "snippets": options.test_snippets,
         "seed": options.seed,
     }
-    write_results(options.root, results, clock.seconds, settings)
-    print("\n".join([*result_table(results), "", *time_table(clock.seconds), ""]))
+    write_results(options.root, results, steps.seconds, settings)
+    print("\n".join([*result_table(results), "", *time_table(steps.seconds), ""]))
     curves = [f"train_{name}/loss.png" for name in STREAMS]
     print(f"{options.root}: {', '.join(['results.txt', 'results.json', *(path.name for path in pictures), *curves])}")
     if not fusion_wins(results):

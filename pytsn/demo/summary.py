@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from converter.files import write_bytes
-from pytsn.aggregation import default_aggregation, fusion
 from pytsn.demo.videos import CLASSES, MOTIONS
-from pytsn.metrics import class_accuracy, confusion_matrix
-from pytsn.report import confusion_matrices_png, confusion_matrix_png
-from pytsn.score_alignment import align
-from pytsn.scores import read_scores
+from pytsn.scores.aggregation import default_aggregation, fusion
+from pytsn.scores.alignment import align
+from pytsn.scores.confusion_picture import confusion_matrices_png, confusion_matrix_png
+from pytsn.scores.metrics import class_accuracy, confusion_matrix
+from pytsn.scores.score_file import read_scores
 
 FUSION_WEIGHTS = (1.0, 1.5)  # rgb, flow: the paper's (1608.00859, section 4.2) and the original README's
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import atomic_path
-from pytsn.frames import load_cv2
+from pytsn.data.frame_images import load_cv2
 
 WIDTH, HEIGHT = 340, 256  # the frame size of the original's extraction and evaluation
 FPS = 25

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 
 from converter.errors import PytsnError
-from pytsn.action_net import NetOptions
-from pytsn.datasets import Video, find_missing, missing_message, parse_list_file
-from pytsn.evaluate import EvalOptions, worker_device
+from pytsn.data.frame_folders import Video, find_missing, missing_message, parse_list_file
+from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
+from pytsn.data.snippet_ticks import LEAST_FRAMES
+from pytsn.data.sources import find_sources, folder_video
+from pytsn.evaluation.action_net import NetOptions
+from pytsn.evaluation.score_videos import EvalOptions, worker_device
 from pytsn.features.net import FeatureNet
-from pytsn.predict.sources import find_sources, folder_video
-from pytsn.sampling import LEAST_FRAMES
-from pytsn.snippets import SnippetOptions, read_videos, video_ticks
-from pytsn.worker_pool import cpu_count, ordered_results
+from pytsn.runtime.cores import cpu_count
+from pytsn.runtime.worker_pool import ordered_results
 
 
 @dataclass(frozen=True)

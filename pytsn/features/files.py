@@ -22,7 +22,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, read_text, write_bytes
-from pytsn.npz import read_member, write_member
+from pytsn.scores.npz import read_member, write_member
 
 INDEX = "index.json"
 _DAMAGED = (zipfile.BadZipFile, KeyError, ValueError, EOFError)

@@ -7,7 +7,7 @@ import torch
 
 from converter.errors import PytsnError
 from converter.net import CaffeNet
-from pytsn.action_net import NUM_CROPS, ActionNet, NetOptions
+from pytsn.evaluation.action_net import NUM_CROPS, ActionNet, NetOptions
 
 #: what becomes of the crops of a snippet: averaged, the centre alone, or all ten kept
 CROPS = ("mean", "centre", "all")

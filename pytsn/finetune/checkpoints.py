@@ -16,11 +16,11 @@ from converter import state_files
 from converter.errors import PytsnError
 from converter.files import explain_os_error
 from converter.names import state_name
-from pytsn import snapshot
 from pytsn.models.consensus import Weighted
 from pytsn.models.tsn import TSN
-from pytsn.snapshot import SnapshotPaths
-from pytsn.solver import CaffeSolver
+from pytsn.training import snapshot
+from pytsn.training.snapshot import SnapshotPaths
+from pytsn.training.solver import CaffeSolver
 
 FORMATS = ("safetensors", "pth")
 ACCURACY_DIGITS = 6  # that ``best`` tells, after the point

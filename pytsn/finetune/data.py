@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import filter_net, parse_net
+from pytsn.data.video_list import ListedVideo, check_labels, read_video_list
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.models.modalities import TsnModality
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import train_val_prototxt
-from pytsn.overrides import override_net
-from pytsn.video_list import ListedVideo, check_labels, read_video_list
+from pytsn.training.overrides import override_net
 
 _LEAST_CLASSES = 2
 

@@ -8,7 +8,7 @@ from converter.caffemodel import read_caffemodel
 from converter.names import state_name
 from converter.state_files import is_state_file, read_state
 from converter.weights import caffemodel_state_dict, load_state, same_shape
-from pytsn.cross_modality import RGB_CHANNELS, inflate_weights
+from pytsn.models.cross_modality import RGB_CHANNELS, inflate_weights
 from pytsn.models.tsn import TSN
 
 _BASE = "base."  # what a TSN's own state dict puts before the base's keys

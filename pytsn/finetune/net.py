@@ -9,12 +9,12 @@ from converter.errors import PytsnError
 from converter.net import CaffeNet
 from converter.proto import filter_net, parse_net, read_net
 from pytsn.finetune.options import FinetuneOptions
-from pytsn.learnables import Learnable, learnables
 from pytsn.models.modalities import TsnModality
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 from pytsn.models.snippet_net import describe
 from pytsn.models.tsn import TSN
+from pytsn.training.solver_blobs import SolverBlob, solver_blobs
 
 #: layer type -> (factor on the learning rate, on the decay) of its blobs, where a prototxt says nothing: the released
 #: nets' own
@@ -95,10 +95,10 @@ def set_factors(param: pb.NetParameter, row: TsnModality) -> None:
             spec.lr_mult *= row.stream.conv1_lr
 
 
-def tsn_learnables(tsn: TSN) -> list[Learnable]:
+def tsn_blobs(tsn: TSN) -> list[SolverBlob]:
     """The base's blobs in net order, then what the consensus learns. Call it when the net is on its device."""
     own = [
-        Learnable("consensus", name, tensor, tuple(tensor.shape), 1.0, tsn.consensus.decay_mult)
+        SolverBlob("consensus", name, tensor, tuple(tensor.shape), 1.0, tsn.consensus.decay_mult)
         for name, tensor in tsn.consensus.named_parameters()
     ]
-    return learnables(tsn.base) + own
+    return solver_blobs(tsn.base) + own

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
-from pytsn.overrides import Override
+from pytsn.training.overrides import Override
 
 #: fields of data layers that have an option of their own
 _OWN_OPTIONS = {

@@ -12,25 +12,25 @@ from torch import Tensor
 from converter import caffe_tsn_pb2 as pb
 from converter.layers.base import Context
 from converter.layers.loss import Accuracy, SoftmaxWithLoss
-from pytsn.distributed import Processes
-from pytsn.feed import Feed
 from pytsn.models.tsn import TSN
-from pytsn.train_log import Outputs
-from pytsn.train_pass import Hardware
+from pytsn.runtime.distributed import Processes
+from pytsn.training.hardware import Hardware
+from pytsn.training.input.data_layers import DataLayers
+from pytsn.training.log_lines import Outputs
 
 
 class TsnPass:
-    """A TSN with a feed of one VideoData layer; losses are Caffe's SoftmaxWithLoss of the video's scores."""
+    """A TSN with the data of one VideoData layer; losses are Caffe's SoftmaxWithLoss of the video's scores."""
 
-    def __init__(self, tsn: TSN, feed: Feed, hardware: Hardware, processes: Processes) -> None:
-        self.tsn, self.feed, self.hardware, self.processes = tsn, feed, hardware, processes
+    def __init__(self, tsn: TSN, data_layers: DataLayers, hardware: Hardware, processes: Processes) -> None:
+        self.tsn, self.data_layers, self.hardware, self.processes = tsn, data_layers, hardware, processes
         shapes = [(1, tsn.num_classes), (1,)]
         self.loss = SoftmaxWithLoss(pb.LayerParameter(), shapes, Context())
         self.accuracy = Accuracy(pb.LayerParameter(), shapes, Context())
 
     def scores(self) -> tuple[Tensor, Tensor]:
         """The next batch: scores (N, K), labels int64 (N,)."""
-        data, labels = self.feed.next_batch(self.hardware.device).values()
+        data, labels = self.data_layers.next_batch(self.hardware.device).values()
         with self.hardware.autocast():
             return self.tsn(data), labels
 
@@ -56,20 +56,20 @@ class ValidationPass(TsnPass):
     on_tested: told accuracy (0 to 1) and mean loss, on every process alike.
     """
 
-    def __init__(self, tsn, feed, hardware, processes, on_tested: Callable[[float, float], None]) -> None:
-        super().__init__(tsn, feed, hardware, processes)
-        (self._data,) = feed.data_layers.values()
-        self._start, self.on_tested = feed.state(), on_tested
+    def __init__(self, tsn, data_layers, hardware, processes, on_tested: Callable[[float, float], None]) -> None:
+        super().__init__(tsn, data_layers, hardware, processes)
+        (self._data,) = data_layers.layers.values()
+        self._start, self.on_tested = data_layers.state(), on_tested
 
     @property
     def batches(self) -> int:
         """Of one pass, in each process."""
-        every = self.feed.batch_size * self.processes.world
+        every = self.data_layers.batch_size * self.processes.world
         return -(-len(self._data.videos) // every)
 
     def test(self, batches: int) -> tuple[float, Outputs]:
         """Loss and accuracy over the videos of so many batches."""
-        self.feed.load_state(self._start)
+        self.data_layers.load_state(self._start)
         self.tsn.eval()
         try:
             sums = sum(self._sums(index) for index in range(batches))

@@ -7,25 +7,25 @@ from converter.errors import PytsnError
 from converter.files import write_bytes
 from converter.frozen_bn import fold_frozen_bn
 from converter.state_files import read_state
-from pytsn.distributed import Processes
-from pytsn.feed import Feed
+from pytsn.caffe_random.source import random_source
 from pytsn.finetune.checkpoints import ACCURACY_DIGITS, Checkpoints
 from pytsn.finetune.data import data_layer, make_spec, read_lists
 from pytsn.finetune.init import start_from
-from pytsn.finetune.net import build_tsn, tsn_learnables
+from pytsn.finetune.net import build_tsn, tsn_blobs
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.passes import TrainPass, ValidationPass
 from pytsn.finetune.schedule import clip_on, plan_schedule
 from pytsn.finetune.summary import summary
 from pytsn.models.modalities import find_modality
-from pytsn.random_source import random_source
-from pytsn.reader_pool import ReaderPool
-from pytsn.run_state import RunState
-from pytsn.snapshot import load_solverstate, not_finite, read_side
-from pytsn.solver import CaffeSolver, DivergedError
-from pytsn.train_loop import Console, TrainLoop
-from pytsn.train_pass import Hardware
-from pytsn.train_records import Records
+from pytsn.runtime.distributed import Processes
+from pytsn.training.curves import Curves
+from pytsn.training.hardware import Hardware
+from pytsn.training.input.data_layers import DataLayers
+from pytsn.training.input.reader_pool import ReaderPool
+from pytsn.training.loop import Console, TrainLoop
+from pytsn.training.resume import RunState
+from pytsn.training.snapshot import load_solverstate, not_finite, read_side
+from pytsn.training.solver import CaffeSolver, DivergedError
 
 
 class FinetuneLoop(TrainLoop):
@@ -62,7 +62,7 @@ class Finetuning:
         hardware.prepare()
         self.random = random_source(self.param.random_seed, "torch", self.processes)
         self._pool = ReaderPool(workers) if workers else None
-        self._feeds: list[Feed] = []
+        self._data_layers: list[DataLayers] = []
         try:
             self._build()
         except BaseException:
@@ -75,7 +75,7 @@ class Finetuning:
         self.plan = build_tsn(options, self.row, spec)
         self.tsn = self.plan.tsn
         self.notes = [*self.plan.notes]
-        train, *tests = [self._feed(phase, spec) for phase in ("TRAIN", "TEST")[: 1 + bool(self.lists.val)]]
+        train, *tests = [self._next_batch(phase, spec) for phase in ("TRAIN", "TEST")[: 1 + bool(self.lists.val)]]
         if options.init and not options.resume:
             self.notes += start_from(self.tsn, options.init, options.bn_style)
         found = self.checkpoints.prepare(options.resume) if self.processes.is_first or options.resume else None
@@ -86,26 +86,28 @@ class Finetuning:
             options, self.tsn, self.solver.blobs, self.lists, self.param, self.hardware, self.processes.world
         )
 
-    def _feed(self, phase: str, spec) -> Feed:
+    def _feed(self, phase: str, spec) -> DataLayers:
         """The data of a phase, checked against the net."""
         about, world = self.tsn.about, self.processes
         shape = next(iter(self.tsn.base.inputs.values()))
         layer = data_layer(self.options, spec, phase, self.row.planes, shape)
         ahead = self.random.batches_ahead
-        feed = Feed(phase, rng=self.random.data, rank=world.rank, world=world.world, pool=self._pool, ahead=ahead)
-        self._feeds.append(feed)
-        data, _ = feed.on_data_layer(layer).values()
+        data_layers = DataLayers(
+            phase, rng=self.random.data, rank=world.rank, world=world.world, pool=self._pool, ahead=ahead
+        )
+        self._data_layers.append(data_layers)
+        data, _ = data_layers.on_data_layer(layer).values()
         if data[1] != self.options.num_segments * about.channels:
             wanted = f"{self.options.num_segments} segments of {about.channels}"
             raise PytsnError(f"the {phase} data has {data[1]} channels, the net takes {wanted}: look at --set")
-        feed.data_layers[layer.name].check_labels(about.num_classes)
-        self.notes += feed.notes
-        return feed
+        data_layers.layers[layer.name].check_labels(about.num_classes)
+        self.notes += data_layers.notes
+        return data_layers
 
-    def _assemble(self, train: Feed, tests: list[Feed], found: str | None) -> None:
+    def _assemble(self, train: DataLayers, tests: list[DataLayers], found: str | None) -> None:
         """Everything to the device, the solver over the weights, the loop over both; a checkpoint taken up."""
         self.hardware.move(self.tsn)
-        blobs = tsn_learnables(self.tsn)
+        blobs = tsn_blobs(self.tsn)
         fold_frozen_bn(self.tsn.base)
         self.tsn.train()
         self.processes.broadcast_([blob.tensor for blob in blobs])
@@ -113,13 +115,13 @@ class Finetuning:
         if found:
             load_solverstate(found, self.solver)
         place = (self.hardware, self.processes)
-        passes = [ValidationPass(self.tsn, feed, *place, self._tested) for feed in tests]
+        passes = [ValidationPass(self.tsn, data_layers, *place, self._tested) for data_layers in tests]
         self.param.test_iter.extend(each.batches for each in passes)
-        self.records = Records()
+        self.curves = Curves()
         runner = TrainPass(self.tsn, train, *place)
-        self.loop = FinetuneLoop(self.solver, runner, passes, self.records, Console(), self.checkpoint)
+        self.loop = FinetuneLoop(self.solver, runner, passes, self.curves, Console(), self.checkpoint)
         smoothed = self.loop.smoothed
-        self.state = RunState([runner, *passes], self.random, self.solver, smoothed, self.records, self.processes)
+        self.state = RunState([runner, *passes], self.random, self.solver, smoothed, self.curves, self.processes)
         if found:
             self._resume_state(found)
 
@@ -192,8 +194,8 @@ class Finetuning:
 
     def close(self) -> None:
         """Ends reading processes, leaves the group of processes."""
-        for feed in self._feeds:
-            feed.close()
+        for data_layers in self._data_layers:
+            data_layers.close()
         if self._pool:
             self._pool.close()
         self.processes.close()

@@ -1,13 +1,13 @@
-"""From epochs, or a solver file, to the SolverParameter that pytsn/solver.py and the training loop run by."""
+"""From epochs, or a solver file, to the SolverParameter that pytsn/training/solver.py and the training loop run by."""
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import read_solver
 from pytsn.finetune.options import FinetuneOptions
-from pytsn.learning_rate import learning_rate, next_step
 from pytsn.models.modalities import RELEASED_BATCH, TsnModality
-from pytsn.overrides import override_solver
-from pytsn.solver import check_solver
+from pytsn.training.learning_rate import learning_rate, next_step
+from pytsn.training.overrides import override_solver
+from pytsn.training.solver import check_solver
 
 #: a solver file's fields that say how to learn; nets, lists and files are this command's
 _RATE = ("base_lr", "lr_policy", "gamma", "power", "stepsize", "stepvalue")

@@ -9,17 +9,17 @@ from converter.layers.activation import Dropout
 from pytsn.finetune.data import Lists
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import clip_on, effective_batch, rate_text
-from pytsn.learnables import Learnable
 from pytsn.models.modalities import RELEASED_BATCH
 from pytsn.models.partial_bn import normalisations
 from pytsn.models.tsn import TSN
-from pytsn.train_pass import Hardware
+from pytsn.training.hardware import Hardware
+from pytsn.training.solver_blobs import SolverBlob
 
 
 def summary(
     options: FinetuneOptions,
     tsn: TSN,
-    blobs: Sequence[Learnable],
+    blobs: Sequence[SolverBlob],
     lists: Lists,
     solver: pb.SolverParameter,
     hardware: Hardware,
@@ -42,7 +42,7 @@ def summary(
     return [*lines, *_warnings(options, videos)]
 
 
-def _parameters(tsn: TSN, blobs: Sequence[Learnable]) -> list[str]:
+def _parameters(tsn: TSN, blobs: Sequence[SolverBlob]) -> list[str]:
     learned = [blob for blob in blobs if blob.lr_mult]
     frozen = [blob for blob in blobs if not blob.lr_mult and isinstance(blob.tensor, nn.Parameter)]
     layers = normalisations(tsn.base)

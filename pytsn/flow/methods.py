@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.frames import load_cv2
+from pytsn.data.frame_images import load_cv2
 
 ALGORITHMS = ("tvl1", "farneback", "dis")
 
@@ -21,7 +21,7 @@ _FARNEBACK = (0.5, 5, 13, 10, 5, 1.1, 0)
 def make_flow(algorithm: str = "tvl1", preset: str = "opencv2.4-cuda", device: str = "cpu") -> FlowFunction:
     """A function from two stacks of grey frames, uint8 (B, H, W), to their flow, float32 (B, H, W, 2) in pixels.
 
-    algorithm: one of ALGORITHMS. preset, device: of TV-L1 (pytsn.flow.tvl1); the other two run on the CPU whatever is
+    algorithm: one of ALGORITHMS. preset, device: of TV-L1 (flow/tvl1); the other two run on the CPU whatever is
     asked for. Raises PytsnError for an unknown algorithm, preset or device; the function raises it for frames that
     the algorithm cannot take.
     """
@@ -31,9 +31,9 @@ def make_flow(algorithm: str = "tvl1", preset: str = "opencv2.4-cuda", device: s
 
 
 def _tvl1(preset: str, device: str) -> FlowFunction:
-    from pytsn.action_net import pick_device
-    from pytsn.flow.presets import PRESETS
-    from pytsn.flow.tvl1 import compute_flow
+    from pytsn.flow.tvl1.compute import compute_flow
+    from pytsn.flow.tvl1.presets import PRESETS
+    from pytsn.runtime.device import pick_device
 
     if preset not in PRESETS:
         raise PytsnError(f"TV-L1 preset '{preset}': one of {', '.join(PRESETS)} was expected")

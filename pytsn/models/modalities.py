@@ -20,7 +20,7 @@ class TsnModality:
     frames: the modality that prototxts and VideoData layers know (warped flow is read as flow, from its own folders).
     stream: snippet, crops, dropout, factor on conv1's learning rate. schedule: learning rate, drops, length, clipping.
     planes: channels that one frame (or difference) adds to a snippet. cross_modality: starts from an RGB net, its first
-    filters averaged over the colours (pytsn/cross_modality.py). partial_bn: only the first BN keeps learning.
+    filters averaged over the colours (pytsn/models/cross_modality.py). partial_bn: only the first BN keeps learning.
     """
 
     name: str

@@ -43,7 +43,7 @@ def hold_frozen(frozen: Iterable[nn.Module]) -> None:
 
 
 def _freeze(layer: nn.Module, frozen: bool) -> None:
-    layer.frozen = frozen  # BN acts on it; pytsn/learnables.py gives such a layer no learning rate
+    layer.frozen = frozen  # BN acts on it; pytsn/training/solver_blobs.py gives such a layer no learning rate
     if isinstance(layer, BatchNorm):
         layer.use_global_stats = True if frozen else None
     for parameter in layer.parameters():

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from converter.errors import PytsnError
 from converter.layers.activation import Dropout
 from converter.net import CaffeNet
-from pytsn.action_net import SCORE_NAMES
 from pytsn.models.bn_inception import BNInception
 from pytsn.models.inception_table import CLASSIFIER, FEATURES, GLOBAL_POOL
+
+#: score blob names of the released nets, in the order they are looked for
+SCORE_NAMES = ("fc-action", "fc_action")
 
 
 @dataclass(frozen=True)

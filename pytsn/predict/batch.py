@@ -8,9 +8,9 @@ from pathlib import Path
 
 from converter.errors import PytsnError, printable
 from converter.files import atomic_path, explain_os_error, write_bytes
+from pytsn.data.sources import Source
 from pytsn.predict.report import as_json, text_lines
 from pytsn.predict.scores import Predictor, Progress
-from pytsn.predict.sources import Source
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pytsn.aggregation import CROP_AGGREGATIONS, Aggregation, fusion, parse_aggregation, softmax
-from pytsn.predict.sources import Source
+from pytsn.data.sources import Source
+from pytsn.scores.aggregation import CROP_AGGREGATIONS, Aggregation, fusion, parse_aggregation, softmax
 
 #: the papers' weights; rgb 1 : flow 1 : warped 0.5 where all three are there
 WEIGHTS = {"rgb": 1.0, "flow": 1.5, "warped": 1.0, "rgbdiff": 1.0}

@@ -8,16 +8,16 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.action_net import ActionNet, NetOptions
-from pytsn.aggregation import Aggregation, parse_aggregation
-from pytsn.crops import FRAME_SIZE
-from pytsn.datasets import Video
-from pytsn.frames import frame_path, load_cv2, read_image, read_rgb
+from pytsn.data.frame_folders import Video
+from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
+from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
+from pytsn.data.snippet_ticks import NET_CHANNELS
+from pytsn.data.sources import Source, folder_video
+from pytsn.data.ten_crops import FRAME_SIZE
+from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.predict.result import Prediction, default_weights
-from pytsn.predict.sources import Source, folder_video
 from pytsn.predict.video import STREAMS, FlowWork, VideoFacts, look_through, video_snippets
-from pytsn.sampling import NET_CHANNELS
-from pytsn.snippets import SnippetOptions, read_videos, video_ticks
+from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
 #: pictures of the video that are kept for its sheet
 THUMBNAILS = 8
@@ -39,7 +39,7 @@ class Sampling:
     warped_frames: str | None = None
 
     def ticks(self, video: Video, stream: str) -> list[int]:
-        """First image of each snippet, see ``pytsn.snippets.video_ticks``."""
+        """First image of each snippet, see ``pytsn.data.snippet_reader.video_ticks``."""
         return video_ticks(video, self.options(stream))
 
     def options(self, stream: str) -> SnippetOptions:

@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from converter.errors import PytsnError
-from pytsn.action_net import NetOptions, pick_device
-from pytsn.aggregation import Aggregation, parse_aggregation
-from pytsn.flow.extract_threads import in_threads
+from pytsn.data.rate_ticks import parse_rate
+from pytsn.data.snippet_ticks import MOST_SNIPPETS
+from pytsn.evaluation.action_net import NetOptions
+from pytsn.flow.extract.threads import in_threads
 from pytsn.flow.methods import make_flow
 from pytsn.predict.batch import Output, make_folder
 from pytsn.predict.labels import number_labels, read_labels
 from pytsn.predict.result import default_weights
 from pytsn.predict.scores import Predictor, Sampling, load_nets
 from pytsn.predict.video import STREAMS, FlowWork
-from pytsn.rate_sampling import parse_rate
-from pytsn.sampling import MOST_SNIPPETS
-from pytsn.worker_pool import cpu_count
+from pytsn.runtime.cores import cpu_count
+from pytsn.runtime.device import pick_device
+from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
 #: heavier streams' scores would overflow
 _HEAVIEST = 1e6

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.crops import FRAME_SIZE
-from pytsn.flow.frame_writer import encode_jpeg
+from pytsn.data.frame_images import load_cv2
+from pytsn.data.snippet_ticks import STACK_DEPTH, flow_indices
+from pytsn.data.ten_crops import FRAME_SIZE
+from pytsn.data.video_file import VideoFrames
+from pytsn.flow.extract.frame_writer import encode_jpeg
 from pytsn.flow.methods import FlowFunction
 from pytsn.flow.quantise import quantise_flow
-from pytsn.flow.video_frames import VideoFrames
-from pytsn.flow.warp import warped_flows
-from pytsn.frames import load_cv2
-from pytsn.sampling import STACK_DEPTH, flow_indices
+from pytsn.flow.warp.camera_motion import warped_flows
 
 #: stream -> modality: a warped net is a flow net that sees other images
 STREAMS = {"rgb": "rgb", "flow": "flow", "warped": "flow", "rgbdiff": "rgbdiff"}
@@ -85,7 +85,7 @@ def video_snippets(
     on_frame: Callable[[int, np.ndarray], object] = lambda number, frame: None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(stream, snippet) for each stream's ticks (distinct, ascending), each stream's in order: uint8 (P, 256, 340),
-    as ``pytsn.snippets.read_snippet`` reads them from an extraction of ``count`` images.
+    as ``pytsn.data.snippet_reader.read_snippet`` reads them from an extraction of ``count`` images.
 
     Memory: the images of the snippets under way and one batch of pairs. ``on_frame`` is called with the number (from 1)
     and the frame, uint8 (256, 340, 3) BGR, of every image passed. Raises PytsnError as VideoFrames does.

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error
-from pytsn.flow.extract_lock import TAKEN, hold_lock
+from pytsn.runtime.locks import TAKEN, hold_lock
 from pytsn.weights.download import HostGone, NotThere, Patience, Progress, copy, fetch
+from pytsn.weights.download_resume import PartFile
 from pytsn.weights.identify import INVSTD, Identity, contradictions, identify
 from pytsn.weights.model_sources import sources
-from pytsn.weights.part_file import PartFile
 from pytsn.weights.released_models import CLASSES, KINDS, RELEASED, Promise, Released
 
 ADVICE = (

@@ -9,7 +9,7 @@ from converter import wire
 from converter.caffemodel import LayerBlobs, parse_caffemodel
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_bytes
-from pytsn.solverstate import read_solverstate
+from converter.solverstate import read_solverstate
 from pytsn.weights.file_kinds import HEAD, SAFETENSORS, FileKind, sniff
 
 LARGEST = 1 << 31  # protobuf's own limit for a message

@@ -1,0 +1,113 @@
+"""Reading the images dense_flow wrote: ``img_00001.jpg`` (BGR), ``flow_x_00001.jpg`` and ``flow_y_00001.jpg``
+(grey), as files or inside its zip archives (pytsn/data/frame_store.py)."""
+
+import functools
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from converter.errors import PytsnError
+from pytsn.data.frame_store import frame_source, read_frame
+
+#: the bytes every whole file of that kind ends with; OpenCV fills a cut JPEG with grey and says nothing
+_START_AND_END = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
+_JPEG_SCAN = b"\xff\xda"
+_AGAIN = "extract the frames of this video again"
+
+
+@functools.cache
+def load_cv2():
+    """The cv2 module. Raises PytsnError that says what to install when a system library it needs is absent."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise PytsnError(
+            f"importing cv2 failed ({error}); install a build without windows, `pip uninstall opencv-python` then "
+            "`pip install opencv-python-headless`, or the library, `apt-get install libgl1 libglib2.0-0`"
+        ) from None
+    return cv2
+
+
+def frame_path(folder: str, prefix: str, index: int, ext: str = "jpg") -> str:
+    """Path of frame ``index`` (1-based): FOLDER/PREFIX00001.EXT, five digits as dense_flow names them."""
+    return os.path.join(folder, f"{prefix}{index:05d}.{ext}")
+
+
+def read_rgb(folder: str, prefix: str = "img_", index: int = 1, ext: str = "jpg") -> np.ndarray:
+    """One colour frame: uint8 (H, W, 3), **BGR**, 0 to 255, as ``cv2.imread`` gives it (EXIF rotation ignored).
+
+    Raises PytsnError that names the file when it is missing, empty, cut short or not an image.
+    """
+    cv2 = load_cv2()
+    return read_image(frame_path(folder, prefix, index, ext), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def read_flow_stack(folder: str, x_prefix: str, y_prefix: str, indices: Sequence[int], ext: str = "jpg") -> np.ndarray:
+    """The flow images ``indices`` (L of them): uint8 (2 L, H, W), x then y of the first, x then y of the second, ...
+
+    128 means no motion. A number that repeats (the end of a short video) is read once. Raises PytsnError as
+    ``read_rgb`` does, and when an image differs in size from the first of the stack.
+    """
+    cv2 = load_cv2()
+    planes: dict[str, np.ndarray] = {}
+    names = [frame_path(folder, prefix, index, ext) for index in indices for prefix in (x_prefix, y_prefix)]
+    for name in dict.fromkeys(names):
+        planes[name] = read_image(name, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+        _check_size(name, planes[name], names[0], planes[names[0]])
+    return np.stack([planes[name] for name in names])  # 2 L x (H, W) -> (2 L, H, W)
+
+
+def read_rgb_stack(folder: str, prefix: str, indices: Sequence[int], ext: str = "jpg") -> np.ndarray:
+    """The colour frames ``indices`` (L of them): uint8 (L, H, W, 3), BGR, each as ``read_rgb`` gives it.
+
+    A number that repeats is read once. Raises PytsnError as ``read_flow_stack`` does.
+    """
+    frames: dict[int, np.ndarray] = {}
+    for index in dict.fromkeys(indices):
+        frames[index] = read_rgb(folder, prefix, index, ext)
+        names = (frame_path(folder, prefix, number, ext) for number in (index, indices[0]))
+        _check_size(next(names), frames[index], next(names), frames[indices[0]])
+    return np.stack([frames[index] for index in indices])  # L x (H, W, 3) -> (L, H, W, 3)
+
+
+def read_image(path: str, flags: int) -> np.ndarray:
+    """An image as ``cv2.imread`` with these flags gives it, from its file or from an archive in its place: uint8
+    (H, W, 3) BGR or (H, W). Raises PytsnError that names the file, or archive and entry, when it is missing, empty, cut
+    short or not an image."""
+    cv2 = load_cv2()
+    data = read_frame(*os.path.split(path))
+    if not data:
+        raise PytsnError(f"{image_source(path)}: the image is empty (0 bytes); {_AGAIN}")
+    if _cut_short(data):
+        raise PytsnError(f"{image_source(path)}: the image is cut short after {len(data)} bytes; {_AGAIN}")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        start = f"({len(data)} bytes starting {data[:4]!r})"
+        raise PytsnError(f"{image_source(path)}: not an image that OpenCV can read {start}")
+    return image
+
+
+def image_source(path: str) -> str:
+    """Where the image ``path`` comes from, for messages: the path itself, or an archive and its entry."""
+    return frame_source(*os.path.split(path))
+
+
+def _cut_short(data: bytes) -> bool:
+    """True for a JPEG or PNG without its end marker; a JPEG's is looked for after its last scan begins (thumbnails)."""
+    for start, end in _START_AND_END.items():
+        if data.startswith(start):
+            return data.find(end, max(data.rfind(_JPEG_SCAN), 0) if start == b"\xff\xd8" else 0) < 0
+    return False
+
+
+def _check_size(path: str, image: np.ndarray, first_path: str, first: np.ndarray) -> None:
+    if image.shape != first.shape:
+        (height, width), (first_height, first_width) = image.shape[:2], first.shape[:2]
+        raise PytsnError(
+            f"{image_source(path)}: {width}x{height} pixels, but {image_source(first_path)} of the same snippet has "
+            f"{first_width}x{first_height}"
+        )

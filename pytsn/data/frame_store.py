@@ -1,0 +1,150 @@
+"""Where frames lie: in a folder of image files, or in zip archives as dense_flow writes them (``--out_format zip``).
+
+A frame is named by its video's folder and the file name that it has there, ``flow_x_00007.jpg`` say. It is taken from
+
+1. ``FOLDER/flow_x_00007.jpg``;
+2. ``FOLDER/flow_x.zip``, as its entry ``flow_x_00007.jpg`` or ``x_00007.jpg``. The archive is called as the file is up
+   to the underscore before its number, and the shorter entry keeps the last word of that: dense_flow writes img.zip
+   (img_00007.jpg), flow_x.zip (x_00007.jpg) and flow_y.zip (y_00007.jpg). Source: tools/extract_flow_gpu.cpp there;
+3. ``FOLDER.zip`` where there is no FOLDER: one archive a video, entry ``flow_x_00007.jpg``, bare or below the video's
+   name. ``FOLDER`` may also be written with its ``.zip``.
+
+Files win: where FOLDER has files of a kind, the archive of that kind is not looked at. So a folder that was used before
+gives the same frames after somebody puts an archive beside them, and no video is read half from one extraction and half
+from another.
+
+Entries are read by their exact names, into memory; nothing is unpacked onto the disk.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from converter.files import explain_os_error
+from pytsn.data.zip_entries import read_entry, zip_directory
+
+#: flow_x_00007.jpg: what it shows, the number with what stands before and after it
+_NUMBERED = re.compile(r"(.*?)(_*)(\d+(?:\.[^.]*)?)")
+
+
+class _Place(NamedTuple):
+    archive: str
+    entry: str
+
+
+def read_frame(folder: str, name: str) -> bytes:
+    """The bytes of the image file ``name`` of a video's folder, from the file or from an archive.
+
+    Raises PytsnError that names the file when it is not there, and the archive and the entry for an archive that is cut
+    short or no archive, lacks the entry, or holds it damaged (length or CRC), encrypted or packed by an unusual method.
+    """
+    path = os.path.join(folder, name)
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        place = _find(folder, name)
+        if place is None:
+            raise explain_os_error(error, path) from None
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+    return read_entry(*place)
+
+
+def has_frame(folder: str, name: str) -> bool:
+    """Whether ``read_frame`` finds the frame. Raises PytsnError for an archive that cannot be read."""
+    if os.path.exists(os.path.join(folder, name)):
+        return True
+    place = _find(folder, name)
+    return place is not None and place.entry in zip_directory(place.archive)
+
+
+def frame_source(folder: str, name: str) -> str:
+    """Where the frame is, for messages: ``FOLDER/img_00001.jpg`` or ``FOLDER/img.zip, entry img_00001.jpg``."""
+    path = os.path.join(folder, name)
+    place = None if os.path.exists(path) else _find(folder, name)
+    return path if place is None else f"{place.archive}, entry {place.entry}"
+
+
+def count_frames(folder: str, prefixes: Sequence[str]) -> list[int]:
+    """How many frames a video's folder has of each kind: files whose names start with the prefix (``flow_x_``, or
+    ``flow_x``), or where there are none, such entries of the archive of that kind.
+
+    Raises PytsnError for a folder, or archive, that cannot be read.
+    """
+    if not os.path.isdir(folder) and os.path.isfile(_video_archive(folder)):
+        names = list(zip_directory(_video_archive(folder)))
+        inside = f"{_video_name(folder)}/"
+        return [sum(name.startswith((prefix, inside + prefix)) for name in names) for prefix in prefixes]
+    names = _list(folder)
+    return [_count_files(names, prefix) or _count_entries(folder, names, prefix) for prefix in prefixes]
+
+
+def archive_name(prefix: str) -> str:
+    """The archive, in a video's folder, of the frames whose names start so: ``flow_x_`` -> ``flow_x.zip``."""
+    return f"{_NUMBERED.fullmatch(f'{prefix}1')[1]}.zip"
+
+
+def is_frame_folder(folder: str) -> bool:
+    """Whether the video's folder is there, or the archive that stands for it."""
+    return os.path.isdir(folder) or os.path.isfile(_video_archive(folder))
+
+
+def _list(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise explain_os_error(error, folder) from None
+
+
+def _count_files(names: Sequence[str], prefix: str) -> int:
+    return sum(name.startswith(prefix) and not name.endswith(".zip") for name in names)
+
+
+def _count_entries(folder: str, names: Sequence[str], prefix: str) -> int:
+    if archive_name(prefix) not in names:
+        return 0
+    starts = (prefix, prefix[prefix.rstrip("_").rfind("_") + 1 :])
+    return sum(name.startswith(starts) for name in zip_directory(os.path.join(folder, archive_name(prefix))))
+
+
+def _video_archive(folder: str) -> str:
+    bare = folder.rstrip("/")
+    return bare if bare.endswith(".zip") else f"{bare}.zip"
+
+
+def _video_name(folder: str) -> str:
+    return os.path.basename(_video_archive(folder)).removesuffix(".zip")
+
+
+def _find(folder: str, name: str) -> _Place | None:
+    """The archive that should hold the frame and its entry there, by dense_flow's name if it is there by none; None
+    without an archive, or where files win."""
+    folder = folder or "."
+    archive, entries = _possible_place(folder, name)
+    if not os.path.exists(archive) or (os.path.isdir(folder) and _files_win(folder, name)):
+        return None
+    directory = zip_directory(archive)
+    return _Place(archive, next((entry for entry in entries if entry in directory), entries[-1]))
+
+
+def _possible_place(folder: str, name: str) -> tuple[str, tuple[str, ...]]:
+    """The archive, there or not, and the names that the entry may have."""
+    match = _NUMBERED.fullmatch(name)
+    if not os.path.isdir(folder) or not match:
+        return _video_archive(folder), (f"{_video_name(folder)}/{name}", name)
+    kind, separator, rest = match.groups()
+    return os.path.join(folder, f"{kind}.zip"), (name, kind[kind.rfind("_") + 1 :] + separator + rest)
+
+
+def _files_win(folder: str, name: str) -> bool:
+    match = _NUMBERED.fullmatch(name)
+    return match is None or _has_files(folder, match[1] + match[2], os.stat(folder).st_mtime_ns)
+
+
+@lru_cache(maxsize=128)
+def _has_files(folder: str, prefix: str, changed: int) -> bool:
+    """Whether the folder has files of a kind; ``changed``, its time of change, tells a later state from this one."""
+    return _count_files(_list(folder), prefix) > 0

@@ -1,0 +1,124 @@
+"""What is to be predicted: video files and folders of extracted frames, found from what was named on a command line."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from converter.errors import PytsnError, printable
+from converter.files import explain_os_error
+from pytsn.data.frame_folders import Video
+from pytsn.data.frame_store import archive_name, count_frames
+
+#: extensions by which videos are found in a folder; a file that is named itself may have any
+VIDEO_EXTENSIONS = ("avi", "mp4", "mkv", "mov", "webm", "mpg", "mpeg", "m4v", "wmv", "flv", "3gp", "ogv", "ts", "mts")
+PREFIXES = ("img_", "flow_x_", "flow_y_")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One video: a file, or a folder (or a zip in its place) of extracted frames. ``name``: for the output, without two
+    alike in one run."""
+
+    path: str
+    name: str
+    is_video: bool
+
+    @property
+    def title(self) -> str:
+        """The file's or folder's own name, as it can be printed."""
+        return printable(os.path.basename(os.path.abspath(self.path)))
+
+
+def find_sources(paths: Sequence[str]) -> list[Source]:
+    """The videos that the arguments stand for, in their order; each argument's sorted by path.
+
+    An argument is a video file; a folder of frames (img_00001.jpg, ... or dense_flow's img.zip, ...) or its VIDEO.zip;
+    or a folder that holds videos or folders of frames, at any depth. Raises PytsnError naming an argument that is
+    missing or holds neither.
+    """
+    found = [source for path in paths for source in _expand(path)]
+    return _with_own_names(found)
+
+
+def folder_video(path: str, name: str) -> Video:
+    """A folder of frames as a Video, without a label. Raises PytsnError when x and y flow images differ in number."""
+    rgb, flow_x, flow_y = count_frames(path, PREFIXES)
+    if flow_x != flow_y:
+        raise PytsnError(f"{path}: {flow_x} x and {flow_y} y flow images; extract its flow again")
+    return Video(name, 0, path, rgb, flow_x)
+
+
+def _expand(path: str) -> list[Source]:
+    if os.path.isfile(path):
+        return [_file(path)]
+    if not os.path.isdir(path):
+        raise PytsnError(f"{path}: no such file or folder; a video or a folder was expected")
+    found = _search(path)
+    if not found:
+        raise PytsnError(
+            f"{path}: no videos ({', '.join(VIDEO_EXTENSIONS[:5])}, ...) and no frames (img_00001.jpg, "
+            "flow_x_00001.jpg, or dense_flow's zips) in this folder"
+        )
+    return found
+
+
+def _file(path: str) -> Source:
+    name, extension = os.path.splitext(os.path.basename(path))
+    return Source(path, printable(name), extension.lower() != ".zip")
+
+
+def _search(root: str) -> list[Source]:
+    found: list[Source] = []
+    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=False):
+        if _has_frames(files):
+            found.append(Source(folder, printable(os.path.basename(os.path.abspath(folder))), False))
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [_file(os.path.join(folder, name)) for name in sorted(files) if _is_video(name)]
+        found += [_file(os.path.join(folder, name)) for name in sorted(files) if _is_frame_zip(folder, name)]
+    return sorted(found, key=lambda source: source.path)
+
+
+def _has_frames(files: Sequence[str]) -> bool:
+    archives = {archive_name(prefix) for prefix in PREFIXES}
+    return any(name in archives or (name.startswith(PREFIXES) and name.endswith(".jpg")) for name in files)
+
+
+def _is_video(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in VIDEO_EXTENSIONS
+
+
+def _is_frame_zip(folder: str, name: str) -> bool:
+    """Whether it is a video's archive of frames, and not any other zip."""
+    if name.startswith(".") or not name.endswith(".zip"):
+        return False
+    try:
+        return any(count_frames(os.path.join(folder, name), PREFIXES))
+    except PytsnError:
+        return False
+
+
+def _raise(error: OSError) -> None:
+    raise explain_os_error(error, error.filename)
+
+
+def _with_own_names(sources: Sequence[Source]) -> list[Source]:
+    """Videos of one name get their folder's before it, and a number where that does not tell them apart."""
+    sources = list({os.path.abspath(source.path): source for source in sources}.values())
+    for longer in (_with_folder, _with_number):
+        times = Counter(source.name for source in sources)
+        sources = [
+            replace(source, name=longer(source, index)) if times[source.name] > 1 else source
+            for index, source in enumerate(sources, start=1)
+        ]
+    return sources
+
+
+def _with_folder(source: Source, index: int) -> str:
+    return f"{printable(os.path.basename(os.path.dirname(os.path.abspath(source.path))))}_{source.name}"
+
+
+def _with_number(source: Source, index: int) -> str:
+    return f"{source.name}_{index}"

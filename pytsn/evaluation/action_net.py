@@ -1,0 +1,181 @@
+"""The test-time net: snippets of a video in, class scores of ten crops out.
+
+Facts of the original: ``pyActionRecog/action_caffe.py``. Letters: T snippets, C planes of the net (3, 10 for
+flow, 15 for rgbdiff), P planes of a snippet (C, but 18 for rgbdiff), H, W frame size, S the crop's side, K classes.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from converter.core_threads import CoreThreads
+from converter.errors import PytsnError
+from converter.fused import FusedNet, fuse
+from converter.net import CaffeNet, load_net
+from pytsn.data.rgb_difference import DIFFERENCES, frame_differences
+from pytsn.data.snippet_ticks import NET_CHANNELS, STACK_DEPTH
+from pytsn.data.ten_crops import FLOW_MEAN, RGB_MEAN_BGR, crop_corners
+from pytsn.models.snippet_net import SCORE_NAMES
+from pytsn.runtime.device import PRECISIONS, pick_device
+
+NUM_CROPS = 10
+
+
+@dataclass(frozen=True)
+class NetOptions:
+    """How to run the net. device: auto, cpu, cuda or cuda:N; precision: fp32 (parity), tf32 or bf16 (CUDA);
+    score_name: the score blob, None for fc-action or fc_action; batch_size: crops a forward, None for the default;
+    rgbdiff: how a net of 15 planes was trained, signed or absolute (pytsn/data/rgb_difference.py); crops: 10, or 1 for
+    the centre alone (a tenth of the work, and not what the papers report)."""
+
+    device: str = "auto"
+    precision: str = "fp32"
+    bn_style: str = "var"
+    score_name: str | None = None
+    batch_size: int | None = None
+    rgbdiff: str = "signed"
+    crops: int = NUM_CROPS
+
+
+class ActionNet:
+    """A deploy prototxt with weights, ready to score snippets.
+
+    ``report`` tells what was loaded, ``drift`` (None for fp32) how far the chosen precision moved the first scores.
+    Raises PytsnError for weights of another net, a missing score blob, or an input that is no (N, C, S, S).
+    """
+
+    def __init__(self, net_proto: str, net_weights: str, options: NetOptions = NetOptions()) -> None:
+        if options.precision not in PRECISIONS:
+            raise PytsnError(f"precision '{options.precision}': one of {', '.join(PRECISIONS)} was expected")
+        if options.rgbdiff not in DIFFERENCES:
+            raise PytsnError(f"rgbdiff '{options.rgbdiff}': one of {', '.join(DIFFERENCES)} was expected")
+        if options.crops not in (1, NUM_CROPS):
+            raise PytsnError(f"{options.crops} crops a snippet: 1 (the centre) or {NUM_CROPS} was expected")
+        self._difference, self.crops = options.rgbdiff, options.crops
+        self.device, self.precision = pick_device(options.device), options.precision
+        if self.precision != "fp32" and self.device.type != "cuda":
+            raise PytsnError(f"precision {self.precision} needs a CUDA device; the CPU runs fp32")
+        net = load_net(net_proto, net_weights, bn_style=options.bn_style)
+        self.report = net.report
+        self.report.require_complete()
+        self.score_name = _score_name(net, options.score_name, net_proto)
+        self.num_classes = self._width(net, net_proto)
+        self.channels, self.crop_size = _input_size(net, net_proto)
+        self.batch_size = options.batch_size or (10 if self.device.type == "cpu" else 250)
+        self.mean = torch.tensor(_mean(self.channels), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self._cores = CoreThreads(None if self.device.type == "cpu" else 1)
+        self.net = fuse(net, keep=(self.score_name,), precision=self.precision).to(self.device)
+        self._unfused = net if self.precision != "fp32" else None  # for the drift, measured once
+        self.drift: tuple[float, float] | None = None
+
+    @property
+    def modality(self) -> str:
+        """rgb for 3 planes, rgbdiff for 15, flow for any other number."""
+        return {NET_CHANNELS[name]: name for name in ("rgb", "rgbdiff")}.get(self.channels, "flow")
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the net takes flow images."""
+        return self.modality == "flow"
+
+    @property
+    def planes(self) -> int:
+        """Planes of a snippet: the net's own, or those of the frames whose differences it takes."""
+        return 3 * STACK_DEPTH["rgbdiff"] if self.modality == "rgbdiff" else self.channels
+
+    @torch.inference_mode()
+    def score_snippets(self, planes: np.ndarray) -> np.ndarray:
+        """Scores before the softmax, float32 (T, 10, K), of snippets uint8 (T, P, H, W); (T, 1, K) with one crop.
+
+        Planes are B, G, R of each frame, or x and y in turn, at the size that crops are cut from (256 x 340). Crop
+        order as in pytsn.data.ten_crops. Raises PytsnError when planes do not fit the net.
+        """
+        if planes.ndim != 4 or planes.shape[1] != self.planes:
+            raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.planes}: other modality?")
+        snippets = torch.from_numpy(planes).to(self.device, non_blocking=True)
+        if self.crops == 1:
+            crops = centre_crops(snippets, self.crop_size)  # (T, P, H, W) -> (T, P, S, S)
+        else:
+            crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, P, H, W) -> (10 T, P, S, S)
+        scores = self._cores.run(partial(self._forward, self.net), crops, self.batch_size)
+        if self._unfused is not None:
+            self.drift = self._measure_drift(crops[: self.batch_size], scores[: self.batch_size])
+        return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
+
+    def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
+        """Crops uint8 (N, P, S, S) -> scores float32 (N, K)."""
+        if self.modality == "rgbdiff":
+            values = frame_differences(crops, STACK_DEPTH["rgbdiff"], kind=self._difference)  # (N, P, ..) -> (N, C, ..)
+        else:
+            values = crops - self.mean
+        scores = net(values, blobs=(self.score_name,))[self.score_name]
+        return self._shaped(scores)
+
+    def _width(self, net: CaffeNet, source: str) -> int:
+        """Values of a crop in the score blob. Raises PytsnError when it holds no class scores."""
+        return _num_classes(net, self.score_name, source)
+
+    def _shaped(self, scores: torch.Tensor) -> torch.Tensor:
+        """The score blob as (N, K): a 1x1 classifier's is (N, K, 1, 1)."""
+        return scores.flatten(1)
+
+    def _measure_drift(self, crops: torch.Tensor, fast: torch.Tensor) -> tuple[float, float]:
+        """Largest difference to fp32 over the largest magnitude; share of crops whose best class is the same."""
+        exact = self._forward(fuse(self._unfused, keep=(self.score_name,)).to(self.device), crops)
+        self._unfused = None
+        relative = (exact - fast).abs().max() / exact.abs().max()
+        return relative.item(), (exact.argmax(1) == fast.argmax(1)).float().mean().item()
+
+
+def ten_crops(snippets: torch.Tensor, crop: int, is_flow: bool) -> torch.Tensor:
+    """pytsn.data.ten_crops on a device: uint8 (T, C, H, W) -> (10 T, C, S, S), crops of one snippet together.
+
+    Raises PytsnError when the crop does not fit.
+    """
+    corners = crop_corners(*snippets.shape[2:], crop)
+    five = torch.stack([snippets[..., y : y + crop, x : x + crop] for y, x in corners], 1)  # (T, 5, C, S, S)
+    mirrored = five.flip(-1)
+    if is_flow:
+        mirrored[:, :, ::2] = 255 - mirrored[:, :, ::2]  # x components change their sign
+    return torch.cat([five, mirrored], 1).flatten(0, 1)
+
+
+def centre_crops(snippets: torch.Tensor, crop: int) -> torch.Tensor:
+    """The centre crop of each snippet, unmirrored: uint8 (T, C, H, W) -> (T, C, S, S). Raises PytsnError as above."""
+    y, x = crop_corners(*snippets.shape[2:], crop)[-1]
+    return snippets[..., y : y + crop, x : x + crop]
+
+
+def _score_name(net: CaffeNet, wanted: str | None, source: str | os.PathLike) -> str:
+    if wanted is not None:
+        net.graph.value_of(wanted)
+        return wanted
+    for name in SCORE_NAMES:
+        if name in net.blob_names:
+            return name
+    raise PytsnError(
+        f"{source}: has no blob {' or '.join(SCORE_NAMES)}; name the score blob with --score_name"
+        f" (the net's outputs are: {', '.join(net.outputs)})"
+    )
+
+
+def _num_classes(net: CaffeNet, score_name: str, source: str) -> int:
+    shape = net.blob_shapes[score_name]
+    if len(shape) < 2 or any(dim != 1 for dim in shape[2:]):
+        raise PytsnError(f"{source}: blob '{score_name}' has shape {shape}; class scores (N, K) were expected")
+    return shape[1]
+
+
+def _input_size(net: CaffeNet, source: str) -> tuple[int, int]:
+    shapes = [shape for shape in net.inputs.values() if shape and len(shape) == 4]
+    if len(net.inputs) != 1 or not shapes or shapes[0][2] != shapes[0][3]:
+        found = ", ".join(f"{blob} {shape}" for blob, shape in net.inputs.items())
+        raise PytsnError(f"{source}: a deploy net with one square input (N, C, S, S) was expected, it has {found}")
+    return shapes[0][1], shapes[0][2]
+
+
+def _mean(channels: int) -> tuple[float, ...]:
+    return RGB_MEAN_BGR if channels == 3 else (FLOW_MEAN,) * channels

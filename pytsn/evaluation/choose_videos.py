@@ -1,0 +1,123 @@
+"""Which videos an evaluation scores: those of a split, of an ActivityNet subset or of a list, that are on disk."""
+
+import os
+from dataclasses import dataclass, replace
+
+from converter.errors import PytsnError
+from pytsn.data.activitynet import ACTIVITYNET, AnetVideo, activitynet_path, frame_folder_names, read_activitynet
+from pytsn.data.frame_folders import (
+    FrameFolder,
+    Report,
+    Video,
+    find_missing,
+    make_videos,
+    missing_message,
+    parse_directory,
+    parse_list_file,
+    parse_split_file,
+)
+from pytsn.data.snippet_ticks import LEAST_FRAMES
+
+
+@dataclass(frozen=True)
+class VideoChoice:
+    """What to evaluate, as the command line says it. prefixes: of rgb, flow x and flow y files; subset and anet_file:
+    ActivityNet's, None for the split's own and for the original's place below split_path."""
+
+    dataset: str
+    split: int
+    modality: str
+    frame_path: str
+    prefixes: tuple[str, str, str] = ("img_", "flow_x_", "flow_y_")
+    split_path: str = "data"
+    test_list: str | None = None
+    allow_missing: bool = False
+    subset: str | None = None
+    anet_file: str | None = None
+
+
+@dataclass(frozen=True)
+class ChosenVideos:
+    """videos: at least one, all with frames; label_sets: all classes of each one where a video may have several
+    (ActivityNet), else None; warnings: lines for the user."""
+
+    videos: list[Video]
+    label_sets: list[list[int]] | None
+    warnings: tuple[str, ...]
+
+
+def choose_videos(choice: VideoChoice, report: Report) -> ChosenVideos:
+    """The videos to score, in the order of their list. ``report`` is called with the lines the original prints.
+
+    Raises PytsnError that names the missing videos unless they may be missing, when none is left, and for lists that
+    cannot be read.
+    """
+    sets: dict[str, AnetVideo] = {}
+    if choice.dataset == "custom":
+        entries: tuple = ()
+        listed = parse_list_file(choice.test_list)
+        videos = [replace(video, folder=os.path.join(choice.frame_path, video.folder)) for video in listed]
+    elif choice.dataset in ACTIVITYNET:
+        sets = {video.name: video for video in _subset(choice)}
+        entries = tuple((name, next(iter(video.labels), 0)) for name, video in sets.items())
+        folders = find_anet_folders(choice.frame_path, list(sets), choice.prefixes, report)
+        videos = [replace(video, duration=sets[video.name].duration) for video in make_videos(entries, folders)]
+    else:
+        entries = parse_split_file(choice.dataset, choice.split_path)[choice.split - 1].test
+        folders = parse_directory(choice.frame_path, *choice.prefixes, {name for name, _ in entries}, report)
+        videos = make_videos(entries, folders)
+    videos, warnings = _on_disk(choice, entries, videos)
+    return ChosenVideos(videos, [list(sets[video.name].labels) for video in videos] if sets else None, warnings)
+
+
+def find_anet_folders(
+    frame_path: str, names: list[str], prefixes: tuple[str, str, str], report: Report
+) -> dict[str, FrameFolder]:
+    """The frame folders of ActivityNet's videos or clips by their names, called ``ID`` or ``v_ID`` on disk.
+
+    Raises PytsnError as ``parse_directory``, and when a video has both.
+    """
+    owners, found = frame_folder_names(names), {}
+    for folder, item in parse_directory(frame_path, *prefixes, owners, report).items():
+        if owners[folder] in found:
+            first = found[owners[folder]]
+            raise PytsnError(
+                f"video '{owners[folder]}' has two frame folders: {first.path} and {item.path}; remove one"
+            )
+        found[owners[folder]] = item
+    return found
+
+
+def _subset(choice: VideoChoice) -> list[AnetVideo]:
+    if choice.subset is None and choice.split not in (1, 2):
+        raise PytsnError(f"{choice.dataset} has split 1 (validation) and split 2 (testing), not {choice.split}")
+    path = choice.anet_file or activitynet_path(choice.dataset, choice.split_path)
+    name = choice.subset or ("validation", "testing")[choice.split - 1]
+    videos = read_activitynet(path, ACTIVITYNET[choice.dataset]).subset(name)
+    if not videos:
+        raise PytsnError(f"{path}: has no {name} videos")
+    return videos
+
+
+def _custom_hint(choice: VideoChoice) -> str:
+    """What to do about a list whose paths start from the current folder, as those of training do."""
+    if choice.dataset != "custom" or not os.path.isdir(parse_list_file(choice.test_list)[0].folder):
+        return ""
+    return f"the list's paths are looked for below {choice.frame_path}, but start from the current folder: give . there"
+
+
+def _on_disk(choice: VideoChoice, entries: tuple, videos: list[Video]) -> tuple[list[Video], tuple[str, ...]]:
+    """The videos that have frames, and a warning about the others where they may be missing."""
+    missing = set(find_missing(videos, choice.modality, entries))
+    warnings = ()
+    if missing:
+        total = len(entries) or len(videos)
+        text = missing_message(sorted(missing), total, choice.frame_path, LEAST_FRAMES[choice.modality])
+        if not choice.allow_missing:
+            hint = _custom_hint(choice) or "extract them, or go on without them by --allow_missing"
+            raise PytsnError(f"{text}; {hint}")
+        warnings = (text,)
+    videos = [video for video in videos if video.name not in missing]
+    if not videos:
+        raise PytsnError(f"no video of the split has frames in {choice.frame_path}: nothing to evaluate")
+    return videos, warnings

@@ -1,0 +1,141 @@
+"""The lines that end an evaluation, the same for one net and for fused score files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from converter.errors import PytsnError
+from pytsn.data.rate_ticks import parse_rate
+from pytsn.evaluation.published import Evaluation, comparison
+from pytsn.scores.aggregation import softmax
+from pytsn.scores.average_precision import hit_at_k, label_matrix, mean_average_precision
+from pytsn.scores.metrics import ClassAccuracy, class_accuracy, top_k_accuracy
+from pytsn.scores.score_file import ScoreFile
+from pytsn.weights.name_check import stream_under_test, weights_warnings
+
+#: hit@k is printed for these
+HITS = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted for V videos: scores float (V, K), labels (V,), and all classes of each video where it may
+    have several. softmaxed: whether the scores went through the softmax."""
+
+    scores: np.ndarray
+    labels: Sequence[int]
+    label_sets: list[list[int]] | None = None
+    softmaxed: bool = True
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an evaluation comes to. accuracy: None where no video has a label; top5: None for five classes or fewer;
+    further: lines of multi-label metrics; published: the comparison, or None; warnings: lines for the user."""
+
+    accuracy: ClassAccuracy | None
+    top5: float | None = None
+    further: tuple[str, ...] = ()
+    published: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def lines(self, accuracy: str, top5: str, class_accuracies: bool = False) -> list[str]:
+        """The lines to print; ``accuracy`` and ``top5`` are formats of a figure in %, each command's own."""
+        if self.accuracy is None:
+            return ["the videos have no labels: no accuracy"]
+        lines = [str(self.accuracy.accuracies)] if class_accuracies else []
+        lines.append(accuracy.format(self.accuracy.mean * 100))
+        lines += [top5.format(self.top5 * 100)] if self.top5 is not None else []
+        return [*lines, *self.further, *([self.published] if self.published else [])]
+
+
+def summarise(predictions: Predictions, evaluation: Evaluation | None) -> Summary:
+    """Accuracy and further metrics of the predictions, and how they compare with what was published of such a test.
+
+    A video without a label counts in mAP alone, as one that belongs to no class.
+    """
+    scores, labels, sets = predictions.scores, np.asarray(predictions.labels), predictions.label_sets
+    if sets is not None:
+        labelled = [index for index, classes in enumerate(sets) if classes]
+        if not labelled:
+            return Summary(None)
+        scores, labels = scores[labelled], labels[labelled]
+    num_classes = scores.shape[1]
+    accuracy = class_accuracy(labels, scores.argmax(axis=1))
+    top5 = top_k_accuracy(scores, labels, 5) if num_classes > 5 else None
+    published = comparison(evaluation, accuracy.mean * 100) if evaluation else None
+    return Summary(
+        accuracy, top5, tuple(_label_set_lines(predictions)), published, tuple(accuracy.warnings(num_classes))
+    )
+
+
+def _label_set_lines(predictions: Predictions) -> list[str]:
+    """mAP and hit@k of multi-label videos. mAP compares scores of different videos, so it takes them after the softmax,
+    as the scores that the original fuses are."""
+    if predictions.label_sets is None:
+        return []
+    scores = predictions.scores
+    relevant = label_matrix(predictions.label_sets, scores.shape[1])
+    result = mean_average_precision(relevant, scores if predictions.softmaxed else softmax(scores))
+    hits = [f"hit@{k} {hit_at_k(relevant, scores, k) * 100:.02f}%" for k in HITS if k == 1 or k < scores.shape[1]]
+    return [f"mAP {result.mean * 100:.02f}% over {len(result.classes)} classes", " ".join(hits) + " of videos"]
+
+
+def fused_evaluation(evaluations: Sequence[Evaluation | None], weights: Sequence[float]) -> Evaluation | None:
+    """The evaluation that the fusion of these streams is, one weight each; None unless all are known and tests of one
+    split of one dataset."""
+    if None in evaluations or len({(item.dataset, item.split) for item in evaluations}) != 1:
+        return None
+    streams = tuple(stream for item in evaluations for stream in item.streams)
+    frames = {item.num_frames for item in evaluations}
+    return replace(
+        evaluations[0], streams=streams, weights=tuple(weights), num_frames=frames.pop() if len(frames) == 1 else None
+    )
+
+
+def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluation | None:
+    """What a score file says it is a test of; None for files that do not say (those of the original)."""
+    settings = file.settings or {}
+    dataset, split, modality = (settings.get(key) for key in ("dataset", "split", "modality"))
+    texts = isinstance(dataset, str) and isinstance(modality, str)
+    if not texts or type(split) is not int or split not in (1, 2, 3):
+        return None
+    count, frames = len(file.scores), len(file.scores[0])
+    if settings.get("num_frame_per_video") != frames or any(len(array) != frames for array in file.scores):
+        frames = None
+    weights = settings.get("net_weights")
+    stream = stream_under_test(modality, weights if isinstance(weights, str) else None)
+    return Evaluation(dataset, split, (stream,), (1,), file.num_classes, count, frames, aggregation, crop_agg)
+
+
+def file_warnings(file: ScoreFile) -> list[str]:
+    """What the name of the weights behind a score file says against the test in it."""
+    evaluation, weights = evaluation_of(file, "", ""), (file.settings or {}).get("net_weights")
+    if evaluation is None or not isinstance(weights, str):
+        return []
+    return weights_warnings(weights, evaluation.dataset, evaluation.split, evaluation.streams[0])
+
+
+def snippet_rate_of(file: ScoreFile) -> Fraction | None:
+    """The snippets a second that a file was sampled at; None where they were sampled by number, or it does not say.
+
+    Raises PytsnError that names the file when its settings hold something else there.
+    """
+    rate = (file.settings or {}).get("snippet_rate")
+    try:
+        return None if rate is None else parse_rate(str(rate))
+    except PytsnError as error:
+        raise PytsnError(f"{file.path}: its snippet_rate {error}") from None
+
+
+def label_sets_of(file: ScoreFile) -> list[list[int]] | None:
+    """All classes of each video of a score file, where it holds them. Raises PytsnError when they are no such thing."""
+    sets = (file.settings or {}).get("label_sets")
+    if sets is None:
+        return None
+    good = isinstance(sets, list) and len(sets) == len(file.scores)
+    if not good or not all(isinstance(item, list) and all(type(label) is int for label in item) for item in sets):
+        raise PytsnError(f"{file.path}: its 'label_sets' are not a list of labels for each video")
+    return sets

@@ -1,0 +1,40 @@
+"""Features under construction: finished videos are kept on disk, so that an interrupted run can go on."""
+
+import os
+from pathlib import Path
+
+from pytsn.features.files import FeatureIndex, check_folder, feature_kind, read_index, write_features
+from pytsn.runtime.resumable_arrays import ResumableArrays, videos_digest
+
+
+class FeatureStore(ResumableArrays):
+    """Features of V videos, collected in OUT.partial/ (one .npy each) and then written as OUT (feature_files)."""
+
+    contents, dimensions = "features", (2, 3, 4, 5)
+
+    def __init__(self, path: str | os.PathLike, index: FeatureIndex, resume: bool = False) -> None:
+        """Starts a store for ``path``, or goes on with an earlier run's (``resume``): see ResumableArrays."""
+        self.path, self.kind, self.ticks = Path(path), feature_kind(path), index.ticks
+        if self.kind == "folder":
+            check_folder(self.path)
+        folder = Path(f"{os.path.abspath(path)}.partial")
+        super().__init__(folder, index.names, index.labels, index.settings, resume)
+
+    def finish(self) -> None:
+        """Writes the file or folder and removes the partial one. Raises PytsnError when a video is missing, and when it
+        cannot be written; the partial folder then stays."""
+        if self.finished:
+            return
+        index = FeatureIndex(self.names, self.labels, self.settings, self.ticks)
+        write_features(self.path, self.kind, index, self.load)
+        self._discard()
+        self.finished = True
+
+    def _is_finished(self) -> bool:
+        there = self.path.is_dir() and any(self.path.iterdir()) if self.kind == "folder" else self.path.is_file()
+        if not there:
+            return False
+        found = read_index(self.path, self.kind)
+        videos = videos_digest(found.names, found.labels)
+        self._compare({"settings": found.settings, "videos": videos}, str(self.path))
+        return True

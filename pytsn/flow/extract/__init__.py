@@ -1,0 +1,1 @@
+"""Videos to folders of frames and flow, by worker processes, resumable."""

@@ -1,0 +1,95 @@
+"""A video's folder appears whole or not at all, and is replaced only by a whole one.
+
+OUT/.VIDEO.pytsn-partial is filled and then renamed to OUT/VIDEO; an older OUT/VIDEO waits under OUT/.VIDEO.pytsn-old
+meanwhile. Whoever writes any of them holds the lock on OUT/.VIDEO.pytsn-lock.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+
+from converter.errors import PytsnError
+from pytsn.flow.extract.marker import is_ours, write_marker
+from pytsn.runtime.locks import TAKEN, hold_lock
+
+_PARTIAL, _OLD, _LOCK = ".pytsn-partial", ".pytsn-old", ".pytsn-lock"
+
+
+class VideoFolder:
+    """The folder of one video below ``out``, an existing folder. Everything but ``lock`` is for who holds it."""
+
+    def __init__(self, out: str, name: str) -> None:
+        self.path = os.path.join(out, name)
+        self._partial, self._old, self._lock = (os.path.join(out, f".{name}{end}") for end in (_PARTIAL, _OLD, _LOCK))
+
+    def lock(self) -> contextlib.AbstractContextManager[str]:
+        """See ``extract_lock.hold_lock``."""
+        return hold_lock(self._lock)
+
+    def recover(self) -> None:
+        """Puts away what a run that ended early left: its unfinished folder goes, an older whole one comes back."""
+        if os.path.lexists(self._old) and not os.path.lexists(self.path):
+            os.rename(self._old, self.path)
+        _remove(self._old)
+        _remove(self._partial)
+
+    def begin(self) -> str:
+        """An empty folder to fill. Raises PytsnError when VIDEO is there and is not a folder of frames, which is left
+        alone."""
+        self._refuse_foreign()
+        self.recover()
+        os.mkdir(self._partial)
+        return self._partial
+
+    def publish(self, marker: dict[str, object]) -> None:
+        """What ``begin`` gave, with its marker, becomes OUT/VIDEO."""
+        write_marker(self._partial, marker)
+        self._refuse_foreign()
+        if os.path.lexists(self.path):
+            os.rename(self.path, self._old)
+        os.rename(self._partial, self.path)
+        _remove(self._old)
+
+    def discard(self) -> None:
+        """Removes what ``begin`` gave."""
+        _remove(self._partial)
+
+    def _refuse_foreign(self) -> None:
+        if not os.path.lexists(self.path):
+            return
+        if not os.path.isdir(self.path):
+            raise PytsnError(f"{self.path}: a file is where this video's folder belongs; move it or choose another OUT")
+        foreign = sorted(entry for entry in os.listdir(self.path) if not is_ours(entry))
+        if foreign:
+            raise PytsnError(
+                f"{self.path}: holds '{foreign[0]}' ({len(foreign)} such), which no extraction wrote; "
+                "move it or choose another OUT"
+            )
+
+
+def find_leftovers(out: str) -> list[str]:
+    """Names of videos with hidden files or folders of this module in ``out``."""
+    names = set()
+    with os.scandir(out) as entries:
+        for entry in entries:
+            for end in (_PARTIAL, _OLD, _LOCK):
+                if entry.name.startswith(".") and entry.name.endswith(end):
+                    names.add(entry.name[1 : -len(end)])
+    return sorted(names)
+
+
+def clean_leftovers(out: str, names: Iterator[str] | list[str] | None = None) -> None:
+    """Recovers the folders of videos (None: all in ``out``) that no living process works on."""
+    for name in find_leftovers(out) if names is None else names:
+        folder = VideoFolder(out, name)
+        with folder.lock() as state:
+            if state != TAKEN:
+                folder.recover()
+
+
+def _remove(path: str) -> None:
+    if os.path.islink(path):
+        os.unlink(path)
+    elif os.path.lexists(path):
+        shutil.rmtree(path)

@@ -1,0 +1,79 @@
+"""Frames and flow as JPEG files or zips, named and numbered as dense_flow does."""
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from converter.errors import PytsnError
+from pytsn.data.frame_images import load_cv2
+
+#: kind of image -> (archive in zip mode, entry in it); in dir mode the file is KIND_00001.jpg
+ARCHIVES = {"img": ("img.zip", "img_"), "flow_x": ("flow_x.zip", "x_"), "flow_y": ("flow_y.zip", "y_")}
+#: what cv2.imencode uses when nothing is said, as dense_flow does
+JPEG_QUALITY = 95
+
+
+def encode_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
+    """uint8 (H, W, 3) BGR or (H, W) -> the bytes of a JPEG file; quality 0 to 100."""
+    cv2 = load_cv2()
+    done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    if not done:
+        raise PytsnError(f"an image of {image.shape} cannot be written as JPEG")
+    return data.tobytes()
+
+
+class DirWriter:
+    """FOLDER/img_00001.jpg, flow_x_00001.jpg, flow_y_00001.jpg, ... ``total`` counts the bytes written."""
+
+    def __init__(self, folder: str, kinds: Sequence[str]) -> None:
+        self.folder, self.kinds, self.total = folder, tuple(kinds), 0
+
+    def write(self, kind: str, number: int, data: bytes) -> None:
+        """Writes image ``number`` (from 1) of a kind."""
+        with open(os.path.join(self.folder, f"{kind}_{number:05d}.jpg"), "xb") as file:
+            file.write(data)
+        self.total += len(data)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+    def abandon(self) -> None:
+        """Nothing is left to do."""
+
+
+class ZipWriter:
+    """FOLDER/img.zip, flow_x.zip, flow_y.zip with entries img_00001.jpg, x_00001.jpg, y_00001.jpg, ...
+
+    Entries are stored, not deflated: JPEG does not shrink further. ``total``: bytes of the closed archives.
+    """
+
+    def __init__(self, folder: str, kinds: Sequence[str]) -> None:
+        self.folder, self.kinds, self.total = folder, tuple(kinds), 0
+        self._zips = {kind: zipfile.ZipFile(self._path(kind), "x", zipfile.ZIP_STORED) for kind in self.kinds}
+
+    def _path(self, kind: str) -> str:
+        return os.path.join(self.folder, ARCHIVES[kind][0])
+
+    def write(self, kind: str, number: int, data: bytes) -> None:
+        """Adds image ``number`` (from 1) of a kind."""
+        entry = zipfile.ZipInfo(f"{ARCHIVES[kind][1]}{number:05d}.jpg")  # no time of writing: equal frames, equal files
+        entry.external_attr = 0o644 << 16
+        self._zips[kind].writestr(entry, data)
+
+    def close(self) -> None:
+        """Writes the archives' directories. An archive that is not closed cannot be read."""
+        for archive in self._zips.values():
+            archive.close()
+        self.total = sum(os.path.getsize(self._path(kind)) for kind in self.kinds)
+
+    def abandon(self) -> None:
+        """After an error: lets go of the files, whatever state they are in."""
+        for archive in self._zips.values():
+            with contextlib.suppress(OSError, ValueError):
+                archive.close()
+
+
+WRITERS = {"dir": DirWriter, "zip": ZipWriter}

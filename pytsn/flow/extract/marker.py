@@ -1,0 +1,178 @@
+"""What a video's folder says about itself, and whether what it holds is whole."""
+
+import json
+import os
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from converter.errors import PytsnError
+from pytsn.flow.extract.frame_writer import ARCHIVES
+from pytsn.flow.extract.video import ExtractSettings
+
+MARKER = ".pytsn.json"
+_IMAGE = re.compile(r"(img|flow_x|flow_y)_(\d{5,})\.jpg")
+_ZIPS = tuple(archive for archive, _ in ARCHIVES.values())
+_JPEG_END = b"\xff\xd9"
+_OF_DESKTOPS = (".DS_Store", "Thumbs.db")
+
+#: verdicts on a folder
+ABSENT, WHOLE, UNRECORDED, BROKEN, OTHER = "absent", "whole", "unrecorded", "broken", "other"
+
+
+@dataclass(frozen=True)
+class FolderState:
+    """verdict: absent; whole; unrecorded (whole, but no marker tells its settings: made by the original tool); broken;
+    other (whole, with other settings or of another video file). reason: what was found, for broken and other."""
+
+    verdict: str
+    pairs: int = 0
+    reason: str = ""
+
+
+def is_ours(name: str) -> bool:
+    """True for names of files that an extraction writes, this one or the original, and those that desktops scatter."""
+    return name == MARKER or name in _ZIPS or name in _OF_DESKTOPS or _IMAGE.fullmatch(name) is not None
+
+
+def _is_data(name: str) -> bool:
+    return name in _ZIPS or _IMAGE.fullmatch(name) is not None
+
+
+def make_marker(
+    settings: ExtractSettings, video: str, video_bytes: int, frames: int, pairs: int, total: int
+) -> dict[str, object]:
+    """The marker's content: how the images were made, from what, and how many bytes they are."""
+    from pytsn import __version__
+
+    counts = {"frames": frames, "pairs": pairs, "bytes": total}
+    source = {"video": os.path.basename(video), "video_bytes": video_bytes}
+    return {"pytsn": __version__, "settings": settings.as_dict(), **source, **counts}
+
+
+def write_marker(folder: str, marker: dict[str, object]) -> None:
+    """Writes FOLDER/.pytsn.json."""
+    with open(os.path.join(folder, MARKER), "w", encoding="utf-8") as file:
+        json.dump(marker, file, indent=1)
+
+
+def read_marker(folder: str) -> dict | None:
+    """The marker, or None where there is none or none that can be read."""
+    try:
+        with open(os.path.join(folder, MARKER), encoding="utf-8") as file:
+            marker = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return marker if isinstance(marker, dict) and isinstance(marker.get("settings"), dict) else None
+
+
+def check_folder(folder: str, settings: ExtractSettings, video_bytes: int) -> FolderState:
+    """Whether ``folder`` holds, whole, what ``settings`` ask for of a video of ``video_bytes`` bytes.
+
+    With a marker: names, number and bytes of the files agree with it. Without: the images of all kinds are numbered
+    from 1 without gaps, equal in number, none is empty or lacks the end of a JPEG (archives: their directory is there).
+    """
+    if not os.path.isdir(folder):
+        return FolderState(ABSENT)
+    try:
+        marker = read_marker(folder)
+        if marker is None:
+            return _check_unrecorded(folder, settings)
+        return _check_recorded(folder, settings, video_bytes, marker)
+    except PytsnError as error:
+        return FolderState(BROKEN, reason=str(error))
+
+
+def found_flow_type(folder: str) -> str | None:
+    """tvl1 or warp_tvl1: what the folder was made as, by its marker or by whether it has frames; None: cannot tell."""
+    marker = read_marker(folder)
+    if marker is not None:
+        return str(marker["settings"].get("flow_type"))
+    has = {kind: _has_kind(folder, kind) for kind in ("img", "flow_x")}
+    return None if not has["flow_x"] else "tvl1" if has["img"] else "warp_tvl1"
+
+
+def _has_kind(folder: str, kind: str) -> bool:
+    names = (f"{kind}_00001.jpg", ARCHIVES[kind][0])
+    return any(os.path.exists(os.path.join(folder, name)) for name in names)
+
+
+def _check_recorded(folder: str, settings: ExtractSettings, video_bytes: int, marker: dict) -> FolderState:
+    wanted, recorded = settings.as_dict(), marker["settings"]
+    changed = [f"{key} {recorded.get(key)}, now {wanted[key]}" for key in wanted if recorded.get(key) != wanted[key]]
+    if changed:
+        return FolderState(OTHER, reason="; ".join(changed))
+    if marker.get("video_bytes") != video_bytes:
+        return FolderState(OTHER, reason=f"video of {marker.get('video_bytes')} bytes, now {video_bytes}")
+    if not isinstance(marker.get("pairs"), int):
+        raise PytsnError(f"its {MARKER} tells no number of pairs")
+    sizes = _sizes(folder)
+    zips = settings.out_format == "zip"
+    pairs = _count_pairs(sizes, settings.kinds, {kind: [1] for kind in settings.kinds} if zips else None)
+    if not zips and pairs != marker.get("pairs"):
+        raise PytsnError(f"{pairs} of {marker.get('pairs')} pairs of images are there")
+    if sum(sizes.values()) != marker.get("bytes"):
+        raise PytsnError(f"its files have {sum(sizes.values())} bytes, {marker.get('bytes')} were written")
+    return FolderState(WHOLE, marker["pairs"])
+
+
+def _check_unrecorded(folder: str, settings: ExtractSettings) -> FolderState:
+    """A folder of the original tool, in whichever of the two forms it is."""
+    sizes = _sizes(folder)
+    zipped = any(name in sizes for name in _ZIPS)
+    pairs = _count_pairs(
+        sizes, settings.kinds, {kind: _zip_numbers(folder, kind) for kind in settings.kinds} if zipped else None
+    )
+    for name in sizes:
+        if _IMAGE.fullmatch(name):
+            _check_jpeg_end(os.path.join(folder, name), name)
+    return FolderState(UNRECORDED, pairs)
+
+
+def _sizes(folder: str) -> dict[str, int]:
+    """Bytes of each image or archive in the folder."""
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if _is_data(entry.name)}
+
+
+def _count_pairs(sizes: dict[str, int], kinds: Sequence[str], in_zips: dict[str, list[int]] | None) -> int:
+    """Images of each kind; ``in_zips``: their numbers by kind where they lie in archives. Raises PytsnError that says
+    what is wrong with the set of files."""
+    empty = sorted(name for name, size in sizes.items() if not size)
+    if empty:
+        raise PytsnError(f"{empty[0]} is empty ({len(empty)} such)")
+    found = [match for name in sizes if (match := _IMAGE.fullmatch(name))]
+    counts = in_zips or {kind: [int(match[2]) for match in found if match[1] == kind] for kind in kinds}
+    for kind, numbers in counts.items():
+        _check_numbers(kind, numbers)
+    if len({len(numbers) for numbers in counts.values()}) > 1:
+        raise PytsnError("numbers differ: " + ", ".join(f"{len(numbers)} {kind}" for kind, numbers in counts.items()))
+    return len(counts[kinds[0]])
+
+
+def _check_numbers(kind: str, numbers: Sequence[int]) -> None:
+    if not numbers:
+        raise PytsnError(f"there are no {kind} images")
+    if sorted(numbers) != list(range(1, len(numbers) + 1)):
+        missing = min(set(range(1, len(numbers) + 2)) - set(numbers))
+        raise PytsnError(f"{kind} image {missing} is missing")
+
+
+def _zip_numbers(folder: str, kind: str) -> list[int]:
+    name, prefix = ARCHIVES[kind]
+    try:
+        with zipfile.ZipFile(os.path.join(folder, name)) as archive:
+            entries = [re.fullmatch(rf"{prefix}(\d+)\.jpg", entry.filename) for entry in archive.infolist()]
+    except FileNotFoundError:
+        raise PytsnError(f"{name} is missing") from None
+    except zipfile.BadZipFile:
+        raise PytsnError(f"{name} is no whole zip archive") from None
+    return [int(match[1]) for match in entries if match]
+
+
+def _check_jpeg_end(path: str, name: str) -> None:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - len(_JPEG_END)))
+        if file.read() != _JPEG_END:
+            raise PytsnError(f"{name} is cut short")

@@ -1,0 +1,111 @@
+"""From the command's arguments to what the workers are told."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from converter.errors import PytsnError
+from pytsn.data.video_file import check_size
+from pytsn.flow.extract.folder import VideoFolder
+from pytsn.flow.extract.marker import found_flow_type
+from pytsn.flow.extract.video import ExtractSettings
+from pytsn.flow.extract.worker import VideoTask, WorkerSettings
+from pytsn.runtime.cores import cpu_count
+
+_BATCH = {"cpu": 4, "cuda": 32}
+_WORKERS_OF_A_GPU = 2
+_LONGEST_STEP = 10**9
+
+
+@dataclass(frozen=True)
+class ExtractPlan:
+    """workers: processes at most. devices: worker i uses the (i % len)-th."""
+
+    extract: ExtractSettings
+    out: str
+    workers: int
+    devices: tuple[str, ...]
+    batch_size: int
+    resume: bool
+
+    def worker_settings(self, videos: int) -> Callable[[int], WorkerSettings]:
+        """Settings of worker i. With fewer ``videos`` than workers on a CPU, each process gets more threads."""
+        on_cpu = self.devices == ("cpu",)
+        threads = max(1, self.workers // max(1, min(self.workers, videos))) if on_cpu else 1
+        return lambda number: WorkerSettings(
+            self.out, self.extract, self.devices[number % len(self.devices)], self.batch_size, threads, self.resume
+        )
+
+
+def make_plan(args: argparse.Namespace) -> ExtractPlan:
+    """Checks the arguments of build-of. Raises PytsnError for those that make no sense or ask for what is not there."""
+    _check_numbers(args)
+    devices = _devices(args)
+    kind = devices[0].partition(":")[0]
+    workers = args.num_worker or (cpu_count() if kind == "cpu" else _WORKERS_OF_A_GPU * len(devices))
+    preset = _preset(args)
+    extract = ExtractSettings(
+        flow_type=args.flow_type,
+        algorithm=args.algorithm,
+        preset=preset,
+        bound=args.bound,
+        step=args.step,
+        width=args.new_width,
+        height=args.new_height,
+        quality=args.quality,
+        out_format=args.out_format,
+    )
+    return ExtractPlan(extract, args.out_dir, workers, devices, args.batch_size or _BATCH[kind], args.resume == "yes")
+
+
+def refuse_other_flow_type(tasks: Sequence[VideoTask], out: str, flow_type: str) -> None:
+    """Raises PytsnError when OUT holds flow of the other type, which this run would replace, frames included."""
+    for task in tasks:
+        folder = VideoFolder(out, task.name).path
+        found = found_flow_type(folder)
+        if found not in (None, flow_type):
+            raise PytsnError(f"{folder}: holds {found} images; extract {flow_type} into another OUT")
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    for name in ("num_worker", "num_gpu", "batch_size", "step"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise PytsnError(f"--{name} {value}: at least 1")
+    if not 1 <= args.quality <= 100:
+        raise PytsnError(f"--quality {args.quality}: JPEG quality is 1 to 100")
+    if not 0 < args.bound < float("inf"):
+        raise PytsnError(f"--bound {args.bound}: pixels, more than 0")
+    if args.step > _LONGEST_STEP:
+        raise PytsnError(f"--step {args.step}: no video has so many frames")
+    check_size(args.new_width, args.new_height)
+
+
+def _devices(args: argparse.Namespace) -> tuple[str, ...]:
+    """Devices for the workers in turn; only TV-L1 has use for a GPU."""
+    if args.algorithm != "tvl1" or (args.device == "cpu" and args.num_gpu is None):
+        return ("cpu",)
+    from pytsn.runtime.device import pick_device
+
+    device = pick_device(args.device)
+    if device.type == "cpu" or device.index is not None:
+        return (str(device),)
+    import torch
+
+    found = torch.cuda.device_count()
+    if args.num_gpu is not None and args.num_gpu > found:
+        raise PytsnError(f"--num_gpu {args.num_gpu}: this PyTorch sees {found} CUDA devices")
+    return tuple(f"cuda:{index}" for index in range(args.num_gpu or found))
+
+
+def _preset(args: argparse.Namespace) -> str:
+    if args.algorithm != "tvl1":
+        if args.preset is not None:
+            raise PytsnError(f"--preset {args.preset}: presets are of --algorithm tvl1, not of {args.algorithm}")
+        return ""
+    from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
+
+    preset = args.preset or DEFAULT_PRESET
+    if preset not in PRESETS:
+        raise PytsnError(f"--preset {preset}: one of {', '.join(PRESETS)} was expected")
+    return preset

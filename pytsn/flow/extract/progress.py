@@ -1,0 +1,117 @@
+"""What the user sees of an extraction: bars while it runs, then what was done and what failed."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from converter.errors import printable
+from pytsn.flow.extract.worker import BUSY, DONE, FAILED, KEPT, KEPT_UNRECORDED, STOP, Outcome, VideoTask
+
+
+class ExtractProgress:
+    """Two bars on stderr, videos and pairs of frames, when it is a terminal; nothing otherwise.
+
+    How many pairs there will be is known only once every video was opened: those still unopened are taken to have as
+    many per byte as the others.
+    """
+
+    def __init__(self, tasks: Sequence[VideoTask], step: int) -> None:
+        self._step, self._sizes = step, {task.name: task.size for task in tasks}
+        self._left = sum(self._sizes.values())  # bytes of videos not opened
+        self._expected: dict[str, int] = {}  # of videos opened: pairs, as announced and then as they were
+        self._opened_bytes = 0
+        self._failed = 0
+        self.pairs, self._start = 0, time.monotonic()
+        self._videos = tqdm(total=len(tasks), unit="video", desc="videos", position=0, disable=None)
+        self._bar = tqdm(total=0, unit="pair", desc="pairs", position=1, disable=None)
+
+    def __enter__(self) -> "ExtractProgress":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+        self._videos.close()
+
+    def listen(self, event: str, values: dict, task: VideoTask) -> None:
+        """To be told what workers send, see ``ExtractRun``."""
+        if event == "opened":
+            self._expected[task.name] = max(0, values["frames"] - 1) // self._step
+            self._opened_bytes += task.size
+            self._left -= task.size
+            self._estimate()
+        else:
+            self.pairs += values["count"]
+            self._bar.update(values["count"])
+
+    def add(self, outcome: Outcome) -> None:
+        """To be told each video's outcome."""
+        if outcome.name in self._expected:
+            self._expected[outcome.name] = outcome.pairs if outcome.status == DONE else 0
+        else:
+            self._left -= self._sizes[outcome.name]
+        if outcome.status in (FAILED, STOP):
+            self._failed += 1
+            self._videos.set_postfix(failed=self._failed)
+        self._videos.update(1)
+        self._estimate()
+
+    def expected_pairs(self) -> int:
+        """Pairs of the whole run, as far as can be told by now."""
+        known = sum(self._expected.values())
+        return max(self.pairs, known + round(known / self._opened_bytes * self._left if self._opened_bytes else 0))
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def _estimate(self) -> None:
+        self._bar.total = self.expected_pairs()
+        self._bar.refresh()
+
+
+def print_report(outcomes: Sequence[Outcome], total: int, seconds: float) -> None:
+    """Notes and failures on stderr, one line of counts on stdout. ``total``: videos that were to be done."""
+    _print_notes(outcomes)
+    _print_table([outcome for outcome in outcomes if outcome.status in (FAILED, STOP)], total)
+    counts = Counter(outcome.status for outcome in outcomes)
+    pairs = sum(outcome.pairs for outcome in outcomes if outcome.status == DONE)
+    rate = f" ({pairs} pairs in {seconds:.0f} s, {pairs / max(seconds, 1e-9):.3g} pairs/s)" if pairs else ""
+    parts = [f"{counts[DONE]} extracted{rate}"]
+    told = {
+        "already there": counts[KEPT] + counts[KEPT_UNRECORDED],
+        "left to another run": counts[BUSY],
+        "failed": counts[FAILED] + counts[STOP],
+        "not begun": total - len(outcomes),
+    }
+    parts += [f"{number} {text}" for text, number in told.items() if number]
+    print(f"{total} video{'s' if total != 1 else ''}: " + ", ".join(parts), flush=True)
+
+
+def _print_notes(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.status == DONE and outcome.reason:
+            print(f"note: {printable(outcome.name)} was there and was done again: {outcome.reason}", file=sys.stderr)
+        for text in outcome.notes:
+            print(f"note: {printable(outcome.name)}: {text}", file=sys.stderr)
+    unrecorded = sum(outcome.status == KEPT_UNRECORDED for outcome in outcomes)
+    if unrecorded:
+        print(
+            f"note: {unrecorded} whole folders that do not record their settings (the original tool's?) were kept as "
+            "they are; --resume no does them again",
+            file=sys.stderr,
+        )
+    busy = [printable(outcome.name) for outcome in outcomes if outcome.status == BUSY]
+    if busy:
+        shown = ", ".join(busy[:5]) + (", ..." if len(busy) > 5 else "")
+        print(f"note: another run is working on {len(busy)} of the videos, left to it: {shown}", file=sys.stderr)
+
+
+def _print_table(failed: Sequence[Outcome], total: int) -> None:
+    if not failed:
+        return
+    print(f"{len(failed)} of {total} videos failed:", file=sys.stderr)
+    width = min(40, max(len(printable(outcome.name)) for outcome in failed))
+    for outcome in sorted(failed, key=lambda outcome: outcome.name):
+        print(f"  {printable(outcome.name):<{width}}  {outcome.reason}", file=sys.stderr)

@@ -1,0 +1,187 @@
+"""The process that extracts videos one by one: lines of JSON come in by stdin and go out by stdout.
+
+In: a first line of WorkerSettings, then one VideoTask a line; the end of stdin ends the process at once, so that no
+worker outlives the run. Out: see ``WorkerEvents``. A process per worker, so that neither a damaged video that crashes a
+decoder nor the system's out-of-memory killer ends the run.
+"""
+
+import dataclasses
+import errno
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+from pytsn.data.frame_images import load_cv2
+from pytsn.flow.extract.folder import VideoFolder
+from pytsn.flow.extract.marker import ABSENT, UNRECORDED, WHOLE, FolderState, check_folder, make_marker
+from pytsn.flow.extract.video import ExtractSettings, extract_video, make_extract_flow
+from pytsn.flow.methods import FlowFunction
+from pytsn.runtime.locks import TAKEN, UNPROTECTED
+
+#: what became of a video: DONE; KEPT and KEPT_UNRECORDED: was there already; BUSY: another run is on it; FAILED; STOP:
+#: failed in a way that the next video would, too (the disk is full)
+DONE, KEPT, KEPT_UNRECORDED, BUSY, FAILED, STOP = "done", "kept", "kept-unrecorded", "busy", "failed", "stop"
+
+_NO_VIDEO_CAN_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """threads: CPU threads that compute flow; batch_size: pairs for each of them. device: of TV-L1. resume: keep whole
+    folders."""
+
+    out: str
+    extract: ExtractSettings
+    device: str = "cpu"
+    batch_size: int = 4
+    threads: int = 1
+    resume: bool = False
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "WorkerSettings":
+        return cls(**{**values, "extract": ExtractSettings(**values["extract"])})
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """One video file and the name of its folder; ``size``: bytes of the file."""
+
+    path: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a video. ``pairs`` were written just now (DONE) or are there (KEPT...); ``reason`` of failure or
+    of doing again; ``notes``: what the user should hear."""
+
+    name: str
+    status: str
+    pairs: int = 0
+    reason: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Outcome":
+        return cls(**{**values, "notes": tuple(values["notes"])})
+
+
+class WorkerEvents:
+    """Writes ready; refused (reason); opened (frames announced); pairs (count done); outcome."""
+
+    def __init__(self, stream) -> None:
+        self._stream = stream
+
+    def send(self, event: str, **values: object) -> None:
+        self._stream.write(json.dumps({"event": event, **values}) + "\n")
+        self._stream.flush()
+
+
+def do_video(task: VideoTask, settings: WorkerSettings, flow: FlowFunction, send: Callable[..., object]) -> Outcome:
+    """Extracts one video, unless it is there or another run is on it. What is wrong with it is in the outcome."""
+    folder = VideoFolder(settings.out, task.name)
+    try:
+        with folder.lock() as lock:
+            if lock == TAKEN:
+                return Outcome(task.name, BUSY)
+            folder.recover()
+            state = _present(task, settings, folder)
+            if state.verdict in (WHOLE, UNRECORDED):
+                return Outcome(task.name, KEPT if state.verdict == WHOLE else KEPT_UNRECORDED, state.pairs)
+            outcome = _fill(task, settings, folder, flow, send)
+    except PytsnError as error:
+        return Outcome(task.name, FAILED, reason=str(error))
+    except OSError as error:
+        status = STOP if error.errno in _NO_VIDEO_CAN_BE_WRITTEN else FAILED
+        return Outcome(task.name, status, reason=str(explain_os_error(error, error.filename or folder.path)))
+    notes = outcome.notes
+    if lock == UNPROTECTED:
+        notes += ("this file system has no locks: let only one run at a time write here",)
+    return dataclasses.replace(outcome, notes=notes, reason=f"{state.verdict}: {state.reason}" if state.reason else "")
+
+
+def _present(task: VideoTask, settings: WorkerSettings, folder: VideoFolder) -> FolderState:
+    if not settings.resume:
+        return FolderState(ABSENT)
+    return check_folder(folder.path, settings.extract, task.size)
+
+
+def _fill(
+    task: VideoTask, settings: WorkerSettings, folder: VideoFolder, flow: FlowFunction, send: Callable[..., object]
+) -> Outcome:
+    partial = folder.begin()
+    try:
+        found = extract_video(
+            task.path,
+            partial,
+            settings.extract,
+            flow,
+            settings.batch_size * settings.threads,
+            threads=settings.device != "cpu",
+            on_open=lambda announced: send("opened", frames=announced),
+            on_pairs=lambda count: send("pairs", count=count),
+        )
+        folder.publish(make_marker(settings.extract, task.path, task.size, found.frames, found.pairs, found.total))
+    except BaseException:
+        folder.discard()
+        raise
+    return Outcome(task.name, DONE, found.pairs, notes=found.notes)
+
+
+def _memory_says(error: BaseException) -> PytsnError:
+    return PytsnError(f"out of memory ({error}); try a smaller --batch_size or image size")
+
+
+def guarded(task: VideoTask, settings: WorkerSettings, flow: FlowFunction, send: Callable[..., object]) -> Outcome:
+    """``do_video`` that lets memory run out and our own defects fail this one video only."""
+    try:
+        return do_video(task, settings, flow, send)
+    except MemoryError as error:
+        return Outcome(task.name, FAILED, reason=str(_memory_says(error)))
+    except Exception as error:  # a defect of ours: the other videos need not suffer
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, on a GPU
+            return Outcome(task.name, FAILED, reason=str(_memory_says(error)))
+        return Outcome(task.name, FAILED, reason=" ".join(f"{task.path}: {type(error).__name__}: {error}".split()))
+
+
+def _tasks() -> queue.SimpleQueue:
+    """stdin's lines; at its end the process ends, whatever it is doing."""
+    lines: queue.SimpleQueue = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def main() -> None:
+    """Runs until stdin ends. Whatever libraries print goes to stderr, which the run keeps for when something breaks."""
+    events = WorkerEvents(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)
+    lines = _tasks()
+    settings = WorkerSettings.from_dict(json.loads(lines.get()))
+    try:
+        load_cv2().setNumThreads(1)  # processes, and threads with pairs of their own, are the parallelism
+        flow = make_extract_flow(settings.extract, settings.device, settings.threads)
+    except PytsnError as error:
+        events.send("refused", reason=str(error))
+        return
+    events.send("ready")
+    while True:
+        task = VideoTask(**json.loads(lines.get()))
+        outcome = guarded(task, settings, flow, events.send)
+        events.send("outcome", outcome=dataclasses.asdict(outcome))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What a contact sheet of flow shows: a few pairs of frames of a video, or of a folder of extracted images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converter.errors import PytsnError
+from pytsn.data.frame_images import load_cv2, read_flow_stack, read_rgb
+from pytsn.data.frame_store import count_frames
+from pytsn.data.video_file import VideoFrames, check_frame
+from pytsn.flow.methods import FlowFunction
+from pytsn.flow.quantise import FLOW_BOUND, dequantise_flow, quantise_flow
+from pytsn.flow.warp.camera_motion import WarpResult, warped_flow
+
+#: grey levels that no motion can have become: 0 pixels lie half-way between them
+_STILL_LEVELS = (127, 128)
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One row of the sheet, H and W as the frames'.
+
+    number: of the pair, from 1, as the images are numbered: frames ``number`` and ``number + 1`` of the video. frame:
+    image ``number``, uint8 (H, W, 3) BGR, which is the pair's second frame; None where a folder has no such images.
+    flow: float32 (H, W, 2), pixels. image_x, image_y: uint8 (H, W), as stored. warp: with the camera's motion taken
+    out, where that was asked for.
+    """
+
+    number: int
+    frame: np.ndarray | None
+    flow: np.ndarray
+    image_x: np.ndarray
+    image_y: np.ndarray
+    warp: WarpResult | None = None
+
+
+def spread(pairs: int, rows: int) -> list[int]:
+    """Numbers of at most ``rows`` pairs out of 1..pairs: the middles of as many equal parts."""
+    rows = min(rows, pairs)
+    return [(2 * row + 1) * pairs // (2 * rows) + 1 for row in range(rows)]
+
+
+def pick_numbers(source: str, pairs: int, rows: int, numbers: Sequence[int] | None) -> list[int]:
+    """The pairs to show: ``numbers`` where given, each once and sorted, else ``rows`` spread evenly.
+
+    Raises PytsnError, naming the source, for numbers that it does not have.
+    """
+    if not numbers:
+        return spread(pairs, rows)
+    outside = [number for number in numbers if not 1 <= number <= pairs]
+    if outside:
+        raise PytsnError(f"{source}: no pair {outside[0]}; its pairs of frames are numbered 1 to {pairs}")
+    return sorted(set(numbers))
+
+
+def count_pairs(video: VideoFrames, progress=iter) -> int:
+    """Pairs of consecutive frames, by decoding them all: what containers announce is often wrong.
+
+    ``progress`` wraps the iteration over frames. Raises PytsnError for a video of one frame, and as VideoFrames does.
+    """
+    frames = sum(1 for _ in progress(video))
+    if frames < 2:
+        raise PytsnError(f"{video.path}: the video has one frame; flow needs two")
+    return frames - 1
+
+
+def video_rows(
+    video: VideoFrames, numbers: Sequence[int], flow_fn: FlowFunction, warp: bool = True, bound: float = FLOW_BOUND
+) -> Iterator[PreviewRow]:
+    """The rows of a video for these pairs (sorted), in one pass over its frames, as the extractor would write them."""
+    cv2 = load_cv2()
+    wanted, before = set(numbers), None
+    for number, frame in enumerate(video):
+        if number in wanted:
+            check_frame(video.path, frame)
+            grays = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (before, frame)]
+            flow = flow_fn(grays[0][None], grays[1][None])[0]  # (1, H, W, 2) -> (H, W, 2)
+            result = warped_flow(*grays, flow_fn, flow) if warp else None
+            image_x, image_y = np.moveaxis(quantise_flow(flow, bound), -1, 0)
+            yield PreviewRow(number, frame, flow, image_x, image_y, result)
+        if number == max(numbers):
+            return
+        before = frame
+
+
+def count_folder_pairs(folder: str) -> int:
+    """Pairs of flow images in a folder (or its zips). Raises PytsnError when there are none, or x and y differ."""
+    count_x, count_y = count_frames(folder, ("flow_x_", "flow_y_"))
+    if not count_x or count_x != count_y:
+        raise PytsnError(
+            f"{folder}: {count_x} flow_x_ and {count_y} flow_y_ images; flow_x_00001.jpg, ... and "
+            "as many of y were expected"
+        )
+    return count_x
+
+
+def folder_rows(folder: str, numbers: Sequence[int], bound: float = FLOW_BOUND) -> Iterator[PreviewRow]:
+    """The rows of a folder of extracted images, the flow as the grey levels tell it; no warped flow.
+
+    Raises PytsnError for images that are missing or damaged, as pytsn.data.frame_images does.
+    """
+    coloured = count_frames(folder, ("img_",))[0] > 0
+    for number in numbers:
+        images = read_flow_stack(folder, "flow_x_", "flow_y_", [number])  # (2, H, W)
+        flow = np.where(np.isin(images, _STILL_LEVELS), 0, dequantise_flow(images, bound))
+        frame = read_rgb(folder, "img_", number) if coloured else None
+        yield PreviewRow(number, frame, np.moveaxis(flow, 0, -1).astype(np.float32), *images)

@@ -1,0 +1,92 @@
+"""TV-L1 optical flow as the models saw it: one function for all the OpenCV releases that computed it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from converter.errors import PytsnError
+from pytsn.flow.tvl1.gpu_solver import solve_batch
+from pytsn.flow.tvl1.presets import DEFAULT_PRESET, Preset, find_preset
+
+#: the shortest side for which pyrDown's mirrored border is defined
+MIN_SIDE = 3
+
+
+def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch.device = "cpu", fused: bool = False):
+    """Flow from every frame of ``gray0`` to the one of ``gray1`` beside it.
+
+    gray0, gray1: uint8 (B, H, W), both numpy arrays or both tensors, grey levels 0..255; B may be 0, H and W at least
+    3. Returns float32 (B, H, W, 2), pixels a frame, x (right) then y (down), never NaN: gray0[y, x] is found again at
+    gray1[y + v, x + u]. A numpy array for numpy arrays, for tensors a tensor on ``device``.
+
+    preset: a name of ``presets.PRESETS``. device: "cpu", "cuda", "cuda:1" or "auto". On the CPU pairs are worked on
+    one after the other, which keeps them in the cache; on a GPU all at once (about 35 MB a pair at 340x256). Every pair
+    stops by itself, so what else is in the batch changes nothing. fused: the GPU presets' iterations compiled by
+    PyTorch, equal but for rounding; worth it on a GPU and for many calls, as the first takes half a minute to compile,
+    and with a warning run plain where compiling fails.
+
+    PytsnError for anything else: another kind, dtype, shape, preset or device. Source: OpenCV's gpu, cudaoptflow and
+    optflow modules, the three flow programs dense_flow was ever built with.
+    """
+    from pytsn.runtime.device import pick_device  # nets are not needed to import flow
+
+    chosen, target = find_preset(preset), pick_device(str(device))
+    frames0, frames1 = _tensors(gray0, gray1)
+    flow = solve(frames0.to(target), frames1.to(target), chosen, fused=fused)[0]
+    return flow if isinstance(gray0, Tensor) else flow.cpu().numpy()
+
+
+@torch.no_grad()
+def solve(
+    gray0: Tensor, gray1: Tensor, preset: Preset, batch: int | None = None, fused: bool = False
+) -> tuple[Tensor, list]:
+    """``compute_flow`` of checked tensors on their own device, and the iterations each pair took.
+
+    gray0, gray1: uint8 (B, H, W). batch: how many pairs at a time (None: 1 on the CPU, all elsewhere). Returns float32
+    (B, H, W, 2) and counts [b][level, coarse to fine][warp]; ``opencv-cpu`` counts nothing: [].
+    """
+    if not len(gray0):
+        return torch.zeros(*gray0.shape, 2, device=gray0.device), []
+    with denormals_as_zero():
+        if preset.solver == "optflow":
+            from pytsn.flow.tvl1.cpu_solver import solve as solve_optflow
+
+            return solve_optflow(gray0, gray1, gray0.device), []
+        size = batch or (1 if gray0.device.type == "cpu" else len(gray0))
+        parts = [solve_batch(a, b, preset, fused) for a, b in zip(gray0.split(size), gray1.split(size), strict=True)]
+    return torch.cat([flow for flow, _ in parts]), [pair for _, counts in parts for pair in counts]
+
+
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Numbers under 1.2e-38 count as 0 in this thread, as before afterwards.
+
+    Far from any texture, as in the black bars of a film, the dual fields die out into such numbers, which no flow can
+    tell from 0 but CPUs work on many times more slowly.
+    """
+    before = torch.tensor([1e-38]).mul_(0.1).item() == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
+def _tensors(gray0, gray1) -> tuple[Tensor, Tensor]:
+    for name, gray in (("gray0", gray0), ("gray1", gray1)):
+        if not isinstance(gray, np.ndarray | Tensor):
+            raise PytsnError(f"{name} is a {type(gray).__name__}; give a numpy array or a torch tensor")
+        if gray.dtype not in (np.uint8, torch.uint8):
+            raise PytsnError(f"{name} has dtype {gray.dtype}; give grey levels 0..255 as uint8")
+        if gray.ndim != 3 or min(gray.shape[1:]) < MIN_SIDE:
+            raise PytsnError(f"{name} has shape {tuple(gray.shape)}; give (B, H, W) with H and W at least {MIN_SIDE}")
+    if type(gray0) is not type(gray1) or gray0.shape != gray1.shape:
+        found = f"{type(gray0).__name__} {tuple(gray0.shape)} and {type(gray1).__name__} {tuple(gray1.shape)}"
+        raise PytsnError(f"gray0 and gray1 are {found}; give two of one kind and shape")
+    if isinstance(gray0, Tensor):
+        return gray0, gray1
+    # copies: torch shares neither read-only memory nor negative strides
+    return torch.from_numpy(np.array(gray0, order="C")), torch.from_numpy(np.array(gray1, order="C"))

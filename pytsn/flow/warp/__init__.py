@@ -1,0 +1,1 @@
+"""Warped flow: optical flow without the camera's motion."""

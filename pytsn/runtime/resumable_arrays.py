@@ -1,0 +1,127 @@
+"""Arrays of many videos under construction: finished ones are kept on disk, so that an interrupted run can go on."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error, read_text, write_bytes
+
+_SETTINGS = "settings.json"
+
+
+class ResumableArrays:
+    """One float32 array a video, collected in a folder (one .npy each) until all are there.
+
+    Each video's file appears whole or not at all, by renaming, so videos may be added by several processes; a file
+    that a power failure left damaged is noticed on resuming and made again. A store may be passed to other processes.
+    ``contents``: what the arrays are called in messages; ``dimensions``: how many they may have.
+    """
+
+    contents = "arrays"
+    dimensions: tuple[int, ...] = ()
+
+    def __init__(
+        self, folder: Path, names: Sequence[str], labels: Sequence[int], settings: dict, resume: bool = False
+    ) -> None:
+        """Starts a store, or with ``resume`` goes on with what an earlier run left.
+
+        settings: JSON-able facts that the arrays depend on (weights, prototxt, frames per video, ...). Without
+        ``resume`` an earlier partial folder is thrown away. With it, and no partial folder but a finished result
+        (``_is_finished``), nothing is left to do. Raises PytsnError when the settings or videos of the earlier run
+        differ, and when the folder cannot be written or is not one of ours.
+        """
+        self.folder = folder
+        self.names, self.labels = tuple(names), tuple(int(label) for label in labels)
+        self.settings = json.loads(json.dumps(settings))
+        if folder.exists() and not (folder / _SETTINGS).is_file() and any(folder.iterdir()):
+            raise PytsnError(f"{folder}: holds other files than {self.contents}; move it away")
+        if not resume:
+            self._discard()
+        elif (folder / _SETTINGS).is_file():
+            self._compare(_parse(read_text(folder / _SETTINGS)), str(folder))
+        self.finished = resume and not (folder / _SETTINGS).is_file() and self._is_finished()
+        if not self.finished:
+            self._make_folder()
+
+    def todo(self) -> list[int]:
+        """Indices of the videos that are still missing, ascending."""
+        if self.finished:
+            return []
+        return [index for index in range(len(self.names)) if self._try_load(index) is None]
+
+    def add(self, index: int, array: np.ndarray) -> None:
+        """Keeps the array of video ``index``, as float32."""
+        final = self._file(index)
+        temporary = final.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:  # no fsync: damage is detected, and a sync per video would cost more
+                np.save(file, np.asarray(array, np.float32), allow_pickle=False)
+            os.replace(temporary, final)
+        except OSError as error:
+            raise explain_os_error(error, final) from None
+
+    def load(self, index: int) -> np.ndarray:
+        """The array of video ``index``. Raises PytsnError when it is still missing."""
+        array = self._try_load(index)
+        if array is None:
+            raise PytsnError(f"{self.folder}: no {self.contents} of video '{self.names[index]}' yet")
+        return array
+
+    def _is_finished(self) -> bool:
+        """Whether the result is there, of the same videos and settings."""
+        raise NotImplementedError
+
+    def _compare(self, found: object, where: str) -> None:
+        """Raises PytsnError unless ``found`` (settings, videos) is what this store is for."""
+        own, advice = self._state(), "delete it, or leave --resume away to start again"
+        if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+            raise PytsnError(f"{where}: its settings cannot be read; {advice}")
+        for key in sorted({*own["settings"], *found["settings"]}):
+            old, new = found["settings"].get(key), own["settings"].get(key)
+            if old != new:
+                raise PytsnError(f"{where}: was made with {key} = {old!r}, now it is {new!r}; {advice}")
+        if own["videos"] != found.get("videos"):
+            raise PytsnError(f"{where}: was made for another list of videos or labels; {advice}")
+
+    def _state(self) -> dict:
+        return {"settings": self.settings, "videos": videos_digest(self.names, self.labels)}
+
+    def _file(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.npy"
+
+    def _try_load(self, index: int) -> np.ndarray | None:
+        try:
+            array = np.load(self._file(index), allow_pickle=False)
+        except (OSError, ValueError, EOFError):  # absent, or damaged
+            return None
+        return array if array.dtype == np.float32 and array.ndim in self.dimensions else None
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from None
+        if not (self.folder / _SETTINGS).is_file():
+            write_bytes(self.folder / _SETTINGS, json.dumps(self._state(), sort_keys=True).encode())
+
+    def _discard(self) -> None:
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+
+def videos_digest(names: Sequence[str], labels: Sequence[int]) -> str:
+    """A short text that differs for other videos or labels."""
+    return hashlib.sha256(json.dumps([list(names), [int(label) for label in labels]]).encode()).hexdigest()
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

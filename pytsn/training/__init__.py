@@ -1,0 +1,1 @@
+"""Training as the original's solvers do it: schedule, loop, snapshots, log."""

@@ -1,0 +1,40 @@
+"""Where and how the nets of a training run compute: device, precision, memory format."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+
+from converter.net import CaffeNet
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where and how nets run. precision: fp32 is parity with Caffe; tf32 (CUDA) rounds the factors of products to 10
+    bits; bf16 runs products in bfloat16 (autocast), weights stay float32. compile: through torch.compile."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: str = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of convolution weights, which the blobs follow."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def prepare(self) -> None:
+        """Sets torch's global switches: TF32 only when asked for, and cuDNN's search for the fastest kernels."""
+        torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        torch.backends.cudnn.benchmark = self.device.type == "cuda"
+
+    def move(self, net: CaffeNet) -> CaffeNet:
+        """The net on the device, its weights in the memory format."""
+        return net.to(self.device).to(memory_format=self.memory_format)
+
+    def autocast(self):
+        """A context in which products run in the precision."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)

@@ -1,0 +1,1 @@
+"""What the VideoData layer does: the order of videos, their frames, augmentation, and readers that work ahead."""

@@ -1,0 +1,131 @@
+"""Which video comes next, and which of its frames: the part of a VideoData layer that draws from its own generators."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from pytsn.caffe_random.generator import CaffeRng
+from pytsn.data.frame_store import has_frame
+from pytsn.data.video_list import ListedVideo, read_video_list
+from pytsn.training.input.sample import ReadOptions, SamplePlan, file_names
+
+
+class VideoOrder:
+    """The listed videos in their order of use, shuffled at the start and at each wrap where ``shuffle`` is set.
+
+    Takes from ``rng``, as it is made, a shuffle seed (where it shuffles) and a frame seed, and from its own frame
+    generator one number a segment, as Caffe does to see what a sample looks like. A sample has ``segments`` of
+    ``length`` frames (for differences one more than new_length). Source: video_data_layer.cpp.
+    """
+
+    def __init__(self, param: pb.VideoDataParameter, options: ReadOptions, phase: str, rng: CaffeRng) -> None:
+        self.source, self._train = param.source, phase == "TRAIN"
+        if not (param.num_segments and param.new_length):
+            found = f"{param.num_segments} and {param.new_length}"
+            raise PytsnError(f"num_segments and new_length must be above 0, found {found}")
+        self.segments, self.length = param.num_segments, options.frames(param.new_length)
+        self.videos = read_video_list(param.source)
+        if options.difference:
+            _refuse_single_frames(self.videos, param.source)
+        self._order = np.arange(len(self.videos))
+        self._last_frame = _short_videos(self.videos, self.length, options)
+        self.notes = self._notes()
+        self._shuffle = CaffeRng(rng.raw()) if param.shuffle else None
+        self._reorder()
+        self._frames = CaffeRng(rng.raw())
+        self._frames.raws(self.segments)
+        self._cursor = 0
+
+    def _notes(self) -> list[str]:
+        short = [video for video in self.videos if video.frames // self.segments < self.length]
+        if not short:
+            return []
+        first = short[0]
+        repeat = f"; {len(self._last_frame)} with fewer frames repeat their last one" if self._last_frame else ""
+        return [
+            f"{self.source}: {len(short)} videos are too short for {self.segments} segments of {self.length} frames, "
+            f"first '{first.folder}' ({first.frames} frames, line {first.line}): all their segments start at frame 1"
+            + repeat
+        ]
+
+    def _reorder(self) -> None:
+        if self._shuffle is not None:
+            order = self._order.tolist()
+            self._shuffle.shuffle(order)
+            self._order = np.array(order)
+
+    def advance(self, videos: int = 1) -> None:
+        """Moves on by that many videos."""
+        for _ in range(videos):
+            self._cursor += 1
+            if self._cursor == len(self.videos):
+                self._cursor = 0
+                self._reorder()
+
+    def next_sample(self) -> tuple[ListedVideo, tuple[int, ...]]:
+        """The next video and the numbers of its frames (1-based, segments outermost)."""
+        index = int(self._order[self._cursor])
+        frames = self._numbers(index, self._offsets(self.videos[index].frames // self.segments))
+        self.advance()
+        return self.videos[index], frames
+
+    def _offsets(self, average: int) -> list[int]:
+        """Frames before each segment's first one; ``average``: frames of a video per segment, rounded down."""
+        room = average - self.length + 1
+        if room < 1:
+            return [0] * self.segments
+        starts = self._frames.raws(self.segments) % room if self._train else [room // 2] * self.segments
+        return [int(start) + segment * average for segment, start in enumerate(starts)]
+
+    def _numbers(self, index: int, offsets: list[int]) -> tuple[int, ...]:
+        last = self._last_frame.get(index)
+        numbers = [offset + 1 + frame for offset in offsets for frame in range(self.length)]
+        return tuple(numbers if last is None else [min(number, last) for number in numbers])
+
+    def probe(self) -> SamplePlan:
+        """The first frame of the first video, to see how large frames are."""
+        video = self.videos[self._order[0]]
+        return SamplePlan(video.folder, (1,), video.label)
+
+    def state(self) -> dict:
+        """Where it stands, as arrays and numbers; none of them changes afterwards."""
+        shuffle = self._shuffle.state() if self._shuffle is not None else np.zeros(0, np.uint32)
+        return {"cursor": self._cursor, "order": self._order, "shuffle": shuffle, "frames": self._frames.state()}
+
+    def load_state(self, state: Mapping) -> None:
+        """Stands where ``state`` was taken. Raises PytsnError when it does not fit the list."""
+        order, cursor = np.asarray(state["order"]), int(state["cursor"])
+        if not np.array_equal(np.sort(order), np.arange(len(self.videos))) or not 0 <= cursor < len(order):
+            raise PytsnError(
+                f"{self.source}: {len(self.videos)} videos, but the saved state is of {len(order)}: resume with the "
+                "list that the run was started with"
+            )
+        if self._shuffle is not None:
+            self._shuffle.set_state(state["shuffle"])
+        self._frames.set_state(state["frames"])
+        self._order, self._cursor = order.astype(np.int64), cursor
+
+
+def _refuse_single_frames(videos: list[ListedVideo], source: str) -> None:
+    for video in videos:
+        if video.frames < 2:
+            raise PytsnError(
+                f"{source}, line {video.line}: video '{video.folder}' has 1 frame; a difference takes two: leave it out"
+            )
+
+
+def _short_videos(videos: list[ListedVideo], length: int, options: ReadOptions) -> dict[int, int]:
+    """Index -> number of the last frame, of videos listed with fewer frames than a snippet takes and without the files
+    of a whole one. Caffe looks for those files for ever; here the last frame is repeated."""
+    return {
+        index: video.frames
+        for index, video in enumerate(videos)
+        if video.frames < length and not _has_frame(video.folder, length, options)
+    }
+
+
+def _has_frame(folder: str, number: int, options: ReadOptions) -> bool:
+    return all(has_frame(*os.path.split(os.path.join(folder, name))) for name in file_names(options, number))

@@ -1,0 +1,63 @@
+"""Forward and backward passes of a net over its data layers, on a device, in a precision."""
+
+import time
+
+import numpy as np
+import torch
+
+from converter.frozen_bn import fold_frozen_bn
+from converter.net import CaffeNet
+from pytsn.runtime.distributed import Processes
+from pytsn.training.hardware import Hardware
+from pytsn.training.input.data_layers import DataLayers
+from pytsn.training.log_lines import Outputs, output_names
+
+
+class NetRunner:
+    """A net with its data: each pass takes the next batch. ``data_seconds`` sums the time spent waiting for data."""
+
+    def __init__(self, net: CaffeNet, data_layers: DataLayers, hardware: Hardware, processes: Processes) -> None:
+        self.net, self.data_layers, self.hardware, self.processes = net, data_layers, hardware, processes
+        self.data_seconds = 0.0
+        self._outputs = output_names(net)
+        self._blobs = tuple(dict.fromkeys([*self._outputs, *net.loss_weights]))
+        fold_frozen_bn(net)
+        self._call = torch.compile(net) if hardware.compile else net
+
+    def _batch(self) -> dict[str, torch.Tensor]:
+        start = time.perf_counter()
+        batch = self.data_layers.next_batch(self.hardware.device)
+        self.data_seconds += time.perf_counter() - start
+        return batch  # planes: the first layer folds segments into the batch; convolutions follow their weights' format
+
+    def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The next batch through the net: the objective, a scalar, and the blobs that Caffe prints."""
+        batch = self._batch()
+        with self.hardware.autocast():
+            blobs = self._call(batch, self._blobs)
+        loss = self.net.total_loss(blobs) if self.net.loss_weights else torch.zeros((), device=self.hardware.device)
+        return loss, {name: blobs[name].detach() for name in self._outputs}
+
+    def test(self, batches: int) -> tuple[float, Outputs]:
+        """Mean objective and mean outputs of so many batches, over all processes."""
+        total: list[torch.Tensor] = []
+        with torch.no_grad():
+            for _ in range(batches):
+                loss, outputs = self.forward()
+                values = [loss.float().reshape(1), *(blob.float().reshape(-1) for blob in outputs.values())]
+                total = [a + b for a, b in zip(total, values, strict=True)] if total else values
+        self.processes.mean_(total)
+        means = [(values / batches).cpu().numpy() for values in total]
+        return float(means[0][0]), self._weighted(means[1:])
+
+    def printable(self, outputs: dict[str, torch.Tensor]) -> Outputs:
+        """The outputs of one pass, the mean over all processes."""
+        values = [blob.float().reshape(-1).clone() for blob in outputs.values()]
+        self.processes.mean_(values)
+        return self._weighted([tensor.cpu().numpy() for tensor in values])
+
+    def _weighted(self, values: list[np.ndarray]) -> Outputs:
+        return {
+            name: (array, self.net.loss_weights.get(name, 0.0))
+            for name, array in zip(self._outputs, values, strict=True)
+        }

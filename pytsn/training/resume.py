@@ -1,0 +1,72 @@
+"""What a run knows beside weights and history: data cursors, random generators, averages, curves."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from converter.errors import PytsnError
+from pytsn.caffe_random.source import RandomSource
+from pytsn.runtime.distributed import Processes
+from pytsn.training import side_file
+from pytsn.training.curves import Curves
+from pytsn.training.log_lines import SmoothedLoss
+from pytsn.training.passes import NetRunner
+from pytsn.training.snapshot import read_side, side_path
+from pytsn.training.solver import CaffeSolver
+
+
+@dataclass
+class RunState:
+    """The parts of a run that a side file (``.pytsnstate``) keeps."""
+
+    runners: Sequence[NetRunner]
+    random: RandomSource
+    solver: CaffeSolver
+    smoothed: SmoothedLoss
+    curves: Curves
+    processes: Processes
+
+    def tree(self) -> dict:
+        """The state of all processes, for a side file; every process must call it."""
+        parts = self.processes.gather_bytes(side_file.pack(self._own()))
+        ranks = [np.frombuffer(part, np.uint8) for part in parts]
+        return {"loss": self.smoothed.state(), "curves": self.curves.state(), "ranks": ranks}
+
+    def _own(self) -> dict:
+        """What differs between processes; BN's statistics do, because each averages its own batches."""
+        states = [runner.data_layers.state() for runner in self.runners]
+        statistics = [tensor.cpu().numpy() for tensor in self._statistics()]
+        return {"feeds": states, "random": self.random.state(), "statistics": statistics}
+
+    def _statistics(self) -> list[torch.Tensor]:
+        return [blob.tensor for blob in self.solver.blobs if not isinstance(blob.tensor, nn.Parameter)]
+
+    def restore(self, solverstate: str | os.PathLike, caffemodel: str | os.PathLike) -> str:
+        """Takes up the side file of a snapshot. Returns "" or why it is not used: then the run goes on as Caffe's does,
+        with data and random numbers from their start.
+
+        Raises PytsnError for a damaged side file, and for one of other lists of videos.
+        """
+        tree, reason = read_side(solverstate, caffemodel)
+        if tree is None:
+            return reason
+        if len(tree["ranks"]) != self.processes.world:
+            return f"the side file was written by {len(tree['ranks'])} processes"
+        own = side_file.unpack(tree["ranks"][self.processes.rank].tobytes(), solverstate)
+        if len(own["feeds"]) != len(self.runners):
+            return f"the side file is of a run with {len(own['feeds']) - 1} test nets"
+        try:
+            for runner, state in zip(self.runners, own["feeds"], strict=True):
+                runner.data_layers.load_state(state)
+        except PytsnError as error:
+            raise PytsnError(f"{error} (or rename {side_path(solverstate)} and go on without it)") from None
+        self.random.load_state(own["random"])
+        for tensor, values in zip(self._statistics(), own["statistics"], strict=True):
+            tensor.copy_(torch.from_numpy(values))
+        self.smoothed.load_state(tree["loss"])
+        self.curves.load_state(tree["curves"])
+        return ""

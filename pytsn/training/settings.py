@@ -1,0 +1,135 @@
+"""From the command line's wishes and the solver file to what a training run needs."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.proto import read_solver
+from pytsn.runtime.device import PRECISIONS, pick_device
+from pytsn.training.hardware import Hardware
+from pytsn.training.overrides import Override, override_solver
+from pytsn.training.snapshot import check_prefix
+from pytsn.training.solver_nets import train_spec
+
+RELEASED_BATCH = 128  # the released schedules count on updates of so many videos: 32 a process, 4 processes
+_READERS_OF_A_GPU = 8
+_IGNORED = ("debug_info", "snapshot_diff")  # gradients in logs and caffemodels: nobody reads them back
+
+
+@dataclass(frozen=True)
+class SolverPlan:
+    """A solver ready to run, and lines that the user should know about it."""
+
+    solver: pb.SolverParameter
+    notes: tuple[str, ...] = ()
+
+
+def plan_solver(
+    path: str | os.PathLike,
+    overrides: Sequence[Override] = (),
+    seed: int | None = None,
+    effective_batch: int | None = None,
+    clip_on: str = "sum",
+    world: int = 1,
+) -> SolverPlan:
+    """The solver file with its overrides, seed and iter_size set.
+
+    ``effective_batch``: videos an update should see, over ``world`` processes; iter_size follows. Raises PytsnError
+    naming the file for settings that cannot be run.
+    """
+    solver = read_solver(path)
+    override_solver(solver, overrides)
+    if seed is not None:
+        solver.random_seed = seed
+    _check(solver, str(path))
+    batch = _batch_size(solver, overrides)
+    notes = [_set_iter_size(solver, batch * world, effective_batch, clip_on)] if effective_batch is not None else []
+    ignored = [name for name in _IGNORED if getattr(solver, name)]
+    notes += [f"note: the solver's {name} is ignored" for name in ignored]
+    return SolverPlan(solver, (*notes, *_batch_notes(solver, batch, world)))
+
+
+def _check(solver: pb.SolverParameter, path: str) -> None:
+    if solver.max_iter < 1:
+        raise PytsnError(f"{path}: max_iter must be above 0, found {solver.max_iter}")
+    if solver.snapshot > 0 or solver.snapshot_after_train:
+        check_prefix(solver.snapshot_prefix)
+
+
+def _batch_size(solver: pb.SolverParameter, overrides: Sequence[Override]) -> int:
+    layers = [layer for layer in train_spec(solver, overrides).param.layer if layer.type == "VideoData"]
+    if not layers:
+        raise PytsnError("the training net has no VideoData layer: nothing to train on")
+    return layers[0].video_data_param.batch_size
+
+
+def _set_iter_size(solver: pb.SolverParameter, videos: int, wanted: int, clip_on: str) -> str:
+    if wanted < 1 or videos < 1 or wanted % videos:
+        raise PytsnError(
+            f"--effective_batch {wanted}: a pass sees {videos} videos (batch_size x processes), which must divide it:"
+            " change one of them (--set train.batch_size=...)"
+        )
+    solver.iter_size = wanted // videos
+    note = f"note: --effective_batch {wanted} sets iter_size to {solver.iter_size}"
+    if solver.clip_gradients >= 0 and solver.iter_size > 1 and clip_on == "sum":
+        note += (
+            f"; clip_gradients {solver.clip_gradients:g} meets the sum over iter_size, as in Caffe, so it clips"
+            f" gradients {solver.iter_size} times smaller than at iter_size 1; --clip_on mean holds it to their mean"
+        )
+    return note
+
+
+def _batch_notes(solver: pb.SolverParameter, batch: int, world: int) -> list[str]:
+    videos = batch * solver.iter_size * world
+    shape = f"batch_size {batch} x iter_size {solver.iter_size} x processes {world}"
+    lines = [f"effective batch: {videos} videos ({shape})"]
+    if videos != RELEASED_BATCH:
+        lines.append(
+            f"warning: the effective batch is {videos}; the released schedules assume {RELEASED_BATCH}:"
+            f" --effective_batch {RELEASED_BATCH} sets iter_size for it"
+        )
+    return lines
+
+
+def plan_hardware(
+    solver: pb.SolverParameter,
+    device: str = "auto",
+    gpu: int | None = None,
+    local_rank: int = 0,
+    precision: str = "fp32",
+    channels_last: bool = True,
+    compile: bool = False,
+) -> Hardware:
+    """The device and how to use it. ``gpu`` is Caffe's flag; "auto" is the solver's solver_mode and device_id, if there
+    is CUDA. In several processes each takes the device of its ``local_rank``. Raises PytsnError."""
+    if precision not in PRECISIONS:
+        raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
+    if gpu is not None and gpu >= 0 and device == "auto":
+        device = f"cuda:{gpu}"
+    if device == "auto":
+        cuda = solver.solver_mode == pb.SolverParameter.GPU and torch.cuda.is_available()
+        device = f"cuda:{_device_id(solver, local_rank)}" if cuda else "cpu"
+    elif device == "cuda":
+        device = f"cuda:{local_rank}"
+    chosen = pick_device(device)
+    if precision == "tf32" and chosen.type != "cuda":
+        raise PytsnError("precision tf32 needs a CUDA device")
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    return Hardware(chosen, precision, channels_last, compile)
+
+
+def _device_id(solver: pb.SolverParameter, local_rank: int) -> int:
+    listed = list(solver.device_id)
+    return listed[local_rank] if local_rank < len(listed) else local_rank
+
+
+def default_workers(device: torch.device, world: int) -> int:
+    """Reading processes: one feeds a CPU that trains; a GPU takes what cores there are, up to 8 for each process."""
+    if device.type == "cpu":
+        return 1
+    return max(1, min(_READERS_OF_A_GPU, (os.cpu_count() or 1) // world))
