@@ -75,7 +75,7 @@ class Finetuning:
         self.plan = build_tsn(options, self.row, spec)
         self.tsn = self.plan.tsn
         self.notes = [*self.plan.notes]
-        train, *tests = [self._next_batch(phase, spec) for phase in ("TRAIN", "TEST")[: 1 + bool(self.lists.val)]]
+        train, *tests = [self._make_data_layers(phase, spec) for phase in ("TRAIN", "TEST")[: 1 + bool(self.lists.val)]]
         if options.init and not options.resume:
             self.notes += start_from(self.tsn, options.init, options.bn_style)
         found = self.checkpoints.prepare(options.resume) if self.processes.is_first or options.resume else None
@@ -86,7 +86,7 @@ class Finetuning:
             options, self.tsn, self.solver.blobs, self.lists, self.param, self.hardware, self.processes.world
         )
 
-    def _feed(self, phase: str, spec) -> DataLayers:
+    def _make_data_layers(self, phase: str, spec) -> DataLayers:
         """The data of a phase, checked against the net."""
         about, world = self.tsn.about, self.processes
         shape = next(iter(self.tsn.base.inputs.values()))

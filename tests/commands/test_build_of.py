@@ -21,7 +21,7 @@ from pytsn.data.frame_folders import parse_directory
 from pytsn.flow.extract import worker as extract_worker
 from pytsn.flow.extract.folder import VideoFolder
 from pytsn.flow.extract.frame_writer import DirWriter
-from pytsn.flow.extract.progress import Progress
+from pytsn.flow.extract.progress import ExtractProgress
 from pytsn.flow.extract.run import ExtractRun
 from pytsn.flow.extract.search import find_videos
 from pytsn.flow.extract.video import ExtractSettings
@@ -354,7 +354,7 @@ def test_full_disk_stops_the_run_and_leaves_nothing(source, tmp_path, monkeypatc
 
 def test_expected_pairs_follow_what_was_opened():
     tasks = [VideoTask(f"{name}.avi", name, size) for name, size in (("a", 4000), ("b", 2000), ("c", 2000))]
-    with Progress(tasks, step=2) as progress:
+    with ExtractProgress(tasks, step=2) as progress:
         assert progress.expected_pairs() == 0
         progress.listen("opened", {"frames": 81}, tasks[0])
         assert progress.expected_pairs() == 40 + 40  # 40 pairs in half of all bytes
