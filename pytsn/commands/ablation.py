@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from pytsn.data.modalities import FLOW, MODALITIES, RGB
+
 HELP = """\
 the papers' ablations on your dataset: input modalities, consensus functions, depth; one table, one plot
 
@@ -44,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--warped_path", metavar="DIR", help="root folder of the warped flow")
     add("--title", metavar="TEXT", help="what to call the videos (default: by dataset and split)")
     add("--allow_missing", action="store_true", help="leave out videos that lack images of a modality")
-    add("--rgb_pattern", default="img_%05d.jpg", metavar="P", help="names of frames (default: img_%%05d.jpg)")
-    add("--flow_pattern", default="flow_%c_%05d.jpg", metavar="P", help="of flow images (default: flow_%%c_%%05d.jpg)")
+    add("--rgb_pattern", default=RGB.name_pattern, metavar="P", help="names of frames (default: %(default)s)")
+    add("--flow_pattern", default=FLOW.name_pattern, metavar="P", help="of flow images (default: %(default)s)")
     add("--dry_run", action="store_true", help="print the plan and how long it may take, train nothing")
     _add_tables(parser)
     _add_training(parser)
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_tables(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("tables").add_argument
     add("--tables", type=_names, metavar="T,T", help="modalities, consensus, depth (default: all)")
-    add("--modalities", type=_names, metavar="M,M", help="rgb, flow, warped, rgbdiff (default: all that have images)")
+    add("--modalities", type=_names, metavar="M,M", help=f"{', '.join(MODALITIES)} (default: all that have images)")
     add("--consensus", type=_names, metavar="C,C", help="default: max,average,weighted,topk:2,attention")
     add("--num_segments", type=int, default=3, metavar="S", help="of consensus table and + TSN row (default: 3)")
     add("--net", action="append", metavar="NAME=FILE", help="a net of the depth table; the first is the others' too;")

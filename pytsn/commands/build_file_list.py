@@ -11,6 +11,7 @@ from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
 from pytsn.data.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
 from pytsn.data.frame_folders import FrameFolder, Split, make_videos, missing_message, parse_directory, parse_split_file
+from pytsn.data.modalities import IMAGES
 from pytsn.data.splits import NUM_SPLITS
 from pytsn.evaluation.choose_videos import find_anet_folders
 
@@ -98,7 +99,7 @@ def _frame_folders(args: argparse.Namespace, names: set[str]) -> dict[str, Frame
         print(f"warning: {text}", file=sys.stderr)
     if not folders:
         raise PytsnError(f"no video of {args.dataset} has frames in {args.frame_path}: nothing to list")
-    for modality in ("rgb", "flow"):
+    for modality in IMAGES:
         empty = sum(getattr(folder, f"{modality}_count") == 0 for folder in folders.values())
         if empty:
             print(f"warning: {empty} videos have no {modality} images: 0 in the {modality} lists", file=sys.stderr)
@@ -116,7 +117,7 @@ def _list_files(
     files = {}
     for part, entries in (("train", split.train), ("val", split.test)):
         videos = make_videos(entries, folders)
-        for modality in ("rgb", "flow"):
+        for modality in IMAGES:
             lines = [f"{video.folder} {video.frame_count(modality)} {video.label}\n" for video in videos]
             if shuffle:
                 shuffle(lines)

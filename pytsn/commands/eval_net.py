@@ -5,6 +5,7 @@ import os
 import sys
 
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
+from pytsn.data.modalities import MODALITIES
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -70,7 +71,7 @@ def _note_ignored(args: argparse.Namespace) -> None:
         raise PytsnError("--anet_file and --subset go with the datasets activitynet_1.2 and activitynet_1.3")
     if args.video_fps and not args.snippet_rate:
         raise PytsnError("--video_fps goes with --snippet_rate")
-    if args.rgbdiff and args.modality != "rgbdiff":
+    if args.rgbdiff and not MODALITIES[args.modality].difference:
         raise PytsnError(f"--rgbdiff {args.rgbdiff} goes with modality rgbdiff, not {args.modality}")
 
 
@@ -103,7 +104,6 @@ def _choose(args: argparse.Namespace):
 def _score(args: argparse.Namespace, chosen) -> list:
     """The scores of all videos, V x (T, 10, K), from the store where it has them."""
     from converter.errors import PytsnError
-    from pytsn.data.snippet_ticks import NET_CHANNELS
     from pytsn.evaluation.action_net import ActionNet
     from pytsn.evaluation.progress import collect_scores
     from pytsn.evaluation.score_videos import worker_device
@@ -114,8 +114,8 @@ def _score(args: argparse.Namespace, chosen) -> list:
     net = ActionNet(args.net_proto, args.net_weights, _on_device(options, worker_device(0, options)))
     for line in net.report.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    if net.channels != NET_CHANNELS[args.modality]:
-        wanted = NET_CHANNELS[args.modality]
+    wanted = MODALITIES[args.modality].channels
+    if net.channels != wanted:
         raise PytsnError(f"{args.net_proto}: takes {net.channels} planes, modality {args.modality} gives {wanted}")
     beyond = [video for video in chosen.videos if video.label >= net.num_classes]
     if beyond:
@@ -180,7 +180,7 @@ def _store(args: argparse.Namespace, chosen):
         "bn_style": args.bn_style,
         "score_name": args.score_name,
     }
-    if args.modality == "rgbdiff":
+    if MODALITIES[args.modality].difference:
         settings["rgbdiff"] = args.rgbdiff or "signed"
     if args.snippet_rate:
         settings |= {"num_frame_per_video": None, "snippet_rate": args.snippet_rate, "video_fps": args.video_fps}

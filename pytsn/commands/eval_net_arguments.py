@@ -2,6 +2,8 @@
 
 import argparse
 
+from pytsn.data.modalities import READ_MODALITIES, one_of
+
 #: what DATASET may be
 DATASETS = ("ucf101", "hmdb51", "activitynet_1.2", "activitynet_1.3", "custom")
 
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
     add("split", type=int, choices=(1, 2, 3), metavar="SPLIT", help="1, 2 or 3")
-    add("modality", choices=("rgb", "flow", "rgbdiff"), metavar="MODALITY", help="rgb, flow or rgbdiff")
+    add("modality", choices=READ_MODALITIES, metavar="MODALITY", help=one_of(READ_MODALITIES))
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
     add("net_proto", metavar="NET_PROTO", help="deploy prototxt")
     add("net_weights", metavar="NET_WEIGHTS", help="caffemodel, .pth or .safetensors")

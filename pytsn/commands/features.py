@@ -5,6 +5,7 @@ import os
 import sys
 
 from converter.errors import PytsnError
+from pytsn.data.modalities import MODALITIES, READ_MODALITIES, one_of
 
 HELP = """\
 write a blob of a net for each snippet of each video
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("list", metavar="LIST", help="list file, or folder of folders of frames")
     add("-o", "--output", required=True, metavar="OUT", help="FILE.npz, FILE.h5 or a folder")
-    add("--modality", required=True, choices=("rgb", "flow", "rgbdiff"), help="rgb, flow or rgbdiff")
+    add("--modality", required=True, choices=READ_MODALITIES, help=one_of(READ_MODALITIES))
     add("--net", required=True, nargs=2, metavar=("PROTO", "WEIGHTS"), help="deploy prototxt; caffemodel or converted")
     add("--blob", default="global_pool", metavar="NAME", help="which blob (default: %(default)s)")
     add("--spatial", action="store_true", help="keep the blob's height and width (default: averaged)")
@@ -107,12 +108,10 @@ def _options(args: argparse.Namespace):
 
 def _net(args: argparse.Namespace, options):
     """The net; for several workers it is the check of files and arguments before they start."""
-    from pytsn.data.snippet_ticks import NET_CHANNELS
-
     net = options.make_net(tuple(args.net))
     for line in net.report.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    wanted = NET_CHANNELS[args.modality]
+    wanted = MODALITIES[args.modality].channels
     if net.channels != wanted:
         raise PytsnError(f"{args.net[0]}: takes {net.channels} planes, modality {args.modality} gives {wanted}")
     return net

@@ -24,12 +24,12 @@ Exit status: 0 all files asked for are there; 1 some could not be had; 2 none co
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from pytsn.weights.released_models import HOST, KINDS
+    from pytsn.weights.released_models import HOST, KINDS, MODALITIES_RELEASED
 
     parser.add_argument("kind", metavar="KIND", choices=KINDS, help="reference or init")
     parser.add_argument("--dataset", choices=("ucf101", "hmdb51"), help="(default: both)")
     parser.add_argument("--split", type=int, choices=(1, 2, 3), help="(default: all three)")
-    parser.add_argument("--modality", choices=("rgb", "flow"), help="(default: both)")
+    parser.add_argument("--modality", choices=MODALITIES_RELEASED, help="(default: both)")
     parser.add_argument(
         "--base_url",
         metavar="URL",

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from pytsn.data.modalities import MODALITIES
+
 HELP = """\
 tell what happens in videos: the best classes with probabilities, and a picture
 
@@ -22,22 +24,15 @@ The flow of 25 snippets takes half a minute on a CPU; --algorithm dis is quick b
 Exit status: 0 all well, 1 some videos failed (each is named, the others are done), 2 wrong arguments.
 """
 
-_STREAM_HELP = {
-    "rgb": "net of the rgb stream",
-    "flow": "net of the flow stream",
-    "warped": "net of warped flow (the camera's motion taken out)",
-    "rgbdiff": "net of RGB differences",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of predict."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help="video, folder of frames, or folder of either")
-    for stream, text in _STREAM_HELP.items():
-        add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=text)
+    for stream, row in MODALITIES.items():
+        add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=f"net of {row.title}")
     add("--labels", metavar="FILE", help="names of the classes (default: class 0, class 1, ...)")
-    add("--weights", type=float, nargs="+", metavar="W", help="fusion weights, in the order rgb, flow, warped, rgbdiff")
+    add("--weights", type=float, nargs="+", metavar="W", help=f"fusion weights, in the order {', '.join(MODALITIES)}")
     add("--top", type=int, default=5, metavar="K", help="classes to tell (default: %(default)s)")
     add("--json", metavar="FILE", help="write what was found as JSON; - writes it to stdout in place of the text")
     add("-o", "--output", default=".", metavar="DIR", help="folder for pictures (default: the current one)")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text
 from pytsn.data.frame_store import archive_name, count_frames, is_frame_folder
-from pytsn.data.snippet_ticks import LEAST_FRAMES
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.splits import NUM_SPLITS, Entry, Split, parse_split_file
 
 __all__ = [
@@ -54,8 +54,8 @@ class Video:
     duration: float | None = None
 
     def frame_count(self, modality: str) -> int:
-        """Images (rgb, rgbdiff) or pairs of images (flow) that the folder holds."""
-        return self.flow_count if modality == "flow" else self.rgb_count
+        """Images that the folder holds for the modality: frames, or pairs of flow images."""
+        return self.flow_count if MODALITIES[modality].is_flow else self.rgb_count
 
 
 def parse_directory(
@@ -124,7 +124,7 @@ def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry
     """Names of videos that cannot be evaluated: those of ``entries`` without a folder, then those of ``videos`` whose
     folder is absent or holds no image of the modality (an extraction that failed leaves such folders), or fewer than
     two for rgbdiff."""
-    known, least = {video.name for video in videos}, LEAST_FRAMES[modality]
+    known, least = {video.name for video in videos}, MODALITIES[modality].least_frames
     absent = [name for name, _ in entries if name not in known]
     return absent + [
         video.name for video in videos if video.frame_count(modality) < least or not is_frame_folder(video.folder)

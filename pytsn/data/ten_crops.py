@@ -9,10 +9,6 @@ import numpy as np
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
 
-#: subtracted from the B, G and R planes; 123 is right, 128 is a slip found in several later ports
-RGB_MEAN_BGR = (104, 117, 123)
-#: subtracted from every flow plane; the grey value of no motion
-FLOW_MEAN = 128
 #: (width, height) that every frame is resized to before it is cropped
 FRAME_SIZE = (340, 256)
 CROP_SIZE = 224

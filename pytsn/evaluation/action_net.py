@@ -15,9 +15,9 @@ from converter.core_threads import CoreThreads
 from converter.errors import PytsnError
 from converter.fused import FusedNet, fuse
 from converter.net import CaffeNet, load_net
+from pytsn.data.modalities import modality_of_channels
 from pytsn.data.rgb_difference import DIFFERENCES, frame_differences
-from pytsn.data.snippet_ticks import NET_CHANNELS, STACK_DEPTH
-from pytsn.data.ten_crops import FLOW_MEAN, RGB_MEAN_BGR, crop_corners
+from pytsn.data.ten_crops import crop_corners
 from pytsn.models.snippet_net import SCORE_NAMES
 from pytsn.runtime.device import PRECISIONS, pick_device
 
@@ -64,8 +64,9 @@ class ActionNet:
         self.score_name = _score_name(net, options.score_name, net_proto)
         self.num_classes = self._width(net, net_proto)
         self.channels, self.crop_size = _input_size(net, net_proto)
+        self._row = modality_of_channels(self.channels)
         self.batch_size = options.batch_size or (10 if self.device.type == "cpu" else 250)
-        self.mean = torch.tensor(_mean(self.channels), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self.mean = torch.tensor(self._mean(), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
         self._cores = CoreThreads(None if self.device.type == "cpu" else 1)
         self.net = fuse(net, keep=(self.score_name,), precision=self.precision).to(self.device)
         self._unfused = net if self.precision != "fp32" else None  # for the drift, measured once
@@ -74,17 +75,17 @@ class ActionNet:
     @property
     def modality(self) -> str:
         """rgb for 3 planes, rgbdiff for 15, flow for any other number."""
-        return {NET_CHANNELS[name]: name for name in ("rgb", "rgbdiff")}.get(self.channels, "flow")
+        return self._row.name
 
     @property
     def is_flow(self) -> bool:
         """Whether the net takes flow images."""
-        return self.modality == "flow"
+        return self._row.is_flow
 
     @property
     def planes(self) -> int:
         """Planes of a snippet: the net's own, or those of the frames whose differences it takes."""
-        return 3 * STACK_DEPTH["rgbdiff"] if self.modality == "rgbdiff" else self.channels
+        return self.channels + self._row.difference * self._row.images.planes
 
     @torch.inference_mode()
     def score_snippets(self, planes: np.ndarray) -> np.ndarray:
@@ -107,12 +108,17 @@ class ActionNet:
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
         """Crops uint8 (N, P, S, S) -> scores float32 (N, K)."""
-        if self.modality == "rgbdiff":
-            values = frame_differences(crops, STACK_DEPTH["rgbdiff"], kind=self._difference)  # (N, P, ..) -> (N, C, ..)
+        if self._row.difference:
+            values = frame_differences(crops, self._row.stack, kind=self._difference)  # (N, P, ..) -> (N, C, ..)
         else:
             values = crops - self.mean
         scores = net(values, blobs=(self.score_name,))[self.score_name]
         return self._shaped(scores)
+
+    def _mean(self) -> tuple[float, ...]:
+        """What is subtracted from each channel; 0 of differences, where it cancels."""
+        mean = self._row.mean or (0,)
+        return mean if len(mean) == self.channels else mean * self.channels
 
     def _width(self, net: CaffeNet, source: str) -> int:
         """Values of a crop in the score blob. Raises PytsnError when it holds no class scores."""
@@ -175,7 +181,3 @@ def _input_size(net: CaffeNet, source: str) -> tuple[int, int]:
         found = ", ".join(f"{blob} {shape}" for blob, shape in net.inputs.items())
         raise PytsnError(f"{source}: a deploy net with one square input (N, C, S, S) was expected, it has {found}")
     return shapes[0][1], shapes[0][2]
-
-
-def _mean(channels: int) -> tuple[float, ...]:
-    return RGB_MEAN_BGR if channels == 3 else (FLOW_MEAN,) * channels

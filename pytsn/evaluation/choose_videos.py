@@ -16,7 +16,7 @@ from pytsn.data.frame_folders import (
     parse_list_file,
     parse_split_file,
 )
-from pytsn.data.snippet_ticks import LEAST_FRAMES
+from pytsn.data.modalities import MODALITIES, PREFIXES
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class VideoChoice:
     split: int
     modality: str
     frame_path: str
-    prefixes: tuple[str, str, str] = ("img_", "flow_x_", "flow_y_")
+    prefixes: tuple[str, str, str] = PREFIXES
     split_path: str = "data"
     test_list: str | None = None
     allow_missing: bool = False
@@ -112,7 +112,7 @@ def _on_disk(choice: VideoChoice, entries: tuple, videos: list[Video]) -> tuple[
     warnings = ()
     if missing:
         total = len(entries) or len(videos)
-        text = missing_message(sorted(missing), total, choice.frame_path, LEAST_FRAMES[choice.modality])
+        text = missing_message(sorted(missing), total, choice.frame_path, MODALITIES[choice.modality].least_frames)
         if not choice.allow_missing:
             hint = _custom_hint(choice) or "extract them, or go on without them by --allow_missing"
             raise PytsnError(f"{text}; {hint}")

@@ -10,8 +10,8 @@ import torch
 
 from converter.errors import PytsnError
 from pytsn.data.frame_folders import Video, find_missing, missing_message, parse_list_file
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
-from pytsn.data.snippet_ticks import LEAST_FRAMES
 from pytsn.data.sources import find_sources, folder_video
 from pytsn.evaluation.action_net import NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, worker_device
@@ -47,7 +47,7 @@ def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tu
     missing = set(find_missing(videos, modality))
     if missing and not (allow_missing and len(missing) < len(videos)):
         names = [video.name for video in videos if video.name in missing]
-        raise PytsnError(missing_message(names, len(videos), source, LEAST_FRAMES[modality]))
+        raise PytsnError(missing_message(names, len(videos), source, MODALITIES[modality].least_frames))
     return [video for video in videos if video.name not in missing], sorted(missing)
 
 

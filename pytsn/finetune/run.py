@@ -8,6 +8,7 @@ from converter.files import write_bytes
 from converter.frozen_bn import fold_frozen_bn
 from converter.state_files import read_state
 from pytsn.caffe_random.source import random_source
+from pytsn.data.modalities import find_modality
 from pytsn.finetune.checkpoints import ACCURACY_DIGITS, Checkpoints
 from pytsn.finetune.data import data_layer, make_spec, read_lists
 from pytsn.finetune.init import start_from
@@ -16,7 +17,6 @@ from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.passes import TrainPass, ValidationPass
 from pytsn.finetune.schedule import clip_on, plan_schedule
 from pytsn.finetune.summary import summary
-from pytsn.models.modalities import find_modality
 from pytsn.runtime.distributed import Processes
 from pytsn.training.curves import Curves
 from pytsn.training.hardware import Hardware
@@ -90,7 +90,7 @@ class Finetuning:
         """The data of a phase, checked against the net."""
         about, world = self.tsn.about, self.processes
         shape = next(iter(self.tsn.base.inputs.values()))
-        layer = data_layer(self.options, spec, phase, self.row.planes, shape)
+        layer = data_layer(self.options, spec, phase, self.row.images.planes, shape)
         ahead = self.random.batches_ahead
         data_layers = DataLayers(
             phase, rng=self.random.data, rank=world.rank, world=world.world, pool=self._pool, ahead=ahead

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, fields
 
 from converter.errors import PytsnError
-from pytsn.models.training_settings import CUSTOM, DATASETS, MODALITIES, Dataset, Modality, Schedule
+from pytsn.data.modalities import MODALITIES, READ_MODALITIES, Modality
+from pytsn.models.training_settings import CUSTOM, DATASETS, Dataset, Schedule
 
 KINDS = ("deploy", "train_val", "solver")
 
@@ -34,13 +35,13 @@ class NetSpec:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.dataset):
             raise PytsnError(f"dataset '{self.dataset}': a name of letters, digits, '_', '-' and '.' is needed")
-        if self.modality not in MODALITIES:
-            raise PytsnError(f"modality '{self.modality}': must be one of {', '.join(MODALITIES)}")
+        if self.modality not in READ_MODALITIES:
+            raise PytsnError(f"modality '{self.modality}': must be one of {', '.join(READ_MODALITIES)}")
         defaults = {
             "num_classes": self._known.num_classes,
             "test_iter": self._known.test_iter,
-            "train_list": f"data/{self.dataset}_{self.stream.frames}_train_split_{self.split}.txt",
-            "val_list": f"data/{self.dataset}_{self.stream.frames}_val_split_{self.split}.txt",
+            "train_list": f"data/{self.dataset}_{self.stream.images.name}_train_split_{self.split}.txt",
+            "val_list": f"data/{self.dataset}_{self.stream.images.name}_val_split_{self.split}.txt",
             "folder": f"models/{self.dataset}",
         }
         for name, value in defaults.items():
@@ -75,7 +76,7 @@ class NetSpec:
     @property
     def schedule(self) -> Schedule:
         """The released schedule, rgb's for rgbdiff; a dataset of one's own gets UCF101's."""
-        return self._known.schedules[self.stream.frames]
+        return self._known.schedules[self.stream.images.name]
 
     @property
     def snapshot_prefix(self) -> str:

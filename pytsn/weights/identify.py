@@ -9,6 +9,7 @@ import numpy as np
 from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, LayerBlobs
 from converter.files import sha256_of
 from converter.wire import Blob
+from pytsn.data.modalities import MODALITIES, READ_MODALITIES
 from pytsn.weights.file_kinds import has_weight_name
 from pytsn.weights.known_nets import BN_INCEPTION, bn_inception_gaps, input_channels, net_of, score_gap, score_layer
 from pytsn.weights.released_models import Promise, promised
@@ -22,7 +23,7 @@ DATASETS = {
     100: "ActivityNet 1.2",
     1000: "ImageNet",
 }
-MODALITIES = {3: "rgb", 10: "flow (plain or warped)", 15: "rgb difference"}
+STREAMS = {MODALITIES[name].channels: MODALITIES[name].identified for name in READ_MODALITIES}
 VARIANCE, INVSTD, BVLC, NO_BN = "variance", "inverse standard deviation", "BatchNorm", "none"  # what BN layers keep
 
 
@@ -99,7 +100,7 @@ def _describe(found: Identity, file: WeightFile) -> None:
         found.score_layer, found.classes = scores.name, _outputs(scores.blobs[0])
         found.dataset = DATASETS.get(found.classes)
     found.channels = input_channels(layers)
-    found.modality = MODALITIES.get(found.channels)
+    found.modality = STREAMS.get(found.channels)
     found.bn, found.bn_shape = _bn_of(layers)
     if found.net == BN_INCEPTION:
         found.damage += bn_inception_gaps(layers)

@@ -2,6 +2,7 @@
 
 import os
 
+from pytsn.data.modalities import MODALITIES
 from pytsn.weights.released_models import promised
 
 #: datasets whose splits share their videos: what one split tests, another trains on
@@ -9,8 +10,8 @@ _SHARED_VIDEOS = ("ucf101", "hmdb51")
 
 
 def _read_as(stream: str) -> str:
-    """The modality that a stream's images are read as."""
-    return "flow" if stream == "warped" else stream
+    """The modality that a stream's images are read as; what is no modality, as it is."""
+    return MODALITIES[stream].read_as if stream in MODALITIES else stream
 
 
 def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality: str) -> list[str]:
@@ -37,5 +38,6 @@ def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality
 
 def stream_under_test(modality: str, weights: str | os.PathLike | None) -> str:
     """The stream of the papers that a test is of: warped flow is read as flow, and only the weights' name tells it."""
-    promise = promised(weights) if weights and modality == "flow" else None
-    return "warped" if promise and promise.modality == "warped" else modality
+    promise = promised(weights) if weights else None
+    named = promise.modality if promise else None
+    return named if named and _read_as(named) == modality else modality

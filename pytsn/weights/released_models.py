@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytsn.data.modalities import MODALITIES
+
 HOST = "https://yjxiong.blob.core.windows.net"
 KINDS = ("reference", "init")
 
@@ -21,8 +23,8 @@ CLASSES = {
     "activitynet1.3": 200,
     "imagenet": 1000,
 }
-#: modality -> channels that conv1 reads; warped flow is read like flow
-CHANNELS = {"rgb": 3, "flow": 10, "warped": 10, "rgbdiff": 15}
+#: modalities whose weights were released
+MODALITIES_RELEASED = tuple(name for name, row in MODALITIES.items() if row.released)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Promise:
     @property
     def channels(self) -> int | None:
         """How many channels its first convolution must read; None when the name tells no modality."""
-        return CHANNELS.get(self.modality)
+        return None if self.modality is None else MODALITIES[self.modality].channels
 
     def __str__(self) -> str:
         split = None if self.split is None else f"split {self.split}"
@@ -80,10 +82,10 @@ RELEASED: dict[str, tuple[Released, ...]] = {
     "reference": tuple(
         _reference(dataset, split, modality)
         for dataset in ("ucf101", "hmdb51")
-        for modality in ("rgb", "flow")
+        for modality in MODALITIES_RELEASED
         for split in (1, 2, 3)
     ),
-    "init": (_init("rgb"), _init("flow")),
+    "init": tuple(_init(modality) for modality in MODALITIES_RELEASED),
 }
 
 _SPLIT = re.compile(r"(?:^|_)split_?(\d{1,2})(?![a-z0-9])")
@@ -94,15 +96,13 @@ _DATASETS = {
     "activitynet1.3": r"(?:activitynet|anet)_?(?:v?_?1_?3|v13|2016)",
 }
 _PRETRAINING = ("kinetics", "imagenet")  # beside another dataset they say where the net came from
-_MODALITIES = {
-    "warped": r"warp(?:ed)?(?:_?flow)?", "rgbdiff": r"rgb_?diff(?:erence)?", "flow": r"flow", "rgb": r"rgb",
-}
-_STREAMS = {"flow": r"temporal(?!_segment)", "rgb": r"spatial"}  # ActivityNet 2016's words for the two
 _NETS = {
     "BN-Inception": r"bn_?inception", "Inception V3": r"inception_?v3", "ResNet-200": r"resnet_?200",
     "ResNet-152": r"resnet_?152", "ResNet-101": r"resnet_?101", "ResNet-50": r"resnet_?50", "VGG-16": r"vgg_?16",
 }
 # fmt: on
+_MODALITIES = {row.name: row.file_words for row in reversed(MODALITIES.values())}  # rgb_diff before rgb
+_STREAMS = {row.name: row.stream_words for row in MODALITIES.values() if row.stream_words}
 
 
 def promised(path: str | os.PathLike) -> Promise | None:

@@ -6,7 +6,8 @@ import pytest
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import read_flow_stack, read_rgb
-from pytsn.data.ten_crops import FLOW_MEAN, RGB_MEAN_BGR, crop_corners, oversample_flow, oversample_rgb
+from pytsn.data.modalities import MODALITIES
+from pytsn.data.ten_crops import crop_corners, oversample_flow, oversample_rgb
 
 
 def slow_crops(planes: np.ndarray, crop: int, flow: bool) -> np.ndarray:
@@ -37,7 +38,7 @@ def test_rgb_crops_are_byte_equal_to_the_recording(golden):
 @pytest.mark.golden
 def test_the_mean_is_the_one_caffe_subtracted(golden):
     recording = np.load(golden / "bn_inception/forward_rgb.npz")
-    mean = np.array(RGB_MEAN_BGR, np.float32).reshape(1, 3, 1, 1)
+    mean = np.array(MODALITIES["rgb"].mean, np.float32).reshape(1, 3, 1, 1)
     data = (recording["crops_uint8"] - mean).mean(axis=(2, 3), dtype=np.float64)
     # spatial means of ~100 as float32: one part in 10^5 is far below a mean value that is off by one
     np.testing.assert_allclose(data, recording["mean:data"], rtol=1e-5, atol=1e-3)
@@ -75,7 +76,7 @@ def test_a_real_flow_stack_at_full_size(golden):
     np.testing.assert_array_equal(crops[3], stack[:, 32:, 116:])
     np.testing.assert_array_equal(crops[9, 0], 255 - stack[0, 16:240, 58:282][:, ::-1])
     np.testing.assert_array_equal(crops[9, 3], stack[3, 16:240, 58:282][:, ::-1])
-    assert abs(float(stack.mean()) - FLOW_MEAN) < 8  # no motion is grey 128
+    assert abs(float(stack.mean()) - MODALITIES["flow"].mean[0]) < 8  # no motion is grey 128
 
 
 def test_both_centre_rules_of_the_original_agree_for_every_size():
