@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from converter.errors import PytsnError
 from converter.files import write_bytes
 from pytsn.ablation.options import AblationOptions
+from pytsn.data.datasets import CUSTOM, DATASETS
 from pytsn.data.frame_folders import Video, find_missing, make_videos, missing_message, parse_directory, parse_list_file
 from pytsn.data.frame_store import count_frames, is_frame_folder
 from pytsn.data.modalities import find_modality
-from pytsn.data.splits import NUM_SPLITS, parse_split_file
+from pytsn.data.splits import parse_split_file
 
 _PARTS = ("train", "test")
 _NUMBER = "%05d"
@@ -48,7 +49,7 @@ def image_names(options: AblationOptions) -> tuple[tuple[str, str, str], str]:
 
 def load_data(options: AblationOptions) -> AblationData:
     """Finds the videos and their images. Raises PytsnError that names missing videos unless they may be missing."""
-    entries = _custom_entries(options) if options.dataset == "custom" else _split_entries(options)
+    entries = _custom_entries(options) if options.dataset == CUSTOM else _split_entries(options)
     notes, found = [], {}
     for modality in options.modalities:
         videos = {part: _videos(options, modality, entries[part]) for part in _PARTS}
@@ -80,8 +81,9 @@ def _custom_entries(options: AblationOptions) -> dict[str, list[Video]]:
 
 
 def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
-    if not 1 <= options.split <= NUM_SPLITS:
-        raise PytsnError(f"--split {options.split}: there are splits 1 to {NUM_SPLITS}")
+    splits = DATASETS[options.dataset].splits
+    if not 1 <= options.split <= splits:
+        raise PytsnError(f"--split {options.split}: there are splits 1 to {splits}")
     split = parse_split_file(options.dataset, options.split_path)[options.split - 1]
     return {part: [Video(*entry, "", 0, 0) for entry in getattr(split, part)] for part in _PARTS}
 
@@ -91,7 +93,7 @@ def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -
     root, prefixes = _root(options, modality), image_names(options)[0]
     if root is None:
         return []
-    if options.dataset != "custom":
+    if options.dataset != CUSTOM:
         folders = parse_directory(root, *prefixes, {entry.name for entry in entries})
         return make_videos([(entry.name, entry.label) for entry in entries], folders)
     absolute = find_modality(modality).own_folders  # a list's absolute folders are those of the frames

@@ -3,7 +3,9 @@
 import argparse
 import sys
 
+from pytsn.data.datasets import CUSTOM, SPLIT_DATASETS, SPLITS
 from pytsn.data.modalities import FLOW, MODALITIES, RGB
+from pytsn.runtime.words import one_of
 
 HELP = """\
 the papers' ablations on your dataset: input modalities, consensus functions, depth; one table, one plot
@@ -31,15 +33,11 @@ own (--init flow=none: from scratch). Without these, schedule and learning rate 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ablation."""
     add = parser.add_argument
-    add(
-        "dataset",
-        choices=("ucf101", "hmdb51", "custom", "demo"),
-        metavar="DATASET",
-        help="ucf101, hmdb51, custom, demo",
-    )
+    datasets = (*SPLIT_DATASETS, CUSTOM, "demo")
+    add("dataset", choices=datasets, metavar="DATASET", help=", ".join(datasets))
     add("frame_path", metavar="FRAMES", help="root folder of the frames; for demo: the folder that it made")
     add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
-    add("--split", type=int, default=1, metavar="N", help="1, 2 or 3 (default: %(default)s)")
+    add("--split", type=int, default=1, metavar="N", help=f"{one_of(map(str, SPLITS))} (default: %(default)s)")
     add("--split_path", metavar="DIR", help="folder of the split files (default: data)")
     add("--train_list", metavar="LIST", help="of a custom dataset: lines `path count label`")
     add("--val_list", metavar="LIST", help="of a custom dataset: the videos that are tested")

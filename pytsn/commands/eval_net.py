@@ -5,7 +5,9 @@ import os
 import sys
 
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
+from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM
 from pytsn.data.modalities import MODALITIES
+from pytsn.runtime.words import one_of
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -65,10 +67,10 @@ def _note_ignored(args: argparse.Namespace) -> None:
         print("note: --caffe_path is ignored, no Caffe is needed", file=sys.stderr)
     if args.resume and not args.save_scores:
         raise PytsnError("--resume needs --save_scores: it goes on with that file's unfinished scores")
-    if (args.dataset == "custom") != bool(args.test_list):
+    if (args.dataset == CUSTOM) != bool(args.test_list):
         raise PytsnError("dataset 'custom' and --test_list FILE go together")
-    if args.dataset not in ("activitynet_1.2", "activitynet_1.3") and (args.anet_file or args.subset):
-        raise PytsnError("--anet_file and --subset go with the datasets activitynet_1.2 and activitynet_1.3")
+    if args.dataset not in ANNOTATED_DATASETS and (args.anet_file or args.subset):
+        raise PytsnError(f"--anet_file and --subset go with the datasets {one_of(ANNOTATED_DATASETS, 'and')}")
     if args.video_fps and not args.snippet_rate:
         raise PytsnError("--video_fps goes with --snippet_rate")
     if args.rgbdiff and not MODALITIES[args.modality].difference:

@@ -2,10 +2,12 @@
 
 import argparse
 
-from pytsn.data.modalities import READ_MODALITIES, one_of
+from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM, SPLIT_DATASETS, SPLITS
+from pytsn.data.modalities import READ_MODALITIES
+from pytsn.runtime.words import one_of
 
 #: what DATASET may be
-DATASETS = ("ucf101", "hmdb51", "activitynet_1.2", "activitynet_1.3", "custom")
+DATASETS = (*SPLIT_DATASETS, *ANNOTATED_DATASETS, CUSTOM)
 
 HELP = """\
 test a net on the videos of a split: class scores, class accuracies, mean accuracy
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of eval-net."""
     add = parser.add_argument
     add("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
-    add("split", type=int, choices=(1, 2, 3), metavar="SPLIT", help="1, 2 or 3")
+    add("split", type=int, choices=SPLITS, metavar="SPLIT", help=one_of(map(str, SPLITS)))
     add("modality", choices=READ_MODALITIES, metavar="MODALITY", help=one_of(READ_MODALITIES))
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
     add("net_proto", metavar="NET_PROTO", help="deploy prototxt")

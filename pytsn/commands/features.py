@@ -5,7 +5,8 @@ import os
 import sys
 
 from converter.errors import PytsnError
-from pytsn.data.modalities import MODALITIES, READ_MODALITIES, one_of
+from pytsn.data.modalities import MODALITIES, READ_MODALITIES
+from pytsn.runtime.words import one_of
 
 HELP = """\
 write a blob of a net for each snippet of each video

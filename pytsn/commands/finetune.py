@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from pytsn.data.modalities import MODALITIES, one_of
+from pytsn.data.modalities import MODALITIES
+from pytsn.runtime.words import one_of
 
 HELP = """\
 fine-tune a TSN on lists of videos: any classes, modality, consensus and snippet net
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("train_list", metavar="TRAIN_LIST", help="videos to train on: lines `folder frames label`")
     add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
     add("--val_list", metavar="LIST", help="videos to validate by, each epoch")
-    add("--modality", default="rgb", help=f"{one_of(tuple(MODALITIES))} (default: %(default)s)")
+    add("--modality", default="rgb", help=f"{one_of(MODALITIES)} (default: %(default)s)")
     add("--num_segments", type=int, default=3, metavar="S", help="snippets a video (default: %(default)s)")
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
     add("--num_classes", type=int, metavar="K", help="classes (default: the largest label + 1)")

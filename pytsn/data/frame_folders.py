@@ -13,10 +13,9 @@ from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text
 from pytsn.data.frame_store import archive_name, count_frames, is_frame_folder
 from pytsn.data.modalities import MODALITIES
-from pytsn.data.splits import NUM_SPLITS, Entry, Split, parse_split_file
+from pytsn.data.splits import Entry, Split, parse_split_file
 
 __all__ = [
-    "NUM_SPLITS",
     "Entry",
     "FrameFolder",
     "Split",

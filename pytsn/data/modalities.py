@@ -12,7 +12,6 @@ PyTorch code (yjxiong/tsn-pytorch, README.md and models.py) agrees in the learni
 conv1's learning rate, and the three scale ratios are from there. It trains 2.25 times as long as rgb, on 7 segments.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from converter.errors import PytsnError
@@ -211,8 +210,3 @@ def modality_of_channels(channels: int) -> Modality:
     """The modality that nets of so many input channels see: rgb for 3, rgbdiff for 15, flow for any other number."""
     found = (MODALITIES[name] for name in READ_MODALITIES)
     return next((row for row in found if row.channels == channels), _FLOW)
-
-
-def one_of(names: Sequence[str]) -> str:
-    """Names for a help text: ``rgb, flow or rgbdiff``."""
-    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from converter.errors import PytsnError
 from pytsn.data.activitynet import ACTIVITYNET, AnetVideo, activitynet_path, frame_folder_names, read_activitynet
+from pytsn.data.datasets import CUSTOM
 from pytsn.data.frame_folders import (
     FrameFolder,
     Report,
@@ -53,7 +54,7 @@ def choose_videos(choice: VideoChoice, report: Report) -> ChosenVideos:
     cannot be read.
     """
     sets: dict[str, AnetVideo] = {}
-    if choice.dataset == "custom":
+    if choice.dataset == CUSTOM:
         entries: tuple = ()
         listed = parse_list_file(choice.test_list)
         videos = [replace(video, folder=os.path.join(choice.frame_path, video.folder)) for video in listed]
@@ -101,7 +102,7 @@ def _subset(choice: VideoChoice) -> list[AnetVideo]:
 
 def _custom_hint(choice: VideoChoice) -> str:
     """What to do about a list whose paths start from the current folder, as those of training do."""
-    if choice.dataset != "custom" or not os.path.isdir(parse_list_file(choice.test_list)[0].folder):
+    if choice.dataset != CUSTOM or not os.path.isdir(parse_list_file(choice.test_list)[0].folder):
         return ""
     return f"the list's paths are looked for below {choice.frame_path}, but start from the current folder: give . there"
 

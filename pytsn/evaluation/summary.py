@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
+from pytsn.data.datasets import SPLITS
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.evaluation.published import Evaluation, comparison
 from pytsn.scores.aggregation import softmax
@@ -100,7 +101,7 @@ def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluatio
     settings = file.settings or {}
     dataset, split, modality = (settings.get(key) for key in ("dataset", "split", "modality"))
     texts = isinstance(dataset, str) and isinstance(modality, str)
-    if not texts or type(split) is not int or split not in (1, 2, 3):
+    if not texts or type(split) is not int or split not in SPLITS:
         return None
     count, frames = len(file.scores), len(file.scores[0])
     if settings.get("num_frame_per_video") != frames or any(len(array) != frames for array in file.scores):

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass, fields
 
 from converter.errors import PytsnError
+from pytsn.data.datasets import DATASETS, SPLIT_DATASETS, Dataset
 from pytsn.data.modalities import MODALITIES, READ_MODALITIES, Modality
-from pytsn.models.training_settings import CUSTOM, DATASETS, Dataset, Schedule
+from pytsn.models.training_settings import OWN_TRAINING, RELEASED_TRAINING, ReleasedTraining, Schedule
 
 KINDS = ("deploy", "train_val", "solver")
 
@@ -38,8 +39,8 @@ class NetSpec:
         if self.modality not in READ_MODALITIES:
             raise PytsnError(f"modality '{self.modality}': must be one of {', '.join(READ_MODALITIES)}")
         defaults = {
-            "num_classes": self._known.num_classes,
-            "test_iter": self._known.test_iter,
+            "num_classes": self._known and self._known.classes,
+            "test_iter": self._training.test_iter,
             "train_list": f"data/{self.dataset}_{self.stream.images.name}_train_split_{self.split}.txt",
             "val_list": f"data/{self.dataset}_{self.stream.images.name}_val_split_{self.split}.txt",
             "folder": f"models/{self.dataset}",
@@ -51,13 +52,13 @@ class NetSpec:
 
     def _check(self) -> None:
         if self.num_classes is None:
-            raise PytsnError(f"dataset '{self.dataset}' is not one of {', '.join(DATASETS)}: give --num_classes")
+            raise PytsnError(f"dataset '{self.dataset}' is not one of {', '.join(SPLIT_DATASETS)}: give --num_classes")
         least = {"num_classes": 2, "num_segments": 1, "split": 1, "batch_size": 1, "test_iter": 1}
         for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and not lowest <= value < 2**31:
                 raise PytsnError(f"--{name} {value}: must be between {lowest} and {2**31 - 1}")
-        if self._known.splits and self.split > self._known.splits:
+        if self._known and self.split > self._known.splits:
             raise PytsnError(f"--split {self.split}: {self.dataset} has splits 1 to {self._known.splits}")
         for field in fields(self):
             value = getattr(self, field.name)
@@ -65,8 +66,13 @@ class NetSpec:
                 raise PytsnError(f"{field.name} {value!r}: empty, or holds characters that cannot be printed")
 
     @property
-    def _known(self) -> Dataset:
-        return DATASETS.get(self.dataset, CUSTOM)
+    def _known(self) -> Dataset | None:
+        """None for a dataset of the user's own."""
+        return DATASETS[self.dataset] if self.dataset in SPLIT_DATASETS else None
+
+    @property
+    def _training(self) -> ReleasedTraining:
+        return RELEASED_TRAINING.get(self.dataset, OWN_TRAINING)
 
     @property
     def stream(self) -> Modality:
@@ -76,12 +82,12 @@ class NetSpec:
     @property
     def schedule(self) -> Schedule:
         """The released schedule, rgb's for rgbdiff; a dataset of one's own gets UCF101's."""
-        return self._known.schedules[self.stream.images.name]
+        return self._training.schedules[self.stream.images.name]
 
     @property
     def snapshot_prefix(self) -> str:
         """Beside the folder when that is the default one, as in the original, else inside it."""
-        name = self._known.snapshot.format(dataset=self.dataset, split=self.split, modality=self.modality)
+        name = self._training.snapshot.format(dataset=self.dataset, split=self.split, modality=self.modality)
         return f"{'models' if self.folder == f'models/{self.dataset}' else self.folder}/{name}"
 
     def file_name(self, kind: str) -> str:

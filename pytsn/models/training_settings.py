@@ -49,21 +49,17 @@ def _epochs(iterations: int) -> float:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """schedules: by the kind of images. test_iter: batches of a test pass on each of PROCESSES. splits: how many there
-    are. None: not known."""
+class ReleasedTraining:
+    """schedules: by the kind of images. test_iter: batches of a test pass on each of PROCESSES, None: not known."""
 
-    num_classes: int | None
-    splits: int | None
     test_iter: int | None
     snapshot: str
     schedules: dict[str, Schedule]
 
 
-DATASETS = {
-    "ucf101": Dataset(
-        num_classes=101,
-        splits=3,
+#: by the dataset's name (pytsn/data/datasets.py)
+RELEASED_TRAINING = {
+    "ucf101": ReleasedTraining(
         test_iter=950,
         snapshot="{dataset}_split{split}_tsn_{modality}_bn_inception",
         schedules={
@@ -71,9 +67,7 @@ DATASETS = {
             "flow": Schedule(1000, 0.005, "multistep", (10000, 16000), 18000, 20, device_id=()),  # commented out there
         },
     ),
-    "hmdb51": Dataset(
-        num_classes=51,
-        splits=3,
+    "hmdb51": ReleasedTraining(
         test_iter=383,
         snapshot="{dataset}_split_{split}_tsn_{modality}_bn_inception",
         schedules={
@@ -82,9 +76,9 @@ DATASETS = {
         },
     ),
 }
-CUSTOM = replace(DATASETS["ucf101"], num_classes=None, splits=None, test_iter=None)
+OWN_TRAINING = replace(RELEASED_TRAINING["ucf101"], test_iter=None)  # of any other dataset
 
 
 def released_schedule(row: Modality) -> Schedule:
     """The schedule of a modality on videos of one's own: UCF101's."""
-    return CUSTOM.schedules[row.images.name]
+    return OWN_TRAINING.schedules[row.images.name]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from converter.errors import PytsnError
-from pytsn.data.modalities import MODALITIES, one_of
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.data.snippet_ticks import MOST_SNIPPETS
 from pytsn.evaluation.action_net import NetOptions
@@ -20,6 +20,7 @@ from pytsn.predict.scores import Predictor, Sampling, load_nets, needs_flow
 from pytsn.predict.video import FlowWork
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
+from pytsn.runtime.words import one_of
 from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
 #: heavier streams' scores would overflow

@@ -13,7 +13,7 @@ from pytsn.weights.download import HostGone, NotThere, Patience, Progress, copy,
 from pytsn.weights.download_resume import PartFile
 from pytsn.weights.identify import INVSTD, Identity, contradictions, identify
 from pytsn.weights.model_sources import sources
-from pytsn.weights.released_models import CLASSES, KINDS, RELEASED, Promise, Released
+from pytsn.weights.released_models import KINDS, RELEASED, Promise, Released
 
 ADVICE = (
     "These files are also kept by others: search the web for their names, put what you find in a folder, check it with"
@@ -161,6 +161,6 @@ def shortcomings(found: Identity, promise: Promise) -> list[str]:
     faults = [*found.damage, *contradictions(found, promise)]
     if found.net is None:
         faults.append(f"its layers are not those of {promise.net}")
-    if promise.dataset in CLASSES and found.classes is None:
+    if promise.dataset and found.classes is None:
         faults.append("it has no score layer")
     return faults

@@ -2,11 +2,9 @@
 
 import os
 
+from pytsn.data.datasets import CUSTOM, DATASETS
 from pytsn.data.modalities import MODALITIES
 from pytsn.weights.released_models import promised
-
-#: datasets whose splits share their videos: what one split tests, another trains on
-_SHARED_VIDEOS = ("ucf101", "hmdb51")
 
 
 def _read_as(stream: str) -> str:
@@ -24,16 +22,20 @@ def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality
     if promise is None:
         return []
     said = []
-    dataset_name = dataset.replace("activitynet_", "activitynet")
-    if promise.dataset and dataset != "custom" and promise.dataset != dataset_name:
+    if promise.dataset and dataset not in (CUSTOM, promise.dataset):
         said.append((promise.dataset, dataset, ""))
-    elif promise.split and dataset in _SHARED_VIDEOS and promise.split != split:
+    elif promise.split and _shares_videos(dataset) and promise.split != split:
         reason = f" (most test videos of split {split} were trained on there: the accuracy will be far too high)"
         said.append((f"split {promise.split}", f"split {split}", reason))
     if promise.modality and _read_as(promise.modality) != _read_as(modality):
         said.append((promise.modality, modality, ""))
     name = os.path.basename(path)
     return [f"{name}: its name says {mine}, but {yours} is under test{reason}" for mine, yours, reason in said]
+
+
+def _shares_videos(dataset: str) -> bool:
+    """Whether what one split tests, another trains on."""
+    return dataset in DATASETS and DATASETS[dataset].shared_videos
 
 
 def stream_under_test(modality: str, weights: str | os.PathLike | None) -> str:

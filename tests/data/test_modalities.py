@@ -4,7 +4,7 @@ import pytest
 
 from converter.errors import PytsnError
 from pytsn.data.frame_folders import Video
-from pytsn.data.modalities import MODALITIES, PREFIXES, READ_MODALITIES, find_modality, modality_of_channels, one_of
+from pytsn.data.modalities import MODALITIES, PREFIXES, READ_MODALITIES, find_modality, modality_of_channels
 
 #: images a snippet, planes of an image, least frames, planes of the net, mirrored x negated
 ROWS = {
@@ -57,8 +57,3 @@ def test_an_unknown_modality_is_said():
 
 def test_prefixes_are_those_of_the_original_in_the_order_of_its_arguments():
     assert PREFIXES == ("img_", "flow_x_", "flow_y_")
-
-
-def test_names_in_a_help_text():
-    assert one_of(READ_MODALITIES) == "rgb, flow or rgbdiff"
-    assert one_of(["a", "b"]) == "a or b"
