@@ -41,22 +41,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _aggregation(args: argparse.Namespace):
     """The aggregation; one of windows counts on the snippets' rate."""
-    from converter.errors import PytsnError
-    from pytsn.scores.aggregation import parse_aggregation
+    from pytsn.scores.snippet_rate import aggregation_at
 
-    rate = _rates(args)["snippet_rate"]
-    aggregate = parse_aggregation(args.aggregation, rate or 1)
-    if aggregate.fps is not None and rate is None:
-        print(
-            f"note: aggregation {args.aggregation} takes the snippets for {float(aggregate.fps):g} a second, whatever "
-            "a video's length; --snippet_rate samples them so",
-            file=sys.stderr,
-        )
-    elif aggregate.fps not in (None, rate):
-        raise PytsnError(
-            f"aggregation {args.aggregation} counts on {float(aggregate.fps):g} snippets a second, --snippet_rate is "
-            f"{args.snippet_rate}"
-        )
+    aggregate, notes = aggregation_at(args.aggregation, [_rates(args)["snippet_rate"]], "--snippet_rate is")
+    for line in notes:
+        print(line, file=sys.stderr)
     return aggregate
 
 

@@ -46,15 +46,19 @@ def run(args: argparse.Namespace) -> int:
         file_warnings,
         fused_evaluation,
         label_sets_of,
+        snippet_rate_of,
         summarise,
     )
     from pytsn.scores.aggregation import fusion
     from pytsn.scores.alignment import align
     from pytsn.scores.score_file import read_scores
+    from pytsn.scores.snippet_rate import aggregation_at
 
     weights = _weights(args)
     files = [read_scores(path) for path in args.score_files]
-    aggregate = _aggregation(args.aggregation, files)
+    aggregate, notes = aggregation_at(args.aggregation, map(snippet_rate_of, files), "the files hold")
+    for line in notes:
+        print(line, file=sys.stderr)
     aligned = align(files)
     streams = [
         np.stack([aggregate(video, normalization=False, crop_agg=args.crop_agg) for video in scores])
@@ -70,23 +74,6 @@ def run(args: argparse.Namespace) -> int:
     for text in (*aligned.warnings, *named, *summary.warnings):
         print(f"warning: {text}", file=sys.stderr)
     return 0
-
-
-def _aggregation(text: str, files: list):
-    """The aggregation; one of windows counts on the rate that the files' snippets were sampled at."""
-    from pytsn.evaluation.summary import snippet_rate_of
-    from pytsn.scores.aggregation import parse_aggregation
-
-    rates = {snippet_rate_of(file) for file in files}
-    rate = next(iter(rates)) if len(rates) == 1 else None
-    aggregate = parse_aggregation(text, rate or 1)
-    if aggregate.fps is not None and len(rates) > 1:
-        raise PytsnError(f"aggregation {text}: the files hold different numbers of snippets a second")
-    if aggregate.fps is not None and rate not in (None, aggregate.fps):
-        raise PytsnError(
-            f"aggregation {text} counts on {float(aggregate.fps):g} snippets a second, the files hold {float(rate):g}"
-        )
-    return aggregate
 
 
 def _weights(args: argparse.Namespace) -> list[float]:

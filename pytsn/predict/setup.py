@@ -21,7 +21,8 @@ from pytsn.predict.video import FlowWork
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
 from pytsn.runtime.words import one_of
-from pytsn.scores.aggregation import Aggregation, parse_aggregation
+from pytsn.scores.aggregation import Aggregation
+from pytsn.scores.snippet_rate import aggregation_at
 
 #: heavier streams' scores would overflow
 _HEAVIEST = 1e6
@@ -80,10 +81,9 @@ def _sampling(args: argparse.Namespace) -> Sampling:
 def _aggregation(args: argparse.Namespace) -> Aggregation:
     """The aggregation; one of windows counts on the snippets' rate."""
     rate = parse_rate(args.snippet_rate) if args.snippet_rate else None
-    aggregation = parse_aggregation(args.aggregation, rate or 1)
-    if aggregation.fps is not None and aggregation.fps != rate:
-        wanted = float(aggregation.fps)
-        raise PytsnError(f"aggregation {args.aggregation} counts on --snippet_rate {wanted:g}; give that")
+    aggregation, notes = aggregation_at(args.aggregation, [rate], "--snippet_rate is")
+    for line in notes:
+        print(line, file=sys.stderr)
     return aggregation
 
 
