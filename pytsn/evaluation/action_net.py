@@ -17,7 +17,7 @@ from converter.fused import FusedNet, fuse
 from converter.net import CaffeNet, load_net
 from pytsn.data.modalities import modality_of_channels
 from pytsn.data.rgb_difference import DIFFERENCES, frame_differences
-from pytsn.data.ten_crops import crop_corners
+from pytsn.data.ten_crops import centre_crops, ten_crops
 from pytsn.models.snippet_net import SCORE_NAMES
 from pytsn.runtime.device import PRECISIONS, pick_device
 
@@ -134,25 +134,6 @@ class ActionNet:
         self._unfused = None
         relative = (exact - fast).abs().max() / exact.abs().max()
         return relative.item(), (exact.argmax(1) == fast.argmax(1)).float().mean().item()
-
-
-def ten_crops(snippets: torch.Tensor, crop: int, is_flow: bool) -> torch.Tensor:
-    """pytsn.data.ten_crops on a device: uint8 (T, C, H, W) -> (10 T, C, S, S), crops of one snippet together.
-
-    Raises PytsnError when the crop does not fit.
-    """
-    corners = crop_corners(*snippets.shape[2:], crop)
-    five = torch.stack([snippets[..., y : y + crop, x : x + crop] for y, x in corners], 1)  # (T, 5, C, S, S)
-    mirrored = five.flip(-1)
-    if is_flow:
-        mirrored[:, :, ::2] = 255 - mirrored[:, :, ::2]  # x components change their sign
-    return torch.cat([five, mirrored], 1).flatten(0, 1)
-
-
-def centre_crops(snippets: torch.Tensor, crop: int) -> torch.Tensor:
-    """The centre crop of each snippet, unmirrored: uint8 (T, C, H, W) -> (T, C, S, S). Raises PytsnError as above."""
-    y, x = crop_corners(*snippets.shape[2:], crop)[-1]
-    return snippets[..., y : y + crop, x : x + crop]
 
 
 def _score_name(net: CaffeNet, wanted: str | None, source: str | os.PathLike) -> str:

@@ -19,11 +19,11 @@ from converter.errors import PytsnError
 from pytsn.cli import run_command
 from pytsn.data.frame_images import load_cv2
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
-from pytsn.data.ten_crops import oversample_flow, oversample_rgb
-from pytsn.evaluation.action_net import ActionNet, NetOptions, ten_crops
+from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.runtime.device import pick_device
 from pytsn.scores.score_file import read_scores
 from tests.converter.nets import build
+from tests.data.crop_oracles import frame_crops, stack_crops
 
 ROOT = Path(__file__).resolve().parents[2]
 NET = """
@@ -92,12 +92,12 @@ def slow_scores(world, name: str, modality: str) -> np.ndarray:
     rows = []
     for tick in ticks:
         if modality == "rgb":
-            crops = oversample_rgb(cv2.imread(str(folder / f"img_{tick:05d}.jpg")), 24)
+            crops = frame_crops(cv2.imread(str(folder / f"img_{tick:05d}.jpg")), 24)
             mean = np.array([104, 117, 123], np.float32).reshape(3, 1, 1)
         else:
             names = [f"flow_{axis}_{min(count, tick + k):05d}.jpg" for k in range(5) for axis in "xy"]
             images = [cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE) for name in names]
-            crops, mean = oversample_flow(np.stack(images), 24), np.float32(128)
+            crops, mean = stack_crops(np.stack(images), 24), np.float32(128)
         with torch.no_grad():
             rows.append(net(torch.from_numpy(crops.astype(np.float32) - mean))["fc-action"].numpy())
     return np.stack(rows)
@@ -369,18 +369,6 @@ def test_devices():
     for text in ("cuda:x", "cpu:1", "gpu", "cuda:99"):
         with pytest.raises(PytsnError, match=f"device '{text}'"):
             pick_device(text)
-
-
-@pytest.mark.parametrize("channels", [3, 10])
-def test_crops_on_a_device_are_the_crops(channels):
-    planes = np.random.default_rng(0).integers(0, 256, (2, channels, 29, 37), np.uint8)
-    crops = ten_crops(torch.from_numpy(planes), 13, is_flow=channels == 10)
-    for index, frame in enumerate(planes):
-        if channels == 3:
-            want = oversample_rgb(np.ascontiguousarray(frame.transpose(1, 2, 0)), 13, size=None)
-        else:
-            want = oversample_flow(frame, 13, size=None)
-        np.testing.assert_array_equal(crops[10 * index : 10 * index + 10].numpy(), want)
 
 
 def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
