@@ -23,7 +23,7 @@ from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
 from timing import interleave, machine
 
 from converter.weights import save_caffemodel
-from pytsn.data.frame_folders import Video
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, score_videos, score_videos_in_processes
 from pytsn.runtime.cores import cpu_count

@@ -33,8 +33,8 @@ from pytsn.ablation.resume import (
     videos_hash,
     write_record,
 )
-from pytsn.data.frame_folders import Video
 from pytsn.data.snippet_reader import SnippetOptions
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, score_videos
 from pytsn.finetune.checkpoints import Checkpoints

@@ -8,10 +8,11 @@ from converter.errors import PytsnError
 from converter.files import write_bytes
 from pytsn.ablation.options import AblationOptions
 from pytsn.data.datasets import CUSTOM, DATASETS
-from pytsn.data.frame_folders import Video, find_missing, make_videos, missing_message, parse_directory, parse_list_file
+from pytsn.data.frame_folders import find_missing, make_videos, missing_message, parse_directory, parse_list_file
 from pytsn.data.frame_store import count_frames, is_frame_folder
 from pytsn.data.modalities import find_modality
 from pytsn.data.splits import parse_split_file
+from pytsn.data.videos import Video
 
 _PARTS = ("train", "test")
 _NUMBER = "%05d"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converter.errors import PytsnError
 from converter.files import read_text, sha256_of, write_bytes
-from pytsn.data.frame_folders import Video
+from pytsn.data.videos import Video
 from pytsn.finetune.options import FinetuneOptions
 
 #: states of a cell, in their order

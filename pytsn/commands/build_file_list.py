@@ -11,8 +11,10 @@ from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
 from pytsn.data.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
 from pytsn.data.datasets import ANNOTATED_DATASETS, SPLIT_DATASETS, SPLITS
-from pytsn.data.frame_folders import FrameFolder, Split, make_videos, missing_message, parse_directory, parse_split_file
+from pytsn.data.frame_folders import make_videos, missing_message, parse_directory
 from pytsn.data.modalities import IMAGES
+from pytsn.data.splits import Split, parse_split_file
+from pytsn.data.videos import FrameFolder
 from pytsn.evaluation.choose_videos import find_anet_folders
 from pytsn.runtime.words import one_of
 

@@ -7,54 +7,15 @@ those of the VideoData layer, ``path count label`` per line.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text
 from pytsn.data.frame_store import archive_name, count_frames, is_frame_folder
 from pytsn.data.modalities import MODALITIES
-from pytsn.data.splits import Entry, Split, parse_split_file
-
-__all__ = [
-    "Entry",
-    "FrameFolder",
-    "Split",
-    "Video",
-    "find_missing",
-    "make_videos",
-    "missing_message",
-    "parse_directory",
-    "parse_list_file",
-    "parse_split_file",
-]
+from pytsn.data.splits import Entry
+from pytsn.data.videos import FrameFolder, Video
 
 Report = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class FrameFolder:
-    """A video's folder of frames: its path, how many rgb images, how many pairs of flow images."""
-
-    path: str
-    rgb_count: int
-    flow_count: int
-
-
-@dataclass(frozen=True)
-class Video:
-    """A video to be evaluated: name, label from 0, folder of its frames, and how many there are of each modality;
-    duration in seconds where it is known."""
-
-    name: str
-    label: int
-    folder: str
-    rgb_count: int
-    flow_count: int
-    duration: float | None = None
-
-    def frame_count(self, modality: str) -> int:
-        """Images that the folder holds for the modality: frames, or pairs of flow images."""
-        return self.flow_count if MODALITIES[modality].is_flow else self.rgb_count
 
 
 def parse_directory(

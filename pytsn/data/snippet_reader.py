@@ -9,12 +9,12 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import Video
 from pytsn.data.frame_images import frame_path, read_flow_stack, read_rgb_stack
 from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.rate_ticks import rate_ticks
 from pytsn.data.snippet_ticks import flow_indices, frame_ticks
 from pytsn.data.ten_crops import FRAME_SIZE, resize
+from pytsn.data.videos import Video
 
 #: snippets read ahead of the net: at 0.9 MB for one of flow, 60 MB; at 1.6 MB for one of rgbdiff, 100 MB
 READ_AHEAD = 64

@@ -7,17 +7,16 @@ from converter.errors import PytsnError
 from pytsn.data.activitynet import ACTIVITYNET, AnetVideo, activitynet_path, frame_folder_names, read_activitynet
 from pytsn.data.datasets import CUSTOM
 from pytsn.data.frame_folders import (
-    FrameFolder,
     Report,
-    Video,
     find_missing,
     make_videos,
     missing_message,
     parse_directory,
     parse_list_file,
-    parse_split_file,
 )
 from pytsn.data.modalities import MODALITIES, PREFIXES
+from pytsn.data.splits import parse_split_file
+from pytsn.data.videos import FrameFolder, Video
 
 
 @dataclass(frozen=True)

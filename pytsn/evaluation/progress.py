@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from pytsn.data.frame_folders import Video
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet
 from pytsn.evaluation.score_videos import EvalOptions, score_videos, score_videos_in_processes
 from pytsn.scores.resume import ScoreStore

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from pytsn.data.frame_folders import Video
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device

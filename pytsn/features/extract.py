@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import Video, find_missing, missing_message, parse_list_file
+from pytsn.data.frame_folders import find_missing, missing_message, parse_list_file
 from pytsn.data.modalities import MODALITIES
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
 from pytsn.data.sources import find_sources, folder_video
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, worker_device
 from pytsn.features.net import FeatureNet

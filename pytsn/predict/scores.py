@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import Video
 from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
 from pytsn.data.modalities import FLOW, MODALITIES, RGB
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
 from pytsn.data.sources import Source, folder_video
 from pytsn.data.ten_crops import FRAME_SIZE
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.predict.result import Prediction, default_weights
 from pytsn.predict.video import FlowWork, VideoFacts, look_through, video_snippets

@@ -373,7 +373,7 @@ def test_devices():
 
 def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
     import pytsn.data.snippet_reader as snippets
-    from pytsn.data.frame_folders import Video
+    from pytsn.data.videos import Video
 
     write_frames(tmp_path, {f"v{i}": 30 for i in range(8)})
     videos = [Video(f"v{i}", 0, str(tmp_path / f"v{i}"), 30, 30) for i in range(8)]
@@ -391,7 +391,7 @@ def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
 
 
 def test_a_short_videos_repeated_tick_is_scored_once(world, monkeypatch):
-    from pytsn.data.frame_folders import Video
+    from pytsn.data.videos import Video
     from pytsn.evaluation.score_videos import score_video
 
     net = ActionNet(f"{world}/rgb.prototxt", f"{world}/rgb.caffemodel", NetOptions(device="cpu"))

@@ -3,8 +3,8 @@
 import pytest
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import Video
 from pytsn.data.modalities import MODALITIES, PREFIXES, READ_MODALITIES, find_modality, modality_of_channels
+from pytsn.data.videos import Video
 
 #: images a snippet, planes of an image, least frames, planes of the net, mirrored x negated
 ROWS = {

@@ -16,10 +16,10 @@ from converter.proto import parse_net
 from converter.weights import save_caffemodel
 from pytsn.caffe_random.generator import CaffeRng
 from pytsn.cli import run_command
-from pytsn.data.frame_folders import Video
 from pytsn.data.rgb_difference import frame_differences
 from pytsn.data.snippet_reader import SnippetOptions, read_snippet, video_ticks
 from pytsn.data.snippet_ticks import frame_ticks
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.models import BNInception
 from pytsn.models.net_spec import NetSpec
