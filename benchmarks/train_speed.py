@@ -22,6 +22,7 @@ import torch
 from timing import interleave, machine, print_table, ratio
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
+from pytsn.runtime.device import PRECISIONS
 from pytsn.training.hardware import Hardware
 from pytsn.training.run import Training
 from pytsn.training.settings import default_workers
@@ -63,7 +64,7 @@ def contestants(dataset: Dataset, args: argparse.Namespace, stack: contextlib.Ex
         hardwares = {"fp32": Hardware(device)}
     else:
         hardwares = {"fp32, NCHW": Hardware(device, channels_last=False)}
-        for precision in ("fp32", "tf32", "bf16"):
+        for precision in PRECISIONS:
             hardwares[precision] = Hardware(device, precision)
             hardwares[f"{precision}, compiled"] = Hardware(device, precision, compile=True)
     found = {name: Contestant(dataset, hardware, args.workers) for name, hardware in hardwares.items()}

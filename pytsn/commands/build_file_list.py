@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
+from pytsn.commands.arguments import add_allow_missing, add_annotations, add_prefixes, add_split_path
 from pytsn.data.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
 from pytsn.data.datasets import ANNOTATED_DATASETS, SPLIT_DATASETS, SPLITS
 from pytsn.data.frame_folders import make_videos, missing_message, parse_directory
-from pytsn.data.modalities import IMAGES
+from pytsn.data.modalities import FLOW, IMAGES, RGB
 from pytsn.data.splits import Split, parse_split_file
 from pytsn.data.videos import FrameFolder
 from pytsn.evaluation.choose_videos import find_anet_folders
@@ -41,23 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", metavar="DATASET", help=one_of((*SPLIT_DATASETS, *ANNOTATED_DATASETS)))
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
-    add("--rgb_prefix", default="img_", metavar="P", help="prefix of rgb frames (default: %(default)s)")
-    add("--flow_x_prefix", default="flow_x", metavar="P", help="prefix of x flow images (default: %(default)s)")
-    add("--flow_y_prefix", default="flow_y", metavar="P", help="prefix of y flow images (default: %(default)s)")
+    add_prefixes(add, (RGB.prefixes[0], *(prefix.removesuffix("_") for prefix in FLOW.prefixes)))
     add("--num_split", type=int, default=SPLITS[-1], metavar="N", help="splits 1 to N (default: all)")
     add(
         "--out_list_path", default="data/", metavar="DIR", help="where to write; made if missing (default: %(default)s)"
     )
     add("--shuffle", action="store_true", help="shuffle the lines of each list")
     add("--seed", type=int, metavar="S", help="makes --shuffle repeatable (default: another order each time)")
-    add(
-        "--anet_file",
-        metavar="JSON",
-        help="ActivityNet's annotations (default: as in the original, below --split_path)",
-    )
+    add_annotations(add)
     add("--anet_unit", choices=("clips", "videos"), default="clips", help="what ActivityNet's lists name")
-    add("--split_path", default="data", metavar="DIR", help="folder of the split files (default: %(default)s)")
-    add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
+    add_split_path(add)
+    add_allow_missing(add)
 
 
 def run(args: argparse.Namespace) -> int:

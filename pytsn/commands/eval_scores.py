@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from converter.errors import PytsnError
+from pytsn.commands.arguments import add_aggregation
 
 HELP = """\
 fuse score files of several streams and print the accuracy
@@ -30,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("score_files", nargs="+", metavar="F", help="score files (.npz)")
     add("--score_weights", nargs="+", type=float, metavar="W", help="weight of each file (default: 1 each)")
     add("--crop_agg", choices=("max", "mean"), default="mean", help="crops to frame (default: mean; window takes max)")
-    add(
-        "--aggregation", default="mean", metavar="A", help="frames to video: mean, topk:K, window, anet2016, multiscale"
-    )
+    add_aggregation(add)
 
 
 def run(args: argparse.Namespace) -> int:

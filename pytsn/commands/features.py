@@ -5,8 +5,17 @@ import os
 import sys
 
 from converter.errors import PytsnError
-from pytsn.data.modalities import MODALITIES, READ_MODALITIES
-from pytsn.runtime.words import one_of
+from pytsn.commands.arguments import (
+    add_allow_missing,
+    add_bn_style,
+    add_crop_batch,
+    add_device,
+    add_difference,
+    add_modality,
+    add_precision,
+    add_workers,
+)
+from pytsn.data.modalities import MODALITIES
 
 HELP = """\
 write a blob of a net for each snippet of each video
@@ -28,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("list", metavar="LIST", help="list file, or folder of folders of frames")
     add("-o", "--output", required=True, metavar="OUT", help="FILE.npz, FILE.h5 or a folder")
-    add("--modality", required=True, choices=READ_MODALITIES, help=one_of(READ_MODALITIES))
+    add_modality(add, "--modality", required=True)
     add("--net", required=True, nargs=2, metavar=("PROTO", "WEIGHTS"), help="deploy prototxt; caffemodel or converted")
     add("--blob", default="global_pool", metavar="NAME", help="which blob (default: %(default)s)")
     add("--spatial", action="store_true", help="keep the blob's height and width (default: averaged)")
@@ -37,14 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--snippet_rate", metavar="R", help="R snippets a second instead; needs --video_fps")
     add("--video_fps", metavar="F", help="frames a second of the videos")
     add("--resume", action="store_true", help="go on with what an interrupted run left")
-    add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
-    add("--num_worker", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
-    add("--gpus", type=int, nargs="+", metavar="G", help="CUDA devices to spread the workers over")
-    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
-    add("--batch_size", type=int, metavar="N", help="crops a forward (default: 10 on a CPU, 250 on a GPU)")
-    add("--bn_style", choices=("var", "invstd"), default="var", help="fourth BN blob of the caffemodel: see docs")
-    add("--rgbdiff", choices=("signed", "absolute"), default="signed", help="what the rgbdiff net learned")
+    add_allow_missing(add)
+    add_workers(add)
+    add_device(add)
+    add_precision(add)
+    add_crop_batch(add)
+    add_bn_style(add)
+    add_difference(add)
 
 
 def run(args: argparse.Namespace) -> int:

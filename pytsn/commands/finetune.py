@@ -3,6 +3,14 @@
 import argparse
 import sys
 
+from pytsn.commands.arguments import (
+    add_bn_style,
+    add_device,
+    add_overrides,
+    add_precision,
+    add_readers,
+    add_trained_blob,
+)
 from pytsn.data.modalities import MODALITIES
 from pytsn.runtime.words import one_of
 
@@ -38,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
     add("--num_classes", type=int, metavar="K", help="classes (default: the largest label + 1)")
     add("--init", metavar="WEIGHTS", help="caffemodel, .safetensors or .pth to start from")
-    add("--bn_style", choices=("var", "invstd"), default="var", help="of an --init caffemodel (see convert)")
+    add_bn_style(add, "BN of an --init caffemodel, see convert")
     add("--net", metavar="DEPLOY", help="deploy prototxt of the snippet net (default: BN-Inception)")
-    add("--score_name", metavar="BLOB", help="its scores (default: fc-action, fc_action or its only result)")
+    add_trained_blob(add)
     add("--dropout", type=float, metavar="R", help="ratio before the classifier (default: the modality's)")
     add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
     _add_schedule(parser)
@@ -63,16 +71,16 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
         choices=("sum", "mean"),
         help="clip the sum over passes (Caffe; default with --solver) or their mean",
     )
-    add("--set", action="append", default=[], metavar="F=V", help="change a field of data or solver; may be repeated")
+    add_overrides(add)
     add("--seed", type=int, metavar="N", help="of all random numbers")
     add("--resume", action="store_true", help="go on from the checkpoint in FOLDER, same options")
 
 
 def _add_hardware(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
-    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+    add_device(add)
+    add_precision(add)
+    add_readers(add)
     add("--format", choices=("safetensors", "pth"), default="safetensors", help="of weights (default: %(default)s)")
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text, write_bytes
+from pytsn.commands.arguments import add_modality
 from pytsn.data.datasets import DATASETS, SPLIT_DATASETS
-from pytsn.data.modalities import IMAGES, READ_MODALITIES
+from pytsn.data.modalities import IMAGES
 from pytsn.runtime.words import one_of
 
 HELP = """\
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dataset", metavar="DATASET", help=f"{', '.join(SPLIT_DATASETS)} or a name of your own (needs --num_classes)"
     )
-    parser.add_argument("modality", metavar="MODALITY", choices=READ_MODALITIES, help=one_of(READ_MODALITIES))
+    add_modality(parser.add_argument, "modality", metavar="MODALITY")
     parser.add_argument("--kind", choices=("deploy", "train_val", "solver", "all"), default="all", help="default: all")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="where to write (default: models/DATASET)")
     parser.add_argument("--num_classes", type=int, metavar="K", help=f"default: the dataset's own, {classes}")

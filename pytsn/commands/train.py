@@ -5,6 +5,8 @@ import contextlib
 import os
 import sys
 
+from pytsn.commands.arguments import add_device, add_overrides, add_precision, add_readers
+
 HELP = """\
 train or fine-tune a net as its solver file says: the original's `caffe train`
 
@@ -31,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", "-weights", metavar="A[,B]", help="caffemodels or converted files to start from")
     add("--snapshot", "-snapshot", metavar="X", help="solverstate to go on from (not with --weights)")
     add("--gpu", "-gpu", type=int, metavar="G", help="CUDA device, as Caffe's flag; same as --device cuda:G")
-    add("--device", default="auto", help="auto (the solver's solver_mode, if there is CUDA), cpu, cuda or cuda:N")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
-    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+    add_device(add, "the solver's solver_mode, if there is CUDA")
+    add_precision(add)
+    add_readers(add)
     add("--rng", choices=("caffe", "torch"), default="caffe", help="whose random numbers, where random_seed is set")
     add("--seed", type=int, metavar="N", help="the solver's random_seed; negative for none")
-    add("--set", action="append", default=[], metavar="F=V", help="change a field of solver or data; may be repeated")
+    add_overrides(add)
     add(
         "--effective_batch", type=int, metavar="N", help="set iter_size so that an update sees N videos (128: released)"
     )
