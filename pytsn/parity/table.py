@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converter.inspection import aligned
+from converter.text_table import aligned
 from converter.parity import BlobDifference, first_beyond
 from converter.recording import blob_of
 from pytsn.parity.runs import Comparison
