@@ -10,9 +10,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 #: sh: lines to paste; console: `$ ` lines and what they print; python: run in one namespace a page
 RUN, SHOWN = ("sh", "console", "python"), ("text", "bibtex")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_MARK = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.DOTALL)
+_MARK = re.compile(r"<!-- not run: ((?:(?!-->).)+) -->\s*\Z", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_PATH = re.compile(r"`((?:pytsn|converter|tests|tools|docs|benchmarks|protos)/[\w./-]*)`")
+_PATH = re.compile(r"(?<![\w./-])((?:pytsn|converter|tests|tools|docs|benchmarks|protos)/[\w/.-]*\w)")
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def named_paths(page: Path) -> set[str]:
-    """The repository's files and folders that a page names in code type."""
-    return {path.rstrip("/") for path in _PATH.findall(page.read_text())}
+    """The repository's files and folders that a page names, in text, code and links to itself."""
+    return set(_PATH.findall(page.read_text()))
 
 
 def pytsn_command(line: str) -> tuple[str, list[str]] | None:

@@ -3,7 +3,9 @@
 import re
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.])")
-_MEASURED = re.compile(r"\d+(?:\.\d+)? s\b")  # seconds, and differences of the order of rounding: other on every machine
+_MEASURED = re.compile(
+    r"\d+(?:\.\d+)? s\b"
+)  # seconds, and differences of the order of rounding: other on every machine
 
 
 def assert_printed(found: list[str], shown: list[str], place: str) -> None:
@@ -16,7 +18,8 @@ def assert_printed(found: list[str], shown: list[str], place: str) -> None:
             gap = True
             continue
         rest = [index for index in range(at, len(found)) if same_line(found[index], line)]
-        assert rest and (gap or rest[0] == at), f"{place}: shows\n  {line}\nprinted:\n" + "\n".join(found[at:])
+        right = bool(rest) and (gap or rest[0] == at)
+        assert right, f"{place}: shows\n  {line}\nprinted:\n" + "\n".join(found[at:])
         at, gap = rest[0] + 1, False
     assert gap or at == len(found), f"{place}: printed, but not shown:\n" + "\n".join(found[at:])
 
