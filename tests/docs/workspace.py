@@ -89,6 +89,7 @@ def _make_bn_inception(root: Path) -> None:
     for name in ("ucf101_split_1_tsn_rgb_reference_bn_inception", "tsn_rgb", "found"):
         save_caffemodel(root / f"{name}.caffemodel", net)
     write_net(net, str(root / "model.safetensors"), {})
+    _make_checkpoint_of_another_port(root / "ucf101_bninception_rgb_checkpoint.pth", net)
 
 
 def _make_dataset(root: Path) -> None:
@@ -120,3 +121,10 @@ def _write_frames(folder: Path, seed: int) -> None:
         cv2.imwrite(str(folder / f"img_{number:05d}.jpg"), frame)
         for axis in (0, 1):
             cv2.imwrite(str(folder / f"flow_{'xy'[axis]}_{number:05d}.jpg"), frame[..., axis])
+
+
+def _make_checkpoint_of_another_port(path: Path, net) -> None:
+    """As tsn-pytorch saves a net of 101 classes: its keys, inside a checkpoint."""
+    names = {"fc_action.weight": "module.new_fc.weight", "fc_action.bias": "module.new_fc.bias"}
+    state = {names.get(key, f"module.base_model.{key}"): value for key, value in net.state_dict().items()}
+    torch.save({"epoch": 80, "arch": "BNInception", "state_dict": state, "best_prec1": 85.0}, path)
