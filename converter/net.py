@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
-from converter.errors import PytsnError
+from converter.errors import PytsnError, printable
 from converter.fillers import Source
 from converter.graph import Graph, Step, build_graph, suggest, with_shapes
 from converter.layers import LAYERS, Context
 from converter.names import state_name, state_names
 from converter.proto import filter_net, read_net
 from converter.shapes import Shape, top_shapes
+from converter.text_table import aligned, shape_text
 
 OnDataLayer = Callable[[pb.LayerParameter], Mapping[str, Shape] | None]
 
@@ -162,6 +163,17 @@ class CaffeNet(nn.Module):
     def layers(self) -> list[tuple[Step, nn.Module]]:
         """The layers in running order with their modules."""
         return [(step, getattr(self, name)) for step, name in zip(self.graph.steps, self.module_names, strict=True)]
+
+    def __repr__(self) -> str:
+        """A line a layer, in running order: name, type, shapes of its tops for the prototxt's input shapes."""
+        rows = [(f"  {printable(name)}", "input", shape_text(shape)) for name, shape in self.inputs.items()]
+        for step in self.graph.steps:
+            tops = " ".join(shape_text(self._shapes.get(value)) for value in step.tops)
+            rows.append((f"  {printable(step.param.name)}", step.param.type, tops))
+        count = sum(tensor.numel() for tensor in self.parameters())
+        layers = f"{len(self.graph.steps)} layers, {count:,} learned numbers"
+        head = f"{type(self).__name__} '{printable(self.param.name)}', phase {self.phase}: {layers}"
+        return "\n".join([head, *aligned(rows, right=0)])
 
     def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
         """Runs what ``blobs`` need (default: the net's outputs) and returns blob name -> tensor.
