@@ -29,8 +29,9 @@ class CaffeNet(nn.Module):
     ``weight``, ``bias``, ``running_mean``, ``running_var`` ...; ``inputs``, ``outputs``, ``blob_names`` and
     ``blob_shapes`` describe it; ``param`` is the filtered NetParameter it was built from.
 
-    Phase TRAIN starts in ``train()`` mode, TEST in ``eval()`` mode; the mode decides what Dropout and BN do. ``report``, set by load_net, tells which weights
-    matched, None without a caffemodel.
+    Phase TRAIN starts in ``train()`` mode, TEST in ``eval()`` mode; the mode decides what Dropout and BN do.
+
+    ``report``, set by load_net, tells which weights matched; None without a caffemodel.
     """
 
     report: "LoadReport | None"
