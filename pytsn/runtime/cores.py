@@ -4,6 +4,6 @@ import os
 
 
 def cpu_count() -> int:
-    """Cores this process may run on, at least 1: ``taskset`` and container limits count, where the system tells them
-    (Linux); elsewhere all cores of the machine."""
+    """Cores this process may run on, at least 1: on Linux those that ``taskset`` or a cpuset leaves it (a quota of time
+    does not count); elsewhere all cores of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
