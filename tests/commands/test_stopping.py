@@ -24,8 +24,8 @@ NET = """
 input: "data" input_shape { dim: 1 dim: 3 dim: 24 dim: 24 }
 layer { name: "global_pool" type: "Pooling" bottom: "data" top: "global_pool" pooling_param { pool: AVE
         global_pooling: true } }
-layer { name: "fc-action" type: "InnerProduct" bottom: "global_pool" top: "fc-action" inner_product_param { num_output: 7
-        weight_filler { type: "gaussian" std: 1 } } }
+layer { name: "fc-action" type: "InnerProduct" bottom: "global_pool" top: "fc-action"
+        inner_product_param { num_output: 7 weight_filler { type: "gaussian" std: 1 } } }
 """
 VIDEOS = [f"v{number}" for number in range(5)]
 LIMIT = 120.0  # seconds after which a test gives up
