@@ -52,7 +52,6 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.features.extract import listed_videos
     from pytsn.features.files import FeatureIndex, feature_kind
     from pytsn.features.resume import FeatureStore
-    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     _check(args)
     feature_kind(args.output)
@@ -64,9 +63,8 @@ def run(args: argparse.Namespace) -> int:
     net = _net(args, options)
     names, labels = [video.name for video in videos], [video.label for video in videos]
     store = FeatureStore(args.output, FeatureIndex(names, labels, _settings(args), ticks), args.resume)
-    with interrupt_on_sigterm():
-        _extract(args, options, net, videos, store)
-        store.finish()
+    _extract(args, options, net, videos, store)
+    store.finish()
     print(f"wrote {args.output}: {args.blob} of {len(videos)} videos, {net.num_classes} channels")
     return 0
 
