@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.docs.markdown import ROOT
 from tests.docs.workspace import make_workspace
 
 
 @pytest.fixture(scope="session")
-def user_files(data: Path, tmp_path_factory) -> Path:
-    return make_workspace(tmp_path_factory.mktemp("user_files"), data)
+def user_files(tmp_path_factory) -> Path:
+    return make_workspace(tmp_path_factory.mktemp("user_files"), ROOT / "tests" / "recordings")
 
 
 @pytest.fixture
