@@ -102,10 +102,11 @@ def plan_hardware(
     local_rank: int = 0,
     precision: str = "fp32",
     channels_last: bool = True,
-    compile: bool = False,
+    graphs: str = "auto",
 ) -> Hardware:
     """The device and how to use it. ``gpu`` is Caffe's flag; "auto" is the solver's solver_mode and device_id, if there
-    is CUDA. In several processes each takes the device of its ``local_rank``. Raises PytsnError."""
+    is CUDA. In several processes each takes the device of its ``local_rank``. ``graphs``: auto (on CUDA), on or off.
+    Raises PytsnError."""
     if precision not in PRECISIONS:
         raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
     if gpu is not None and gpu >= 0 and device == "auto":
@@ -120,7 +121,7 @@ def plan_hardware(
         raise PytsnError("precision tf32 needs a CUDA device")
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    return Hardware(chosen, precision, channels_last, compile)
+    return Hardware(chosen, precision, channels_last, graphs == "on" or (graphs == "auto" and chosen.type == "cuda"))
 
 
 def _device_id(solver: pb.SolverParameter, local_rank: int) -> int:
