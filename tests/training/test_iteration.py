@@ -50,6 +50,7 @@ def test_lines_and_files_are_the_same(tiny, capsys, run):
 def test_iterations_nobody_looked_at_are_looked_at_in_the_end(tiny, capsys):
     """Without display, tests and snapshots on the way: 50 iterations, of which the loop keeps at most 20 waiting."""
     own = ("--set=display=0", "--set=test_interval=1000", "--set=test_initialization=false", "--set=snapshot=0")
+    own += ("--set=max_iter=50",)
     off, on = run_both(tiny, "det_step_clip", capsys, *own)
     assert on == off
     assert sum("Gradient clipping" in line for line in on[0]) > 20
