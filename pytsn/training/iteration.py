@@ -66,6 +66,7 @@ class EagerIteration:
             if loss.requires_grad:
                 loss.backward()
             total += loss.detach()
+            self._train.data_layers.send_ahead(self._processes.device)
         return total / self._solver.param.iter_size, outputs
 
     def exchange(self, loss: torch.Tensor) -> torch.Tensor:

@@ -67,6 +67,7 @@ class TrainLoop:
         self.smoothed = SmoothedLoss(self.param.average_loss, solver.iteration)
         self.work = make_iteration(train, solver, train.processes, record)
         self._waiting: list[_Done] = []
+        self._noted = False
         self._snapshot_at = -1
 
     def solve(self) -> int:
@@ -98,6 +99,7 @@ class TrainLoop:
         display = _due(self.param.display, iteration)
         loss, outputs = self.work.backward()
         norm = self.work.exchange(loss)
+        self._tell_note()
         rate, drops = self._next_rate()
         if self.work.waits:
             self._waiting.append(_Done(iteration, display, loss, norm, outputs, rate, drops))
@@ -111,6 +113,12 @@ class TrainLoop:
         self.console.done(self.solver.iteration)
         if _due(self.param.snapshot, self.solver.iteration):
             self._snapshot()
+
+    def _tell_note(self) -> None:
+        """Once, and in every process that has one."""
+        if self.work.note and not self._noted:
+            self.console.print(f"note: {self.work.note}")
+            self._noted = True
 
     def _next_rate(self) -> tuple[float, int | None]:
         """The learning rate, and the step of multistep that has just begun, None for none."""
