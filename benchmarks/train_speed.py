@@ -13,7 +13,6 @@ data is there, mean subtracted; with --workers 0 frames are read within it.
 
 import argparse
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 from statistics import median
@@ -22,6 +21,7 @@ import torch
 from timing import interleave, machine, print_table, ratio
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
+from pytsn.runtime.cores import cpu_count
 from pytsn.training.hardware import Hardware
 from pytsn.training.run import Training
 from pytsn.training.settings import default_workers
@@ -108,13 +108,12 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
     parser.add_argument("--modality", choices=("rgb", "flow"), default="rgb", help="default: rgb")
     parser.add_argument("--videos", type=int, help="videos an iteration, of 3 segments (default: 2; on a GPU 32)")
     parser.add_argument("--rounds", type=int, default=10, help="iterations of each (default: 10)")
-    parser.add_argument("--threads", type=int, default=cores, help="default: all cores")
+    parser.add_argument("--threads", type=int, default=cpu_count(), help="default: all cores")
     parser.add_argument("--workers", type=int, help="reading processes (default: 1; on a GPU up to 8)")
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():

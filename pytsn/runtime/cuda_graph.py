@@ -32,27 +32,27 @@ class Replayed:
             return self._function()
         self._calls += 1
         if self._graph is None and self._calls > WARM_UP and not self.note:
-            self._record()
+            self._record(self._stream)
         if self._graph is None:
-            return self._beside()
+            return self._beside(self._stream)
         self._graph.replay()
         return self._result
 
-    def _beside(self) -> Any:
+    def _beside(self, stream: torch.cuda.Stream) -> Any:
         """The call as it is, on the stream that the recording will use: autograd remembers streams."""
         current = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
             result = self._function()
-        current.wait_stream(self._stream)
+        current.wait_stream(stream)
         return result
 
-    def _record(self) -> None:
+    def _record(self, stream: torch.cuda.Stream) -> None:
         graph = torch.cuda.CUDAGraph()
-        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        stream.wait_stream(torch.cuda.current_stream(self._device))
         try:
             # thread_local: reading threads of this process may copy and pin memory meanwhile
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self._result = self._function()
         except RuntimeError as error:
             self._result = None

@@ -7,16 +7,32 @@ can replay passes and update from CUDA graphs, and leaves loss and norm on the d
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 
 from pytsn.runtime.cuda_graph import Replayed
 from pytsn.runtime.distributed import Processes
-from pytsn.training.passes import NetRunner, Result
-from pytsn.training.solver import CaffeSolver, Number
+from pytsn.training.input.data_layers import DataLayers, RawBatch
+from pytsn.training.log_lines import Outputs
+from pytsn.training.passes import Result
+from pytsn.training.solver import CaffeSolver
 
 #: the mean objective of the passes and the outputs of the last one
 Passes = tuple[torch.Tensor, dict[str, torch.Tensor]]
+
+
+class TrainRunner(Protocol):
+    """What an iteration asks of the training net with its data: NetRunner, or one of the like."""
+
+    data_layers: DataLayers
+    data_seconds: float
+
+    @property
+    def processes(self) -> Processes: ...
+    def forward(self) -> Result: ...
+    def forward_raw(self, raw: RawBatch) -> Result: ...
+    def printable(self, outputs: dict[str, torch.Tensor]) -> Outputs: ...
 
 
 class Update:
@@ -24,18 +40,20 @@ class Update:
 
     def __init__(self, solver: CaffeSolver, device: torch.device) -> None:
         self._solver, self._device = solver, device
-        self._rates: list[Number] = []
+        self._rates: list[float] | list[torch.Tensor] = []
+        self._on_device: list[torch.Tensor] = []
         self._known: list[float] = []
 
     def set_rate(self, rate: float) -> None:
         """Of the updates from here on."""
         rates = self._solver.local_rates(rate)
         if self._device.type != "cuda":
-            self._rates = list(rates)
-        elif not self._rates:
-            self._rates = [torch.full((), value, device=self._device) for value in rates]
+            self._rates = rates
+            return
+        if not self._on_device:
+            self._rates = self._on_device = [torch.full((), value, device=self._device) for value in rates]
         elif rates != self._known:
-            for tensor, value in zip(self._rates, rates, strict=True):
+            for tensor, value in zip(self._on_device, rates, strict=True):
                 tensor.fill_(value)
         self._known = rates
 
@@ -54,7 +72,7 @@ class EagerIteration:
     waits = True  # for the device: loss and norm are known before the update
     note = ""
 
-    def __init__(self, train: NetRunner, solver: CaffeSolver, processes: Processes) -> None:
+    def __init__(self, train: TrainRunner, solver: CaffeSolver, processes: Processes) -> None:
         self._train, self._solver, self._processes = train, solver, processes
         self._update = Update(solver, processes.device)
 
@@ -94,7 +112,7 @@ class RecordedIteration:
 
     waits = False
 
-    def __init__(self, train: NetRunner, solver: CaffeSolver, processes: Processes) -> None:
+    def __init__(self, train: TrainRunner, solver: CaffeSolver, processes: Processes) -> None:
         self._train, self._solver, self._processes = train, solver, processes
         device = self._device = processes.device
         self._static: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -167,7 +185,7 @@ class RecordedIteration:
     def _apply(self) -> None:
         self._norm.copy_(self._update.norm())
         self._update(self._norm)
-        grads = [tensor.grad for tensor in self._learning]
+        grads = [tensor.grad for tensor in self._learning if tensor.grad is not None]
         if grads:
             torch._foreach_zero_(grads)
 
@@ -178,7 +196,7 @@ def _exchange(solver: CaffeSolver, processes: Processes, loss: torch.Tensor) -> 
 
 
 def make_iteration(
-    train: NetRunner, solver: CaffeSolver, processes: Processes, record: bool
+    train: TrainRunner, solver: CaffeSolver, processes: Processes, record: bool
 ) -> EagerIteration | RecordedIteration:
     """Recorded where asked for and possible: a mean image depends on each crop, which a recording cannot follow."""
     recordable = record and train.data_layers.has_raw

@@ -5,15 +5,15 @@ Source: Solver::Solve and Solver::Step of the fork (solver.cpp).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from pytsn.training import log_lines
 from pytsn.training.curves import Curves
-from pytsn.training.iteration import make_iteration
+from pytsn.training.iteration import TrainRunner, make_iteration
 from pytsn.training.log_lines import SmoothedLoss
-from pytsn.training.passes import NetRunner
 from pytsn.training.solver import CaffeSolver, DivergedError
 
 Print = Callable[[str], None]
@@ -44,6 +44,12 @@ class _Done:
     step: int | None
 
 
+class TestRunner(Protocol):
+    """What the loop asks of a test net with its data: NetRunner, or one of the like."""
+
+    def test(self, batches: int) -> tuple[float, log_lines.Outputs]: ...
+
+
 class TrainLoop:
     """A run: the solver, the training net, the test nets, what is printed and recorded. ``snapshot()`` writes one.
 
@@ -54,8 +60,8 @@ class TrainLoop:
     def __init__(
         self,
         solver: CaffeSolver,
-        train: NetRunner,
-        tests: Sequence[NetRunner],
+        train: TrainRunner,
+        tests: Sequence[TestRunner],
         curves: Curves,
         console: Console,
         snapshot: Callable[[], None],

@@ -9,6 +9,7 @@ import torch
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import read_solver
+from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import PRECISIONS, pick_device
 from pytsn.training.hardware import Hardware
 from pytsn.training.overrides import Override, override_solver
@@ -130,7 +131,8 @@ def _device_id(solver: pb.SolverParameter, local_rank: int) -> int:
 
 
 def default_workers(device: torch.device, world: int) -> int:
-    """Reading processes: one feeds a CPU that trains; a GPU takes what cores there are, up to 8 for each process."""
+    """Reading processes: one feeds a CPU that trains; a GPU takes up to 8 for each process, and leaves a core to
+    the one that drives it."""
     if device.type == "cpu":
         return 1
-    return max(1, min(_READERS_OF_A_GPU, (os.cpu_count() or 1) // world))
+    return max(1, min(_READERS_OF_A_GPU, cpu_count() // world - 1))

@@ -19,7 +19,7 @@ from pytsn.training.solver_blobs import SolverBlob
 
 CLIP_ON = ("sum", "mean")
 REGULARIZATIONS = ("L2", "L1")
-Tensors = list[torch.Tensor]
+Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 #: a number of the update: known here, or a scalar tensor on the device, which a recorded update reads anew each time
 Number = float | torch.Tensor
 

@@ -18,8 +18,7 @@ class DeviceCopies:
     def __init__(self, data: VideoData) -> None:
         self._data = data
         self._stream: torch.cuda.Stream | None = None
-        self._sent: Pair | None = None
-        self._arrived: torch.cuda.Event | None = None
+        self._sent: tuple[Pair, torch.cuda.Event] | None = None  # and what tells that it is there
         self._means: dict[torch.device, torch.Tensor] = {}
         self._registered: np.ndarray | None = None
 
@@ -34,32 +33,36 @@ class DeviceCopies:
         if device.type != "cuda":
             pixels, labels = self._data.next_uint8()
             return pixels.to(device), labels.to(device, non_blocking=True)
-        self.send_ahead(device)
-        pair, self._sent = self._sent, None
+        pair, arrived = self._sent or self._send(device)
+        self._sent = None
         current = torch.cuda.current_stream(device)
-        current.wait_event(self._arrived)
+        current.wait_event(arrived)
         for tensor in pair:
             tensor.record_stream(current)  # made on the other stream: not to be reused before this one is done
-        self._arrived.synchronize()  # the readers may fill that memory again once the batch is handed out
+        arrived.synchronize()  # the readers may fill that memory again once the batch is handed out
         self._data.next_uint8()
         return pair
 
     def send_ahead(self, device: torch.device) -> None:
         """Starts the copy of the next batch, once; it counts as handed out by ``next`` only. Nothing on a CPU."""
-        if device.type != "cuda" or self._sent is not None:
-            return
+        if device.type == "cuda" and self._sent is None:
+            self._sent = self._send(device)
+
+    def _send(self, device: torch.device) -> tuple[Pair, torch.cuda.Event]:
         if self._stream is None:
-            self._stream, self._arrived = torch.cuda.Stream(device), torch.cuda.Event()
+            self._stream = torch.cuda.Stream(device)
             self._register()
         pixels, labels = self._data.peek_uint8()
+        arrived = torch.cuda.Event()
         with torch.cuda.stream(self._stream):
-            self._sent = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-            self._arrived.record(self._stream)
+            pair = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            arrived.record(self._stream)
+        return pair, arrived
 
     def forget(self) -> None:
         """Drops a batch that was sent ahead: the data will go on from elsewhere."""
         if self._sent is not None:
-            self._arrived.synchronize()
+            self._sent[1].synchronize()
             self._sent = None
 
     def _register(self) -> None:
