@@ -69,6 +69,9 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
+    add(
+        "--graphs", choices=("auto", "on", "off"), default="auto", help="replay passes from CUDA graphs (auto: on CUDA)"
+    )
     add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
     add("--format", choices=("safetensors", "pth"), default="safetensors", help="of weights (default: %(default)s)")
 
@@ -87,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     rank, local_rank, world = world_from_environment()
     options = _options(args)
-    hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision)
+    hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision, graphs=args.graphs)
     workers = default_workers(hardware.device, world) if args.workers is None else args.workers
     with contextlib.closing(Finetuning(options, hardware, workers, join(hardware.device))) as training:
         with ProgressLog(training.param.max_iter, rank == 0) as log, StopSignals() as signals:

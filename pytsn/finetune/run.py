@@ -118,7 +118,8 @@ class Finetuning:
         self.param.test_iter.extend(each.batches for each in passes)
         self.curves = Curves()
         runner = TrainPass(self.tsn, train, *place)
-        self.loop = FinetuneLoop(self.solver, runner, passes, self.curves, Console(), self.checkpoint)
+        record = self.hardware.record
+        self.loop = FinetuneLoop(self.solver, runner, passes, self.curves, Console(), self.checkpoint, record)
         smoothed = self.loop.smoothed
         self.state = RunState([runner, *passes], self.random, self.solver, smoothed, self.curves, self.processes)
         if found:
