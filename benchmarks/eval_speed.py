@@ -13,7 +13,6 @@ are healthy; speed does not depend on them.
 """
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 from statistics import median
@@ -26,6 +25,7 @@ from converter.core_threads import CoreThreads
 from converter.fused import PRECISIONS, fuse
 from converter.net import CaffeNet, load_net
 from converter.weights import save_caffemodel
+from pytsn.runtime.cores import cpu_count
 
 FLOP_PER_CROP = 4.06e9  # two for each multiplication and addition of every convolution and of the classifier
 PROTOTXT, CAFFEMODEL = "deploy.prototxt", "net.caffemodel"
@@ -102,12 +102,11 @@ def cuda_table(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
     parser.add_argument("--crops", type=int, help="crops a forward (default: 10 on the CPU, 250 on a GPU)")
     parser.add_argument("--rounds", type=int, default=30, help="turns that each contestant takes (default: 30)")
-    parser.add_argument("--threads", type=int, default=cores, help="default: all cores")
+    parser.add_argument("--threads", type=int, default=cpu_count(), help="default: all cores")
     parser.add_argument("--classes", type=int, default=101, help="default: 101")
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():

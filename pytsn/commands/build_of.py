@@ -82,10 +82,9 @@ def _extract(plan, tasks) -> int:
     from pytsn.flow.extract.progress import ExtractProgress, print_report
     from pytsn.flow.extract.run import ExtractRun
     from pytsn.flow.extract.worker import FAILED, STOP
-    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     outcomes = []
-    with interrupt_on_sigterm(), ExtractProgress(tasks, plan.extract.step) as progress:
+    with ExtractProgress(tasks, plan.extract.step) as progress:
         run = ExtractRun(tasks, plan.worker_settings(len(tasks)), plan.workers, progress.listen)
         stream = run.outcomes()
         try:

@@ -7,6 +7,7 @@ import sys
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error
+from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
 #: subcommand -> module in pytsn.commands; the same module stands behind tools/<module>.py
 COMMANDS = {
@@ -47,11 +48,16 @@ def make_parser(name: str, prog: str) -> argparse.ArgumentParser:
 
 
 def run_command(name: str, argv: list[str] | None = None, prog: str | None = None) -> int:
-    """Runs one command. Returns its exit status: 0 fine, 1 a check failed, 2 bad input, 130 stopped."""
+    """Runs one command. Returns its exit status: 0 fine, 1 a check failed, 2 bad input, 130 stopped.
+
+    SIGTERM stops every command as Ctrl-C does. Those that train take both signals as a wish (StopSignals) and end with
+    128 + its number after a snapshot.
+    """
     _open_closed_streams()
     args = make_parser(name, prog or f"pytsn {name}").parse_args(argv)
     try:
-        return load_command(name).run(args) or 0
+        with interrupt_on_sigterm():
+            return load_command(name).run(args) or 0
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

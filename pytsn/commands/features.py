@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from typing import Any
 
 from converter.errors import PytsnError
 from pytsn.commands.arguments import (
@@ -61,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.features.extract import listed_videos
     from pytsn.features.files import FeatureIndex, feature_kind
     from pytsn.features.resume import FeatureStore
-    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     _check(args)
     feature_kind(args.output)
@@ -73,9 +73,8 @@ def run(args: argparse.Namespace) -> int:
     net = _net(args, options)
     names, labels = [video.name for video in videos], [video.label for video in videos]
     store = FeatureStore(args.output, FeatureIndex(names, labels, _settings(args), ticks), args.resume)
-    with interrupt_on_sigterm():
-        _extract(args, options, net, videos, store)
-        store.finish()
+    _extract(args, options, net, videos, store)
+    store.finish()
     print(f"wrote {args.output}: {args.blob} of {len(videos)} videos, {net.num_classes} channels")
     return 0
 
@@ -101,7 +100,7 @@ def _options(args: argparse.Namespace):
     from pytsn.evaluation.action_net import NUM_CROPS, NetOptions
     from pytsn.features.extract import FeatureOptions
 
-    rates = {
+    rates: dict[str, Any] = {
         name: parse_rate(text) if (text := getattr(args, name)) else None for name in ("snippet_rate", "video_fps")
     }
     crops = 1 if args.crops == "centre" else NUM_CROPS

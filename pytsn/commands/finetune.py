@@ -80,6 +80,9 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
     add_device(add)
     add_precision(add)
+    add(
+        "--graphs", choices=("auto", "on", "off"), default="auto", help="replay passes from CUDA graphs (auto: on CUDA)"
+    )
     add_readers(add)
     add("--format", choices=("safetensors", "pth"), default="safetensors", help="of weights (default: %(default)s)")
 
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
     rank, local_rank, world = world_from_environment()
     options = _options(args)
-    hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision)
+    hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision, graphs=args.graphs)
     workers = default_workers(hardware.device, world) if args.workers is None else args.workers
     with contextlib.closing(Finetuning(options, hardware, workers, join(hardware.device))) as training:
         with ProgressLog(training.param.max_iter, rank == 0) as log, StopSignals() as signals:
@@ -114,6 +117,7 @@ def _options(args: argparse.Namespace):
     from pytsn.finetune.options import FinetuneOptions
     from pytsn.training.overrides import parse_override
 
+    same: tuple[str, ...]
     same = ("train_list", "out", "val_list", "modality", "num_segments", "consensus", "num_classes", "dropout", "net")
     same += ("score_name", "init", "bn_style", "batch_size", "val_batch_size", "accumulate", "epochs", "lr", "solver")
     same += ("clip_on", "seed", "resume", "format")

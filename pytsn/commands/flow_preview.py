@@ -45,13 +45,12 @@ def run(args: argparse.Namespace) -> int:
     from converter.files import atomic_path
     from pytsn.data.frame_store import is_frame_folder
     from pytsn.flow.preview.sheet import save_sheet
-    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     _check(args)
     output = Path(args.output or f"{Path(args.source).resolve().stem}_flow.png")
     _check_output(output)
     make_sheet = _folder_sheet if is_frame_folder(args.source) else _video_sheet
-    with interrupt_on_sigterm(), atomic_path(output) as temporary:
+    with atomic_path(output) as temporary:
         save_sheet(temporary, make_sheet(args))
     print(f"wrote {printable(str(output))}")
     return 0

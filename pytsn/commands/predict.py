@@ -77,14 +77,13 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.data.sources import find_sources
     from pytsn.predict.batch import predict_all, write_json
     from pytsn.predict.setup import prepare
-    from pytsn.runtime.stop_signals import interrupt_on_sigterm
 
     sources = find_sources(args.videos)
     predictor, output = prepare(args)
     found: list[dict] = []
     text_out = sys.stderr if args.json == "-" else sys.stdout
     try:
-        with interrupt_on_sigterm(), tqdm(sources, unit="video", disable=True if len(sources) == 1 else None) as bar:
+        with tqdm(sources, unit="video", disable=True if len(sources) == 1 else None) as bar:
             failed = predict_all(
                 predictor,
                 bar,

@@ -50,7 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="channels_last",
         help="of images and weights",
     )
-    add("--compile", action="store_true", help="run the nets through torch.compile")
+    add(
+        "--graphs",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="replay passes and updates from CUDA graphs: the same numbers, faster (auto: on CUDA)",
+    )
     add("--glog", action="store_true", help="start log lines with date, time and place, as Caffe's did")
     add("--tensorboard", metavar="DIR", help="write TensorBoard logs")
 
@@ -69,9 +74,7 @@ def run(args: argparse.Namespace) -> int:
     overrides = tuple(parse_override(text) for text in args.set)
     plan = plan_solver(args.solver, overrides, args.seed, args.effective_batch, args.clip_on, world)
     channels_last = args.memory_format == "channels_last"
-    hardware = plan_hardware(
-        plan.solver, args.device, args.gpu, local_rank, args.precision, channels_last, args.compile
-    )
+    hardware = plan_hardware(plan.solver, args.device, args.gpu, local_rank, args.precision, channels_last, args.graphs)
     options = _options(args, overrides, hardware, world)
     for note in plan.notes if rank == 0 else ():
         print(note, file=sys.stderr)

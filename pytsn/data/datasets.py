@@ -19,7 +19,7 @@ class Dataset:
     """One row.
 
     title: in sentences. classes: of the dataset, and so of its nets. file_words: regular expression for names of weight
-    files. layout: of its split files; None where nothing but weights is read. splits: how many. test_videos: of each
+    files. layout: of its split files; empty where nothing but weights is read. splits: how many. test_videos: of each
     split, of the dataset whose accuracies are published. shared_videos: what one split tests, another trains on.
     version: of the annotations. released: TSN's authors released nets for it. pretraining: beside another dataset its
     name says where a net came from.
@@ -29,7 +29,7 @@ class Dataset:
     title: str
     classes: int
     file_words: str
-    layout: str | None = None
+    layout: str = ""
     splits: int = 0
     test_videos: tuple[int, ...] = ()
     shared_videos: bool = False

@@ -1,8 +1,9 @@
 """Every modality in one table: which images it reads, what a net sees of them, how the papers train it.
 
 To add a modality, add a row: command line choices, readers, nets, prototxts and schedules follow from it. What a row
-cannot say: the word for it in VideoData layers (protos/, training/input/sample.py), how new images are computed
-(flow/extract, predict/video.py), and which rows an ablation's table has (ablation/plan.py).
+cannot say: the word for it in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
+(Images, Video.frame_count, snippet_reader.py; flow/extract, predict/video.py), which rows an ablation's table has
+(ablation/plan.py).
 
 Sources: ECCV paper (1608.00859) and models/{ucf101,hmdb51}/tsn_bn_inception_{rgb,flow}_train_val.prototxt of the
 original. Layer names that differ between its rgb and flow files are kept: they stand in people's logs.
@@ -112,7 +113,7 @@ FLOW = Images("flow", "flow images", 2, ("flow_x_", "flow_y_"), "flow_%c_%05d.jp
 #: kinds of images by name
 IMAGES = {kind.name: kind for kind in (RGB, FLOW)}
 #: prefixes of rgb, flow x and flow y files
-PREFIXES = (*RGB.prefixes, *FLOW.prefixes)
+PREFIXES = (RGB.prefixes[0], FLOW.prefixes[0], FLOW.prefixes[1])
 
 _RGB = Modality(
     name="rgb",

@@ -69,7 +69,8 @@ def _parse_class_files(folder: Path, count: int) -> list[Split]:
     splits = []
     for number in range(1, count + 1):
         suffix = f"_test_split{number}.txt"
-        train, test = [], []
+        train: list[Entry] = []
+        test: list[Entry] = []
         for class_name in sorted(path.name[: -len(suffix)] for path in folder.glob(f"*{suffix}")):
             path = folder / f"{class_name}{suffix}"
             if class_name not in classes:

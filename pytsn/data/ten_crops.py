@@ -44,7 +44,8 @@ def ten_crops(snippets: "torch.Tensor", crop: int, is_flow: bool) -> "torch.Tens
     """
     import torch  # here: who reads frames needs this file, and not torch
 
-    corners = crop_corners(*snippets.shape[2:], crop)
+    height, width = snippets.shape[2:]
+    corners = crop_corners(height, width, crop)
     five = torch.stack([snippets[..., y : y + crop, x : x + crop] for y, x in corners], 1)  # (T, 5, C, S, S)
     mirrored = five.flip(-1)
     if is_flow:
@@ -54,7 +55,8 @@ def ten_crops(snippets: "torch.Tensor", crop: int, is_flow: bool) -> "torch.Tens
 
 def centre_crops(snippets: "torch.Tensor", crop: int) -> "torch.Tensor":
     """The centre crop of each snippet, unmirrored: uint8 (T, C, H, W) -> (T, C, S, S). Raises PytsnError as above."""
-    y, x = crop_corners(*snippets.shape[2:], crop)[-1]
+    height, width = snippets.shape[2:]
+    y, x = crop_corners(height, width, crop)[-1]
     return snippets[..., y : y + crop, x : x + crop]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -42,14 +43,18 @@ class StopSignals:
 
 @contextlib.contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """A context in which SIGTERM acts as Ctrl-C does: workers are ended, what they had begun is cleared away."""
+    """A context in which SIGTERM acts as Ctrl-C does, by KeyboardInterrupt: workers are ended, what they had begun is
+    cleared away.
+
+    Around every command (pytsn/commands/dispatch.py); StopSignals works inside it. Signals stay as they are outside the
+    main thread, and where SIGTERM is ignored or was taken by other than Python code.
+    """
     before = signal.getsignal(signal.SIGTERM)
-    try:
+    ours = before not in (signal.SIG_IGN, None) and threading.current_thread() is threading.main_thread()
+    if ours:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:  # not in the main thread
-        yield
-        return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if ours:
+            signal.signal(signal.SIGTERM, before)

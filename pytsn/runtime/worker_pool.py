@@ -1,101 +1,183 @@
-"""Processes that share nothing but a pipe each with the parent: whichever of them is killed, whenever, nobody waits.
+"""Two ways to share out tasks over worker processes (worker_process.py): results in order as somebody asks for them,
+and a pool that works ahead by itself."""
 
-concurrent.futures keeps locked queues between its processes; one killed while it holds a lock, or while it starts, can
-leave the others and the parent waiting for ever.
-"""
-
-import contextlib
-import multiprocessing
-import signal
+import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection, wait
+from concurrent.futures import Future
 
 from converter.errors import PytsnError
+from pytsn.runtime.worker_process import DIED, FAILED, READY, REFUSED, RESULT, Death, WorkerProcess, hear
 
 #: tasks a worker has at a time: while it works on one, the next is in its pipe
 _DEPTH = 2
 
 
 class WorkerKilled(PytsnError):
-    """A worker process ended without an answer."""
+    """A worker process ended without an answer. ``--debug`` shows what it printed."""
+
+    def __init__(self, death: Death, what: str = "worker", advice: str = "try a smaller --num_worker") -> None:
+        if death.printed and not death.signal_name:  # it says itself why it ended
+            super().__init__(f"a {what} process ended with status {death.status}: {death.last_line}")
+        else:
+            super().__init__(f"a {what} process was killed (out of memory?): {advice}")
+        self.death = death
+        if death.printed:
+            self.__cause__ = RuntimeError("the process printed:\n" + "\n".join(death.printed))
 
 
 def ordered_results(make_work: Callable, arguments: Sequence[tuple], tasks: Sequence) -> Iterator:
     """work(task) for each task, in the tasks' order, by ``len(arguments)`` processes.
 
-    Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)`` for the tasks it is given. Processes
-    are started fresh (spawn: CUDA does not survive a fork), so all of these are pickled; a task's pickle must be small
-    (64 kB), a result's may be large. They end with the generator, and with this process however it ends.
+    Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)`` for the tasks it is given. Nothing is
+    given out while nobody asks for the next result, so what is done ahead stays small. The processes end with the
+    generator, and with this process however it ends.
 
     Raises the PytsnError of a worker, and WorkerKilled.
     """
-    workers = []
+    workers: dict[WorkerProcess, deque[int]] = {}  # the numbers of the tasks that each has
     try:
         for values in arguments[: len(tasks)]:
-            workers.append(_Worker(make_work, values))
+            workers[WorkerProcess(make_work, values)] = deque()
         yield from _in_order(workers, tasks)
-    except (EOFError, ConnectionError):
-        raise WorkerKilled("a worker process was killed (out of memory?): try a smaller --num_worker") from None
     finally:
+        for worker in workers:
+            worker.kill()
         for worker in workers:
             worker.end()
 
 
-def _in_order(workers: "list[_Worker]", tasks: Sequence) -> Iterator:
+def _in_order(workers: dict[WorkerProcess, deque[int]], tasks: Sequence) -> Iterator:
     left = deque(enumerate(tasks))
     done: dict[int, object] = {}
     for _ in range(_DEPTH):
         for worker in workers:
-            worker.give(left)
+            _give(worker, workers[worker], left)
     for number in range(len(tasks)):
         while number not in done:
-            busy = {worker.pipe: worker for worker in workers if worker.numbers}
-            for pipe in wait(list(busy)):
-                busy[pipe].take(done)
-                busy[pipe].give(left)
+            for worker, said in hear(worker for worker, numbers in workers.items() if numbers):
+                if said.kind == RESULT:
+                    done[workers[worker].popleft()] = said.value
+                    _give(worker, workers[worker], left)
+                elif said.kind in (FAILED, REFUSED):
+                    raise PytsnError(said.value)
+                elif said.kind == DIED:
+                    raise WorkerKilled(said.value)
         yield done.pop(number)
 
 
-class _Worker:
-    """One process, this end of its pipe, and the numbers of the tasks it has."""
-
-    def __init__(self, make_work: Callable, values: tuple) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.numbers: deque[int] = deque()
-        self.process = context.Process(target=_serve, args=(theirs, make_work, values), daemon=True)
-        with theirs:  # closed here, so that the end of the process is the end of the pipe
-            self.process.start()
-
-    def give(self, left: deque) -> None:
-        if left:
-            number, task = left.popleft()
-            self.numbers.append(number)
-            self.pipe.send(task)
-
-    def take(self, done: dict[int, object]) -> None:
-        try:
-            error, result = self.pipe.recv()
-        except OSError:  # killed while it was sending: the pipe ends in the middle of a result
-            raise EOFError from None
-        if error is not None:
-            raise PytsnError(error)
-        done[self.numbers.popleft()] = result
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
+def _give(worker: WorkerProcess, numbers: deque[int], left: deque) -> None:
+    if left:
+        number, task = left.popleft()
+        numbers.append(number)
+        worker.give(task)
 
 
-def _serve(pipe: Connection, make_work: Callable, values: tuple) -> None:
-    """A worker's life: tasks from the pipe, (error or None, result) into it, until the parent closes it or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the workers
-    with contextlib.suppress(EOFError, ConnectionError):
-        try:
-            work = make_work(*values)
-            while True:
-                pipe.send((None, work(pipe.recv())))
-        except PytsnError as error:
-            pipe.send((str(error), None))
+class TaskPool:
+    """``len(arguments)`` workers; any of them takes the next task, while this process does something else.
+
+    Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)``. They start at the first task and end
+    with ``close``, with the pool, and with this process however it ends. For work that is done ahead: a thread of this
+    process hands out the tasks, so whoever submits them bounds how many there are.
+    """
+
+    def __init__(self, make_work: Callable, arguments: Sequence[tuple], core_threads: bool = False) -> None:
+        self._dispatcher = _Dispatcher(make_work, arguments, core_threads)
+        weakref.finalize(self, self._dispatcher.kill)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes, once they have started."""
+        return [worker.pid for worker in self._dispatcher.given]
+
+    def submit(self, task: object) -> Future:
+        """Gives the task to the workers. The future gives its result, the PytsnError of the work, or WorkerKilled; one
+        that was not begun can be cancelled. Raises WorkerKilled when a process has been killed: all are ended then."""
+        return self._dispatcher.submit(task)
+
+    def close(self) -> None:
+        """Ends the processes, whatever they are doing; what is not done is given up."""
+        self._dispatcher.close()
+
+
+class _Dispatcher:
+    """What a pool and its thread share. It outlives the pool until the thread has ended the processes."""
+
+    def __init__(self, make_work: Callable, arguments: Sequence[tuple], core_threads: bool) -> None:
+        self._make_work, self._arguments, self._core_threads = make_work, arguments, core_threads
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Future, object]] = deque()
+        self._failure: PytsnError | None = None
+        self._thread: threading.Thread | None = None
+        self.given: dict[WorkerProcess, deque[Future]] = {}  # the tasks that each has, in their order
+
+    def submit(self, task: object) -> Future:
+        future: Future = Future()
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            if self._thread is None:
+                self._start()
+            self._waiting.append((future, task))
+            self._feed()
+        return future
+
+    def _start(self) -> None:
+        for values in self._arguments:
+            self.given[WorkerProcess(self._make_work, values, self._core_threads)] = deque()
+        self._thread = threading.Thread(target=self._listen, name="worker pool", daemon=True)
+        self._thread.start()
+
+    def _feed(self) -> None:
+        """Gives to those first who have least."""
+        for depth in range(_DEPTH):
+            for worker, futures in self.given.items():
+                while self._waiting and len(futures) <= depth:
+                    future, task = self._waiting.popleft()
+                    if future.set_running_or_notify_cancel():
+                        futures.append(future)
+                        worker.give(task)
+
+    def _listen(self) -> None:
+        """The thread's life: until a process dies or refuses, by itself or because the pool is closed."""
+        while self._failure is None:
+            for worker, said in hear(self.given):
+                if said.kind in (RESULT, FAILED):
+                    with self._lock:
+                        future = self.given[worker].popleft()
+                        self._feed()
+                    if said.kind == RESULT:
+                        future.set_result(said.value)
+                    else:
+                        future.set_exception(PytsnError(said.value))
+                elif said.kind != READY:
+                    self._failure = self._failure or _failure(said)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        for worker in self.given:
+            worker.kill()
+        for worker in self.given:
+            worker.end()
+        with self._lock:
+            left = [future for future, _ in self._waiting if future.set_running_or_notify_cancel()]
+            self._waiting.clear()
+            left += [future for futures in self.given.values() for future in futures]
+        for future in left:
+            future.set_exception(self._failure)
+
+    def kill(self) -> None:
+        """Ends the processes; their thread does the rest. May be called while garbage is collected: takes no lock."""
+        self._failure = self._failure or PytsnError("the pool of worker processes was closed")
+        for worker in tuple(self.given):
+            worker.kill()
+
+    def close(self) -> None:
+        self.kill()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _failure(said) -> PytsnError:
+    return PytsnError(said.value) if said.kind == REFUSED else WorkerKilled(said.value)

@@ -2,21 +2,24 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
+from torch import nn
 
-from converter.net import CaffeNet
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Hardware:
     """Where and how nets run. precision: fp32 is parity with Caffe; tf32 (CUDA) rounds the factors of products to 10
-    bits; bf16 runs products in bfloat16 (autocast), weights stay float32. compile: through torch.compile."""
+    bits; bf16 runs products in bfloat16 (autocast), weights stay float32. record: passes and updates as CUDA graphs; on
+    a CPU the same code without graphs, for tests."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "fp32"
     channels_last: bool = True
-    compile: bool = False
+    record: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -29,12 +32,13 @@ class Hardware:
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         torch.backends.cudnn.benchmark = self.device.type == "cuda"
 
-    def move(self, net: CaffeNet) -> CaffeNet:
+    def move(self, net: Net) -> Net:
         """The net on the device, its weights in the memory format."""
-        return net.to(self.device).to(memory_format=self.memory_format)
+        moved = net.to(self.device)
+        return moved.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def autocast(self):
         """A context in which products run in the precision."""
         if self.precision != "bf16":
             return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=not self.record)  # as recording asks for

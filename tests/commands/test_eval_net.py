@@ -20,6 +20,7 @@ from pytsn.cli import run_command
 from pytsn.data.frame_images import load_cv2
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
 from pytsn.evaluation.action_net import ActionNet, NetOptions
+from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
 from pytsn.scores.score_file import read_scores
 from tests.converter.nets import build
@@ -418,7 +419,7 @@ def test_scores_and_accuracy_are_the_originals(golden, shared, rgb_caffemodel, t
         "--split_path",
         golden / "eval" / "data",
     ]
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cpu_count())
     status, out, _ = evaluate(capsys, *map(str, argv), "--save_scores", str(tmp_path / "rgb"))
     assert status == 0
     mine, caffes = read_scores(tmp_path / "rgb.npz"), read_scores(golden / "eval" / "scores_rgb.npz")

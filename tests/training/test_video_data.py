@@ -334,7 +334,7 @@ def test_a_killed_reader(run):
     pool = ReaderPool(2)
     layer = VideoData(rgb("list.txt"), "TRAIN", CaffeRng(1), pool=pool)
     layer.next_uint8()
-    for process in list(pool._executor._processes):
+    for process in pool.pids:
         os.kill(process, signal.SIGKILL)
     with pytest.raises(PytsnError, match="a reading process was killed"):
         plans_of(layer, 3)  # a batch may have been read already
@@ -348,7 +348,7 @@ if __name__ == "__main__":
     from tests.training.test_video_data import rgb
     layer = VideoData(rgb("list.txt"), "TRAIN", workers=2)
     layer.next_uint8()
-    print(*layer._pool._executor._processes, flush=True)
+    print(*layer._pool.pids, flush=True)
     time.sleep(60)
 """
 

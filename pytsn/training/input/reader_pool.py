@@ -7,19 +7,16 @@ costs Python would alone fill one interpreter.
 import contextlib
 import functools
 import itertools
-import multiprocessing
 import os
-import signal
 import tempfile
-import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
+from pytsn.runtime.worker_pool import TaskPool, WorkerKilled
 from pytsn.training.input.sample import ReadOptions, SamplePlan, load_sample
 
 _KEYS = itertools.count()
@@ -45,16 +42,18 @@ class SampleBuffer:
 
 
 class ReaderPool:
-    """``workers`` reading processes. They start at the first batch, ignore Ctrl-C (the run decides when to stop) and
-    end with this process, however it ends."""
+    """``workers`` reading processes, a TaskPool: they start at the first batch."""
 
     def __init__(self, workers: int) -> None:
         if workers < 1:
             raise PytsnError(f"{workers} reading processes asked for: at least 1")
         self.workers = workers
-        self._executor = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
-        )
+        self._pool = TaskPool(_Reader, [()] * workers)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes, once they have started."""
+        return self._pool.pids
 
     def submit(
         self, buffer: SampleBuffer, slot: int, plans: Sequence[SamplePlan], options: ReadOptions
@@ -62,57 +61,48 @@ class ReaderPool:
         """Lets the processes fill one slot of the buffer; about one task for each of them."""
         size = -(-len(plans) // self.workers)
         memory = buffer.path, buffer.shape, buffer.key
-        try:
+        with _explained():
             return [
-                self._executor.submit(_read_rows, memory, slot, row, plans[row : row + size], options)
+                self._pool.submit((memory, slot, row, plans[row : row + size], options))
                 for row in range(0, len(plans), size)
             ]
-        except (BrokenProcessPool, RuntimeError):
-            raise _killed() from None
 
     @staticmethod
     def wait(tasks: Sequence[Future]) -> None:
         """Returns when the tasks are done. Raises the first one's PytsnError, or one that says a process was killed."""
-        try:
+        with _explained():
             for task in tasks:
                 task.result()
-        except BrokenProcessPool:
-            raise _killed() from None
 
     def close(self) -> None:
-        """Ends the processes; tasks not begun are dropped."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Ends the processes; tasks not done are dropped."""
+        self._pool.close()
 
 
-def _killed() -> PytsnError:
-    return PytsnError(
-        "a reading process was killed (out of memory?): run again from the last snapshot, with fewer --workers if it "
-        "happens again"
-    )
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except WorkerKilled as error:
+        advice = "run again from the last snapshot, with fewer --workers if it happens again"
+        raise WorkerKilled(error.death, "reading", advice) from error.__cause__
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(PytsnError):  # the first image will say what is wrong
-        load_cv2().setNumThreads(1)  # the processes themselves are the parallelism
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+class _Reader:
+    """In a reading process: samples into the rows from ``row`` on of a slot."""
 
+    def __init__(self) -> None:
+        with contextlib.suppress(PytsnError):  # the first image will say what is wrong
+            load_cv2().setNumThreads(1)  # the processes themselves are the parallelism
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    def __call__(self, task: tuple[tuple, int, int, Sequence[SamplePlan], ReadOptions]) -> None:
+        memory, slot, row, plans, options = task
+        array = _attach(*memory)
+        for offset, plan in enumerate(plans):
+            load_sample(plan, options, array[slot, row + offset])
 
 
 @functools.lru_cache(maxsize=8)
 def _attach(path: str, shape: tuple[int, ...], key: int) -> np.ndarray:
     """The memory of a SampleBuffer; ``key`` tells it from an earlier one under the same path."""
     return np.memmap(path, np.uint8, "r+", shape=shape)
-
-
-def _read_rows(memory: tuple, slot: int, row: int, plans: Sequence[SamplePlan], options: ReadOptions) -> None:
-    """In a reading process: samples into the rows from ``row`` on of a slot."""
-    array = _attach(*memory)
-    for offset, plan in enumerate(plans):
-        load_sample(plan, options, array[slot, row + offset])
