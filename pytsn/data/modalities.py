@@ -1,7 +1,7 @@
 """Every modality in one table: which images it reads, what a net sees of them, how the papers train it.
 
 To add a modality, add a row: command line choices, readers, nets, prototxts and schedules follow from it. What a row
-cannot say: the word for it in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
+cannot say: its word in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
 (Images, Video.frame_count, snippet_reader.py; flow/extract, predict/video.py), which rows an ablation's table has
 (ablation/plan.py).
 
