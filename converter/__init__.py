@@ -1,19 +1,39 @@
-"""Caffe files to PyTorch and back. ``converter.load_net(prototxt, caffemodel)`` is the front door."""
+"""Caffe's files to PyTorch and back. What a user calls:
 
-_LAZY = {  # imported on first use: errors and files must not cost the seconds that torch takes to import
+- ``load_net(prototxt, caffemodel)``: any Caffe net of the original's layers as a ``CaffeNet``; ``net(x)[blob]``.
+- ``CaffeNet``: that nn.Module: ``inputs``, ``outputs``, ``blob_names``, ``blob_shapes``; ``print(net)`` lists layers.
+- ``read_net(path)``, ``read_solver(path)``: prototxts, text or binary, old forms upgraded, as protobuf messages.
+- ``read_caffemodel(path)``, ``write_caffemodel(path, layers)``: weights by layer name, as numpy arrays.
+
+Names load on first use, so that importing the package costs nothing. The command line is ``pytsn convert``.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from converter.caffemodel import read_caffemodel, write_caffemodel
+    from converter.net import CaffeNet, load_net
+    from converter.proto import read_net, read_solver
+
+__all__ = ["CaffeNet", "load_net", "read_caffemodel", "read_net", "read_solver", "write_caffemodel"]
+
+_HOMES = {  # name -> module, imported on first use: errors and files must not cost the seconds that torch takes
     "CaffeNet": "converter.net",
     "load_net": "converter.net",
     "read_caffemodel": "converter.caffemodel",
-    "write_caffemodel": "converter.caffemodel",
     "read_net": "converter.proto",
     "read_solver": "converter.proto",
+    "write_caffemodel": "converter.caffemodel",
 }
-__all__ = list(_LAZY)
 
 
 def __getattr__(name: str):
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module 'converter' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

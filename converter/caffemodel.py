@@ -90,7 +90,7 @@ def _parse(buffer: memoryview, source: str) -> Caffemodel:
     blobs: dict[int, list[list[wire.Blob]]] = {_LAYER: [], _V1_LAYERS: []}
     for item in wire.fields(buffer):
         if item.number in _BLOBS and item.kind == wire.BYTES:
-            bare, weights = _split_layer(item.value, _BLOBS[item.number])
+            bare, weights = _split_layer(item.payload, _BLOBS[item.number])
             skeleton += wire.write_bytes_field(item.number, bare)
             blobs[item.number].append(weights)
         else:
@@ -111,10 +111,10 @@ def _split_layer(buffer: memoryview, blobs_field: int) -> tuple[bytes, list[wire
     try:
         for item in wire.fields(buffer):
             if item.number == blobs_field and item.kind == wire.BYTES:
-                blobs.append(wire.parse_blob(item.value))
+                blobs.append(wire.parse_blob(item.payload))
                 continue
             if item.number == (1 if blobs_field == 7 else 4) and item.kind == wire.BYTES:
-                name = bytes(item.value).decode("utf-8", "replace")
+                name = bytes(item.payload).decode("utf-8", "replace")
             rest.append(buffer[item.start : item.end])
     except PytsnError as error:
         place = f", blob {len(blobs)}" if blobs else ""

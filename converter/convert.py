@@ -47,6 +47,7 @@ def source_metadata(net: CaffeNet, prototxt: str | os.PathLike, weights: str | o
     Keys: source_prototxt, source_weights, their _sha256, input, input_shape, channels, means (as the released nets use
     them: converter/recording.py), output, num_classes, bn_style (of the caffemodel; what is stored are variances).
     """
+    assert net.report is not None  # load_for_conversion reads weights
     metadata = {"format_version": "1", "bn_style": net.report.bn_style}
     for kind, path in (("prototxt", prototxt), ("weights", weights)):
         metadata |= {f"source_{kind}": Path(path).name, f"source_{kind}_sha256": sha256_of(path)}
@@ -58,8 +59,8 @@ def source_metadata(net: CaffeNet, prototxt: str | os.PathLike, weights: str | o
 
 
 def _description(net: CaffeNet) -> dict[str, str]:
-    described = {}
-    name, shape = next(((name, shape) for name, shape in net.inputs.items() if shape), ("", ()))
+    described: dict[str, str] = {}
+    name, shape = next(((name, shape) for name, shape in net.inputs.items() if shape is not None and shape), ("", ()))
     if len(shape) > 1:
         means = input_means(shape[1]).reshape(-1)
         described |= {
@@ -103,7 +104,8 @@ def _onnx_difference(net: CaffeNet, path: str | os.PathLike, exported) -> str:
     from converter.onnx_run import run_onnx
 
     batch = 2 if exported.batch == "N" else exported.batch
-    inputs = random_inputs({name: net.inputs[name] for name in exported.inputs}, batch)
+    shapes = {name: shape for name, shape in net.inputs.items() if name in exported.inputs and shape is not None}
+    inputs = random_inputs(shapes, batch)
     found = run_onnx(path, inputs)
     if found is None:
         return "onnxruntime is not installed: the file was not run"

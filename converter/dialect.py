@@ -3,6 +3,8 @@
 Sources: the fork's and BVLC Caffe 1.0's caffe.proto and util/upgrade_proto.cpp (facts: which field became which).
 """
 
+from collections.abc import Sequence
+
 from google.protobuf.message import DecodeError
 
 from converter import caffe_tsn_pb2 as pb
@@ -118,7 +120,7 @@ def v1_type_name(old: pb.V1LayerParameter) -> str:
 
 def _upgrade_param_specs(old: pb.V1LayerParameter, layer: pb.LayerParameter) -> None:
     """blobs_lr, weight_decay, param (names) and blob_share_mode, each indexed by blob, become ParamSpecs."""
-    columns = {
+    columns: dict[str, Sequence[float] | Sequence[str]] = {
         "lr_mult": old.blobs_lr,
         "decay_mult": old.weight_decay,
         "name": old.param,

@@ -27,27 +27,22 @@ class Stream(Protocol):
 Source = torch.Generator | Stream | None
 
 
-def is_stream(source: Source) -> bool:
-    """Whether draws come from a ``Stream`` rather than from torch."""
-    return source is not None and not isinstance(source, torch.Generator)
-
-
 def _copy(tensor: torch.Tensor, values: np.ndarray) -> None:
     tensor.copy_(torch.from_numpy(values).view(tensor.shape))
 
 
 def _draw_uniform(tensor: torch.Tensor, low: float, high: float, source: Source) -> None:
-    if is_stream(source):
-        _copy(tensor, source.uniform(tensor.numel(), low, high))
-    else:
+    if isinstance(source, torch.Generator | None):
         tensor.uniform_(low, high, generator=source)
+    else:
+        _copy(tensor, source.uniform(tensor.numel(), low, high))
 
 
 def _draw_normal(tensor: torch.Tensor, mean: float, std: float, source: Source) -> None:
-    if is_stream(source):
-        _copy(tensor, source.gaussian(tensor.numel(), mean, std))
-    else:
+    if isinstance(source, torch.Generator | None):
         tensor.normal_(mean, std, generator=source)
+    else:
+        _copy(tensor, source.gaussian(tensor.numel(), mean, std))
 
 
 def _constant(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
@@ -70,11 +65,11 @@ def _gaussian(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) 
     if not 0 <= filler.sparse <= outputs:
         raise PytsnError(f"gaussian filler: sparse must lie in 0..{outputs} (the outputs), found {filler.sparse}")
     mask = torch.empty_like(tensor)
-    if is_stream(source):
-        share = np.float32(filler.sparse) / np.float32(outputs)
-        _copy(mask, source.bernoulli(tensor.numel(), share, single=True))
-    else:
+    if isinstance(source, torch.Generator | None):
         mask.bernoulli_(filler.sparse / outputs, generator=source)
+    else:
+        share = np.float32(filler.sparse) / np.float32(outputs)
+        _copy(mask, source.bernoulli(tensor.numel(), float(share), single=True))
     tensor.mul_(mask)
 
 
@@ -115,7 +110,9 @@ def _positive_unitball(tensor: torch.Tensor, filler: pb.FillerParameter, source:
     rows = tensor.view(tensor.shape[0] if tensor.dim() else 1, -1)
     _draw_uniform(rows, 0, 1, source)
     sums = rows.sum(1, keepdim=True)
-    if is_stream(source):  # Caffe adds one after the other in float32, which another order would round differently
+    if not isinstance(
+        source, torch.Generator | None
+    ):  # Caffe adds one after the other in float32, which another order would round differently
         sums = torch.from_numpy(np.cumsum(rows.numpy(), axis=1, dtype=np.float32)[:, -1:])
     rows.div_(sums)
 

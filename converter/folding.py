@@ -13,6 +13,9 @@ from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.graph import Step
+from converter.layers.conv import Convolution
+from converter.layers.linear import InnerProduct
+from converter.layers.pooling import Pooling
 from converter.recipes import BiasRecipe, Recipe, channel_affine, of_convolution, of_product, takes_vectors
 
 
@@ -35,9 +38,9 @@ def start(layers: Iterable[tuple[Step, nn.Module]], shapes: Mapping[str, tuple[i
     nodes = []
     for step, module in layers:
         recipe = None
-        if step.param.type == "Convolution" and len(step.bottoms) == 1:
+        if step.param.type == "Convolution" and isinstance(module, Convolution) and len(step.bottoms) == 1:
             recipe = of_convolution(module)
-        elif step.param.type == "InnerProduct" and takes_vectors(module, shapes[step.bottoms[0]]):
+        elif isinstance(module, InnerProduct) and takes_vectors(module, shapes[step.bottoms[0]]):
             recipe = of_product(module)
         nodes.append(Node(step, step.bottoms, step.tops, recipe or module))
     return nodes
@@ -57,7 +60,7 @@ def fold(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
 
 
 def _absorb(recipe: Recipe, node: Node) -> bool:
-    if recipe.slope is not None or isinstance(node.work, Recipe) or len(node.tops) != 1:
+    if recipe.slope is not None or not isinstance(node.work, nn.Module) or len(node.tops) != 1:
         return False
     if node.step.param.type == "ReLU":
         recipe.slope = node.step.param.relu_param.negative_slope
@@ -82,11 +85,14 @@ def project_before_pooling(nodes: list[Node], kept: frozenset[str]) -> list[Node
     result: list[Node] = []
     for node in nodes:
         pool = makers.get(node.bottoms[0]) if node.bottoms else None
-        if not (pool and _projects(node.work, pool) and _only_reader(pool.tops[0], readers, kept) is node):
+        recipe = node.work
+        if not (pool and isinstance(recipe, Recipe) and _projects(recipe, pool)) or (
+            _only_reader(pool.tops[0], readers, kept) is not node
+        ):
             result.append(node)
             continue
         result.remove(pool)
-        recipe, top = node.work, node.tops[0]
+        top = node.tops[0]
         wide, pooled = f"{top}#before pooling", f"{top}#before bias"
         bare = replace(recipe, bias=torch.zeros_like(recipe.bias), slope=None)
         result.append(Node(node.step, pool.bottoms, (wide,), bare))
@@ -95,30 +101,31 @@ def project_before_pooling(nodes: list[Node], kept: frozenset[str]) -> list[Node
     return result
 
 
-def _projects(work, pool: Node) -> bool:
-    options = pool.step.param.pooling_param
-    average = pool.step.param.type == "Pooling" and options.pool == pb.PoolingParameter.AVE
-    if not (average and isinstance(work, Recipe) and work.is_pointwise and not options.global_pooling):
+def _projects(recipe: Recipe, pool: Node) -> bool:
+    window = pool.work
+    if not isinstance(window, Pooling) or window.kernel is None:  # None: global pooling
         return False
-    same_size = all(kernel == 2 * pad + 1 for kernel, pad in zip(pool.work.kernel, pool.work.padding, strict=True))
-    return same_size and tuple(pool.work.stride) == (1, 1) and work.weight.shape[0] < work.weight.shape[1]
+    if pool.step.param.pooling_param.pool != pb.PoolingParameter.AVE or not recipe.is_pointwise:
+        return False
+    same_size = all(kernel == 2 * pad + 1 for kernel, pad in zip(window.kernel, window.padding, strict=True))
+    return same_size and tuple(window.stride) == (1, 1) and recipe.weight.shape[0] < recipe.weight.shape[1]
 
 
 def merge_siblings(nodes: list[Node]) -> list[Node]:
     """1x1 convolutions of one bottom become one wide convolution, run where the first of them stood."""
-    families: dict[tuple, list[Node]] = defaultdict(list)
+    families: dict[tuple, list[tuple[Node, Recipe]]] = defaultdict(list)
     for node in nodes:
         if isinstance(node.work, Recipe) and node.work.is_pointwise:
-            families[node.bottoms[0], node.work.slope].append(node)
+            families[node.bottoms[0], node.work.slope].append((node, node.work))
     gone: set[int] = set()
     for family in families.values():
         if len(family) < 2:
             continue
-        first, recipes = family[0], [node.work for node in family]
+        first, recipes = family[0][0], [recipe for _, recipe in family]
         weight, bias = (torch.cat([getattr(recipe, name) for recipe in recipes]) for name in ("weight", "bias"))
         first.work = replace(recipes[0], weight=weight, bias=bias, sizes=tuple(len(recipe.bias) for recipe in recipes))
-        first.tops = tuple(node.tops[0] for node in family)
-        gone.update(id(node) for node in family[1:])
+        first.tops = tuple(node.tops[0] for node, _ in family)
+        gone.update(id(node) for node, _ in family[1:])
     return [node for node in nodes if id(node) not in gone]
 
 

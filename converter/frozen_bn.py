@@ -7,6 +7,7 @@ rule. Values differ in rounding only.
 
 from collections import Counter
 
+from converter.layers.conv import Convolution
 from converter.layers.norm import BN
 from converter.net import CaffeNet
 
@@ -18,18 +19,18 @@ def fold_frozen_bn(net: CaffeNet) -> int:
     own, now holds what BN makes of it.
     """
     readers = Counter(value for step in net.graph.steps for value in step.bottoms)
-    convolutions = {step.tops[0]: module for step, module in net.layers() if _takes(step, module)}
+    convolutions = {
+        step.tops[0]: module
+        for step, module in net.layers()
+        if step.param.type == "Convolution" and isinstance(module, Convolution) and len(step.tops) == 1
+    }
     weighted = {net.graph.value_of(blob) for blob in net.loss_weights}
     count = 0
     for step, module in net.layers():
-        value = step.bottoms[0] if step.bottoms else None
+        value = step.bottoms[0] if step.bottoms else ""
         if isinstance(module, BN) and module.frozen and value in convolutions and readers[value] == 1:
             if value in weighted:
                 continue
             convolutions[value].absorbed, module.folded = module.affine, True
             count += 1
     return count
-
-
-def _takes(step, module) -> bool:
-    return step.param.type == "Convolution" and len(step.tops) == 1

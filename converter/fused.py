@@ -37,7 +37,7 @@ class FusedNet(CaffeNet):
         steps = [Step(node.step.param, node.bottoms, node.tops) for node in nodes]
         self.graph = Graph(net.inputs, steps, final, list(net.outputs), splits)
         self.folded = frozenset(net.graph.final) - set(final)
-        self._register([self._module(node) for node in nodes])
+        self._add_modules([self._module(node) for node in nodes])
         self.eval().requires_grad_(False)
         self._compiled = torch.compile(super().forward) if compiled else None
 
@@ -52,7 +52,7 @@ class FusedNet(CaffeNet):
         options = (work.stride, work.padding, work.dilation, work.groups, work.slope, work.sizes, work.flat)
         return FusedConv(weight, work.bias.to(dtype), *options)
 
-    def _register(self, modules: list[nn.Module]) -> None:
+    def _add_modules(self, modules: list[nn.Module]) -> None:
         """Under the layers' names, and a number where one layer became several modules."""
         self.module_names = []
         for index, (step, module) in enumerate(zip(self.graph.steps, modules, strict=True)):

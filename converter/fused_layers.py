@@ -24,6 +24,9 @@ class FusedConv(nn.Module):
     elsewhere plain torch operators do the same.
     """
 
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
     def __init__(self, weight, bias, stride, padding, dilation, groups, slope=None, sizes=(), flat=False) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
@@ -69,6 +72,8 @@ class FusedConv(nn.Module):
 
 class BiasReLU(nn.Module):
     """x + bias, (C,) over axis 1, then (leaky) ReLU unless slope is None; changes x, (N, C, H, W), in place."""
+
+    bias: torch.Tensor
 
     def __init__(self, bias: torch.Tensor, slope: float | None) -> None:
         super().__init__()

@@ -77,7 +77,8 @@ class Graph:
     def results(self) -> list[str]:
         """The blobs nobody consumes, were there no losses and accuracies: a classifier's scores. Labels are no results,
         nor is what Silence takes."""
-        made, read = set(), set()
+        made: set[str] = set()
+        read: set[str] = set()
         for step in self.steps:
             if step.param.type not in SCORING_TYPES:
                 made.update(step.tops)
@@ -117,8 +118,9 @@ def build_graph(net: pb.NetParameter) -> Graph:
     if not net.layer:
         raise PytsnError("the net has no layers in this phase")
     graph, seen = Graph(), set()
-    for blob, shape in zip(net.input, [*net.input_shape] or [None] * len(net.input), strict=True):
-        _add_input(graph, blob, tuple(shape.dim) if shape is not None else None)
+    given: list[tuple[int, ...] | None] = [tuple(shape.dim) for shape in net.input_shape]
+    for blob, shape in zip(net.input, given or [None] * len(net.input), strict=True):
+        _add_input(graph, blob, shape)
     for layer in net.layer:
         if layer.name in seen:
             raise PytsnError(f"two layers are named '{layer.name}' in this phase: weights go by layer name, rename one")
@@ -165,7 +167,7 @@ def _add_step(graph: Graph, layer: pb.LayerParameter) -> None:
 def data_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
     """The shapes of a data layer's tops, None where only the data itself could tell."""
     if layer.type == "Input":
-        shapes = [tuple(shape.dim) for shape in layer.input_param.shape]
+        shapes: list[tuple[int, ...] | None] = [tuple(shape.dim) for shape in layer.input_param.shape]
         if len(shapes) not in (0, 1, len(layer.top)):
             raise PytsnError(f"layer '{layer.name}' (Input): {len(shapes)} shapes for {len(layer.top)} tops")
         return shapes * len(layer.top) if len(shapes) == 1 else shapes or [None] * len(layer.top)
@@ -194,8 +196,8 @@ def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None, requ
             raise PytsnError(f"'{blob}' is not an input of the net; its inputs are: {', '.join(graph.inputs)}")
         graph.inputs[blob] = tuple(shape)
     used = {value for step in graph.steps for value in step.bottoms}
-    for blob, shape in graph.inputs.items():
-        if required and shape is None and f"{blob}@0" in used:
+    for blob, known in graph.inputs.items():
+        if required and known is None and f"{blob}@0" in used:
             raise PytsnError(
                 f"the prototxt does not give the shape of input '{blob}': pass input_shapes={{'{blob}': ...}}"
             )

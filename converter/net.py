@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
-from converter.errors import PytsnError
+from converter.errors import PytsnError, printable
 from converter.fillers import Source
 from converter.graph import Graph, Step, build_graph, suggest, with_shapes
-from converter.layers import LAYERS, Context
+from converter.layers import LAYERS, CaffeLayer, Context
 from converter.names import state_name, state_names
 from converter.proto import filter_net, read_net
 from converter.shapes import Shape, top_shapes
+from converter.text_table import aligned, shape_text
+
+if TYPE_CHECKING:
+    from converter.weights import LoadReport
 
 OnDataLayer = Callable[[pb.LayerParameter], Mapping[str, Shape] | None]
 
@@ -26,7 +31,11 @@ class CaffeNet(nn.Module):
     ``blob_shapes`` describe it; ``param`` is the filtered NetParameter it was built from.
 
     Phase TRAIN starts in ``train()`` mode, TEST in ``eval()`` mode; the mode decides what Dropout and BN do.
+
+    ``report``, set by load_net, tells which weights matched; None without a caffemodel.
     """
+
+    report: "LoadReport | None"
 
     def __init__(
         self,
@@ -68,7 +77,7 @@ class CaffeNet(nn.Module):
         self._register(modules)
         self._share(modules)
 
-    def _build_step(self, step: Step, context: Context) -> nn.Module:
+    def _build_step(self, step: Step, context: Context) -> CaffeLayer:
         try:
             module = self._build_layer(step, context)
         except PytsnError as error:
@@ -86,7 +95,7 @@ class CaffeNet(nn.Module):
         self._note_loss(step, module.is_loss)
         return module
 
-    def _build_layer(self, step: Step, context: Context) -> nn.Module:
+    def _build_layer(self, step: Step, context: Context) -> CaffeLayer:
         builder = LAYERS.get(step.param.type)
         if builder is None:
             raise PytsnError(f"unknown layer type '{step.param.type}'{suggest(step.param.type, LAYERS)}")
@@ -107,7 +116,7 @@ class CaffeNet(nn.Module):
             if weight:
                 self.loss_weights[value.rpartition("@")[0]] = weight
 
-    def _register(self, modules: list[nn.Module]) -> None:
+    def _register(self, modules: list[CaffeLayer]) -> None:
         """Modules become attributes; names that torch needs for itself, or weightless twins, get a `_` appended."""
         weighted = [bool(module.blob_names) for module in modules]
         layers = [step.param.name for step in self.graph.steps]
@@ -120,7 +129,7 @@ class CaffeNet(nn.Module):
             self.add_module(key, module)
             self.module_names.append(key)
 
-    def _share(self, modules: list[nn.Module]) -> None:
+    def _share(self, modules: list[CaffeLayer]) -> None:
         """Blobs whose ParamSpecs carry one name are one tensor (Net::AppendParam)."""
         owners: dict[str, tuple[str, nn.Parameter]] = {}
         for step, module in zip(self.graph.steps, modules, strict=True):
@@ -159,9 +168,20 @@ class CaffeNet(nn.Module):
         """Value id (converter/graph.py) -> shape for the prototxt's input shapes."""
         return dict(self._shapes)
 
-    def layers(self) -> list[tuple[Step, nn.Module]]:
+    def layers(self) -> list[tuple[Step, CaffeLayer]]:
         """The layers in running order with their modules."""
         return [(step, getattr(self, name)) for step, name in zip(self.graph.steps, self.module_names, strict=True)]
+
+    def __repr__(self) -> str:
+        """A line a layer, in running order: name, type, shapes of its tops for the prototxt's input shapes."""
+        rows = [(f"  {printable(name)}", "input", shape_text(shape)) for name, shape in self.inputs.items()]
+        for step in self.graph.steps:
+            tops = " ".join(shape_text(self._shapes.get(value)) for value in step.tops)
+            rows.append((f"  {printable(step.param.name)}", step.param.type, tops))
+        count = sum(tensor.numel() for tensor in self.parameters())
+        layers = f"{len(self.graph.steps)} layers, {count:,} learned numbers"
+        head = f"{type(self).__name__} '{printable(self.param.name)}', phase {self.phase}: {layers}"
+        return "\n".join([head, *aligned(rows, right=0)])
 
     def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
         """Runs what ``blobs`` need (default: the net's outputs) and returns blob name -> tensor.
@@ -214,7 +234,8 @@ class CaffeNet(nn.Module):
 
     def total_loss(self, blobs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The objective: the sum of loss_weight * blob over the loss blobs (Net::ForwardFromTo)."""
-        return sum(blobs[blob].sum() * weight for blob, weight in self.loss_weights.items())
+        terms = (blobs[blob].sum() * weight for blob, weight in self.loss_weights.items())
+        return sum(terms)  # type: ignore[return-value]  # 0 only in a net without losses
 
 
 def load_net(
@@ -242,6 +263,6 @@ def load_net(
     try:
         net = CaffeNet(filter_net(read_net(prototxt), phase), phase, input_shapes, generator, on_data_layer)
     except PytsnError as error:
-        raise PytsnError(error if str(error).startswith(str(prototxt)) else f"{prototxt}: {error}") from None
+        raise PytsnError(str(error) if str(error).startswith(str(prototxt)) else f"{prototxt}: {error}") from None
     net.report = load_any_weights(net, caffemodel, bn_style) if caffemodel is not None else None
     return net

@@ -182,13 +182,10 @@ class _Export:
         if maker is None:
             raise PytsnError(f"{step.label}: this layer type cannot be written as ONNX: ask for other outputs")
         key = self.net.module_names[index]
-        sides = [
-            tuple(table[value] for value in values)
-            for table in (self.names, self.shapes)
-            for values in (step.bottoms, step.tops)
-        ]
+        bottoms, tops = (tuple(self.names[value] for value in values) for values in (step.bottoms, step.tops))
+        dims = [tuple(self.shapes[value] for value in values) for values in (step.bottoms, step.tops)]
         try:
-            maker(self.nodes, Site(step.param, getattr(self.net, key), key, sides[0], sides[1], sides[2], sides[3]))
+            maker(self.nodes, Site(step.param, getattr(self.net, key), key, bottoms, tops, dims[0], dims[1]))
         except FixedBatch as error:
             raise FixedBatch(f"{step.label}: {error}") from None
         except PytsnError as error:

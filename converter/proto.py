@@ -98,7 +98,7 @@ def filter_net(
     Source: Net::FilterNet. The phase given wins over the net's own `state`; its level and stages count as well.
     Raises PytsnError for a layer with both kinds of rules.
     """
-    state = pb.NetState(phase=pb.Phase.Value(phase), level=level or net.state.level, stage=[*net.state.stage, *stages])
+    state = pb.NetState(phase=phase, level=level or net.state.level, stage=[*net.state.stage, *stages])
     kept = pb.NetParameter()
     kept.CopyFrom(net)
     del kept.layer[:]

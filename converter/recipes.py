@@ -6,6 +6,9 @@ import torch
 from torch import nn
 
 from converter.graph import Step
+from converter.layers.conv import Convolution
+from converter.layers.linear import Bias, InnerProduct, Scale
+from converter.layers.norm import BN, BatchNorm
 
 
 @dataclass
@@ -40,49 +43,48 @@ class BiasRecipe:
     slope: float | None
 
 
-def of_convolution(conv: nn.Module) -> Recipe:
+def of_convolution(conv: Convolution) -> Recipe:
     """Of a Convolution."""
     weight, bias = _weights(conv)
-    return Recipe(weight, bias, tuple(conv.stride), tuple(conv.padding), tuple(conv.dilation), conv.group)
+    return Recipe(weight, bias, conv.stride, conv.padding, conv.dilation, conv.group)
 
 
-def takes_vectors(product: nn.Module, shape: tuple[int, ...]) -> bool:
+def takes_vectors(product: InnerProduct, shape: tuple[int, ...]) -> bool:
     """Whether this InnerProduct, on a bottom of this shape, is a 1x1 convolution in disguise."""
     return product.axis == 1 and not product.transpose and all(size == 1 for size in shape[2:])
 
 
-def of_product(product: nn.Module) -> Recipe:
+def of_product(product: InnerProduct) -> Recipe:
     """Of an InnerProduct that takes vectors."""
     weight, bias = _weights(product)
     return Recipe(weight[:, :, None, None], bias, (1, 1), (0, 0), (1, 1), 1, flat=True)
 
 
-def _weights(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def _weights(module: Convolution | InnerProduct) -> tuple[torch.Tensor, torch.Tensor]:
     weight = module.weight.detach().double()
     return weight, weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach().double()
 
 
 def channel_affine(step: Step, module: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
     """(scale, shift), (C,) float64 or scalars, of a layer that does y = scale * x + shift per channel, else None."""
-    kind = step.param.type
-    if kind == "BN":
+    if isinstance(module, BN):
         scale = module.weight.double() / (module.running_var.double() + module.eps).sqrt()
         return scale, module.bias.double() - module.running_mean.double() * scale
-    if kind == "BatchNorm" and module.use_global_stats is not False:
+    if isinstance(module, BatchNorm) and module.use_global_stats is not False:
         factor = module.scale_factor.double()
         factor = torch.where(factor == 0, 0.0, 1 / factor)
         scale = (module.running_var.double() * factor + module.eps).rsqrt()
         return scale, -module.running_mean.double() * factor * scale
     one, zero = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     if (
-        kind in ("Scale", "Bias")
+        isinstance(module, Scale | Bias)
         and len(step.bottoms) == 1
         and _over_channels(getattr(module, module.blob_names[0]), module)
     ):
-        scale = module.weight.double() if kind == "Scale" else one
+        scale = module.weight.double() if isinstance(module, Scale) else one
         return scale, module.bias.double() if "bias" in module.blob_names else zero
     return None
 
 
-def _over_channels(operand: torch.Tensor, module: nn.Module) -> bool:
+def _over_channels(operand: torch.Tensor, module: Scale | Bias) -> bool:
     return operand.dim() == 1 and module.trailing == 2  # (C,) against (N, C, H, W)

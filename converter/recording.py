@@ -23,7 +23,7 @@ def input_means(channels: int) -> np.ndarray:
     """What the released nets subtract from pixels, float32 (C, 1, 1): flow (multiples of 10 planes) 128; BGR images, of
     one or more segments, 104, 117, 123; anything else 128."""
     if channels % 10 and channels % 3 == 0:
-        means = np.tile(np.float32(BGR_MEAN), channels // 3)
+        means = np.tile(np.array(BGR_MEAN, np.float32), channels // 3)
     else:
         means = np.full(channels, FLOW_MEAN, np.float32)
     return means.reshape(-1, 1, 1)
@@ -184,4 +184,4 @@ def record_blobs(
             flat = values.reshape(*values.shape[:2], -1)
             arrays[f"mean:{blob}"], arrays[f"std:{blob}"] = (f(2).astype(np.float32) for f in (flat.mean, flat.std))
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # no blob is named allow_pickle

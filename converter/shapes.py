@@ -5,30 +5,35 @@ The layers that make up nearly all of a net have a rule in the table; all others
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from converter.errors import PytsnError
+from converter.layers.conv import Convolution
+from converter.layers.linear import InnerProduct
+from converter.layers.pooling import Pooling
+from converter.layers.shape import Concat
 
 Shape = tuple[int, ...]
 
 
-def _convolution(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+def _convolution(module: Convolution, bottoms: list[Shape]) -> list[Shape]:
     channels = module.weight.shape[0]  # (O, C / group, kh, kw); Deconvolution's are the other way round
     return [(n, channels, module.output_size(0, h), module.output_size(1, w)) for n, _, h, w in bottoms]
 
 
-def _pooling(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+def _pooling(module: Pooling, bottoms: list[Shape]) -> list[Shape]:
     rows, columns = module.windows(bottoms[0])
     return [(*bottoms[0][:2], rows.count, columns.count)] * (2 if module.with_mask else 1)
 
 
-def _inner_product(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+def _inner_product(module: InnerProduct, bottoms: list[Shape]) -> list[Shape]:
     return [(*bottoms[0][: module.axis], module.weight.shape[1 if module.transpose else 0])]
 
 
-def _concat(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+def _concat(module: Concat, bottoms: list[Shape]) -> list[Shape]:
     first, axis = bottoms[0], module.axis
     return [(*first[:axis], sum(shape[axis] for shape in bottoms), *first[axis + 1 :])]
 
@@ -37,7 +42,8 @@ def _same(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
     return [bottoms[0]]
 
 
-_RULES: dict[str, Callable[[nn.Module, list[Shape]], list[Shape]]] = {
+#: each rule takes the module that converter/layers builds for its type
+_RULES: dict[str, Callable[[Any, list[Shape]], list[Shape]]] = {
     "BN": _same,
     "BatchNorm": _same,
     "Concat": _concat,

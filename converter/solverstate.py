@@ -35,15 +35,16 @@ class SolverState:
 
 def read_solverstate(path: str | os.PathLike) -> SolverState:
     """Reads a `.solverstate`. Raises PytsnError when it is damaged, or holds neither an iteration nor history."""
-    numbers, learned_net, history = {}, "", []
+    numbers: dict[int, int] = {}
+    learned_net, history = "", []
     try:
         for item in wire.fields(memoryview(read_bytes(path))):
             if item.number == _HISTORY and item.kind == wire.BYTES:
-                history.append(wire.parse_blob(item.value))
+                history.append(wire.parse_blob(item.payload))
             elif item.number == _LEARNED_NET and item.kind == wire.BYTES:
-                learned_net = bytes(item.value).decode("utf-8", "surrogateescape")
+                learned_net = bytes(item.payload).decode("utf-8", "surrogateescape")
             elif item.kind == wire.VARINT:
-                numbers[item.number] = item.value
+                numbers[item.number] = item.integer
     except PytsnError as error:
         raise PytsnError(f"{path}: damaged or not a solverstate: {error}") from None
     if _ITER not in numbers and not history:
@@ -55,7 +56,7 @@ def solverstate_pieces(
     iteration: int, learned_net: str, current_step: int, history: Sequence[np.ndarray]
 ) -> list[bytes | memoryview]:
     """The bytes of a `.solverstate`, in pieces that share memory with ``history`` (float32, Caffe's shapes)."""
-    pieces = [_number(_ITER, iteration)]
+    pieces: list[bytes | memoryview] = [_number(_ITER, iteration)]
     pieces += wire.write_bytes_field(_LEARNED_NET, learned_net.encode("utf-8", "surrogateescape"))
     for values in history:
         pieces += wire.write_bytes_field(_HISTORY, *wire.write_blob(values))

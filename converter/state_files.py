@@ -35,7 +35,8 @@ def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], meta
 
             save_file(tensors, temporary, metadata={"format": "pt", **metadata})
         else:
-            tensors._metadata = OrderedDict({_METADATA_KEY: dict(metadata)})
+            carried = OrderedDict({_METADATA_KEY: dict(metadata)})
+            tensors._metadata = carried  # type: ignore[attr-defined]  # torch's own attribute of state dicts
             torch.save(tensors, temporary)
 
 

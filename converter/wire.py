@@ -31,6 +31,18 @@ class Field:
     start: int
     end: int
 
+    @property
+    def integer(self) -> int:
+        """The value of a VARINT field."""
+        assert isinstance(self.value, int)
+        return self.value
+
+    @property
+    def payload(self) -> memoryview:
+        """The value of any other field."""
+        assert isinstance(self.value, memoryview)
+        return self.value
+
 
 @dataclass
 class Blob:
@@ -94,6 +106,7 @@ def fields(buffer: memoryview) -> Iterator[Field]:
         number, kind = tag >> 3, tag & 7
         if number == 0 or number >= 1 << 29:
             raise PytsnError(f"not a protobuf message (field number {number})")
+        value: int | memoryview
         if kind == VARINT:
             value, at = read_varint(buffer, at)
         else:
@@ -128,14 +141,14 @@ def parse_blob(buffer: memoryview) -> Blob:
 
 def _add_to_blob(parts: _BlobParts, item: Field) -> None:
     if item.number == _DATA and item.kind in (BYTES, FIXED32):
-        parts.floats.append(_numbers(item.value, "<f4", "data"))
+        parts.floats.append(_numbers(item.payload, "<f4", "data"))
     elif item.number == _DOUBLE_DATA and item.kind in (BYTES, FIXED64):
-        parts.floats.append(_numbers(item.value, "<f8", "double_data").astype(np.float32))
+        parts.floats.append(_numbers(item.payload, "<f8", "double_data").astype(np.float32))
     elif item.number == _SHAPE and item.kind == BYTES:
         parts.has_shape = True
-        parts.dims += _read_dims(item.value)
+        parts.dims += _read_dims(item.payload)
     elif item.number in _LEGACY_DIMS and item.kind == VARINT:
-        parts.legacy[item.number] = item.value
+        parts.legacy[item.number] = item.integer
     elif item.number not in (_DIFF, _DOUBLE_DIFF):
         parts.unknown += 1
 
@@ -148,16 +161,16 @@ def _numbers(payload: memoryview, dtype: str, name: str) -> np.ndarray:
 
 
 def _read_dims(buffer: memoryview) -> list[int]:
-    dims = []
+    dims: list[int] = []
     for item in fields(buffer):
         if item.number != 1:
             continue
         if item.kind == VARINT:
-            dims.append(item.value)
+            dims.append(item.integer)
         elif item.kind == BYTES:
             at = 0
-            while at < len(item.value) and len(dims) <= _LARGEST_RANK:
-                value, at = read_varint(item.value, at)
+            while at < len(item.payload) and len(dims) <= _LARGEST_RANK:
+                value, at = read_varint(item.payload, at)
                 dims.append(value)
     return dims
 
@@ -180,5 +193,5 @@ def write_blob(data: np.ndarray) -> list[bytes | memoryview]:
     """The pieces of a BlobProto that holds ``data`` (any shape) as float32, fields in Caffe's order."""
     flat = np.ascontiguousarray(data, "<f4")
     dims = b"".join(write_varint(dim) for dim in data.shape)
-    payload = memoryview(flat.reshape(-1)).cast("B") if flat.size else b""
+    payload = flat.reshape(-1).data.cast("B") if flat.size else b""
     return [*write_bytes_field(_DATA, payload), *write_bytes_field(_SHAPE, *write_bytes_field(1, dims))]

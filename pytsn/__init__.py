@@ -7,13 +7,15 @@
 - ``compute_flow(first, second, preset)``: TV-L1 optical flow as the released models saw it.
 - ``read_scores(path)``: a score file, also one that Python 2 wrote.
 
-The rest lies in rooms: ``pytsn.data``, ``pytsn.models``, ``pytsn.scores``, ``pytsn.training``, ... (docs/architecture.md).
+The rest lies in rooms: ``pytsn.data``, ``pytsn.models``, ``pytsn.scores``, ``pytsn.training``, ...; see
+docs/architecture.md.
 The package ``converter`` reads and writes Caffe's files. The command line is ``pytsn``, or ``python -m pytsn``.
 """
 
 from typing import TYPE_CHECKING
 
 from converter.errors import PytsnError
+from pytsn.runtime.version import __version__
 
 if TYPE_CHECKING:
     from converter.net import load_net
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from pytsn.models.tsn import TSN
     from pytsn.scores.score_file import read_scores
 
-__version__ = "0.1.0"
 __all__ = [
     "TSN",
     "ActionNet",

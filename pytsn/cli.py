@@ -2,8 +2,8 @@
 
 import sys
 
-from pytsn import __version__
 from pytsn.commands.dispatch import COMMANDS, load_command, run_command
+from pytsn.runtime.version import __version__
 
 __all__ = ["main", "run_command"]
 

@@ -1,5 +1,5 @@
-"""The order of the rooms (docs/architecture.md): nothing imports from a room above its own, and no two files import each
-other. Read from the code, so imports inside functions count too."""
+"""The order of the rooms (docs/architecture.md): nothing imports from a room above its own, and no two files import
+each other. Read from the code, so imports inside functions count too."""
 
 import ast
 from graphlib import TopologicalSorter

@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.fillers import Stream
@@ -109,6 +110,8 @@ class PReLU(CaffeLayer):
 
     Blob: weight (C,), or () with ``channel_shared``; 0.25 unless filled otherwise. Source: prelu_layer.cpp.
     """
+
+    weight: nn.Parameter
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()

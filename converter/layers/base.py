@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
@@ -26,7 +25,7 @@ class Context:
     as Caffe does.
     """
 
-    phase: Literal["TRAIN", "TEST"] = "TEST"
+    phase: str = "TEST"
     generator: Source = None
 
 
@@ -108,7 +107,8 @@ def spatial_pair(param, stem: str, square: str | None = None, default: int | Non
         require(len(present) == 2 or stem == "pad", f"{present[0]} is given: {' and '.join(sides)} must come together")
         return getattr(param, sides[0]), getattr(param, sides[1])
     if not values:
-        require(default is not None, f"{square} (or {' and '.join(sides)}) is missing")
+        if default is None:
+            raise PytsnError(f"{square} (or {' and '.join(sides)}) is missing")
         return default, default
     require(len(values) <= 2, f"{square} takes one value or two (height, width), found {list(values)}")
     return values[0], values[-1]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
@@ -43,6 +44,9 @@ class Convolution(CaffeLayer):
     division, which rounds towards zero, still finds one output when the stride is large: an accident that nobody relies
     on.) Source: base_conv_layer.cpp, conv_layer.cpp.
     """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
@@ -89,7 +93,7 @@ class Convolution(CaffeLayer):
         """One bottom's top."""
         weight, bias = self._filters()
         options = (self.stride, self.padding, self.dilation, self.group)
-        if not self._sums_bias(x):
+        if bias is None or not self._sums_bias(x):
             return F.conv2d(x, weight, bias, *options)
         return _BiasGradient.apply(F.conv2d(x, weight, bias.detach(), *options), bias)
 
@@ -129,5 +133,6 @@ class Deconvolution(Convolution):
         return result
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:
-        options = {"stride": self.stride, "padding": self.padding, "groups": self.group, "dilation": self.dilation}
-        return F.conv_transpose2d(x, self.weight, self.bias, **options)
+        return F.conv_transpose2d(
+            x, self.weight, self.bias, self.stride, self.padding, groups=self.group, dilation=self.dilation
+        )

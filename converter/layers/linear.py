@@ -4,6 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
@@ -16,6 +17,9 @@ class InnerProduct(CaffeLayer):
     Blobs: weight (num_output, K), or (K, num_output) with BVLC's ``transpose``; bias (num_output,).
     Raises PytsnError without num_output, and when a bottom does not flatten into K. Source: inner_product_layer.cpp.
     """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
@@ -72,6 +76,9 @@ class Scale(_Broadcast):
     fit the bottom. Source: scale_layer.cpp.
     """
 
+    weight: nn.Parameter  # with one bottom
+    bias: nn.Parameter  # with bias_term
+
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
         scale = param.scale_param
@@ -90,6 +97,8 @@ class Scale(_Broadcast):
 class Bias(_Broadcast):
     """Sum with a bias over some axes: a blob (one bottom), or the second bottom. Axes, errors: as Scale. Source:
     bias_layer.cpp."""
+
+    bias: nn.Parameter  # with one bottom
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()

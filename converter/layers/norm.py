@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.layers.base import CaffeLayer, Context, Shape, check_axes, require
@@ -33,6 +34,11 @@ class BN(CaffeLayer):
     unfrozen BN in TEST phase keeps Caffe's backward pass, whose formula is the training one with running statistics put
     in. Source: bn_layer.cpp, cudnn_bn_layer.cu.
     """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
@@ -118,6 +124,9 @@ class BatchNorm(CaffeLayer):
     """
 
     blob_names = ("running_mean", "running_var", "scale_factor")
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    scale_factor: torch.Tensor
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()

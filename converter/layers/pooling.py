@@ -89,10 +89,11 @@ class Pooling(CaffeLayer):
     def windows(self, shape: Shape) -> tuple[_Windows, _Windows]:
         """The vertical and the horizontal windows on a bottom of this shape; PytsnError where there are none."""
         kernel = self.kernel or (shape[2], shape[3])
-        return tuple(
+        rows, columns = (
             self._along(size, k, s, p)
             for size, k, s, p in zip(shape[2:], kernel, self.stride, self.padding, strict=True)
         )
+        return rows, columns
 
     def _along(self, size: int, kernel: int, stride: int, pad: int) -> _Windows:
         room = size + 2 * pad - kernel
@@ -115,7 +116,7 @@ class Pooling(CaffeLayer):
         native = rows.native and columns.native
         pixels = x
         if not native:
-            pixels, padding = _padded(x, rows, columns, torch.finfo(x.dtype).min), 0
+            pixels, padding = _padded(x, rows, columns, torch.finfo(x.dtype).min), (0, 0)
         round_up = native and (rows.count > rows.fit or columns.count > columns.fit)
         if not self.with_mask:
             return F.max_pool2d(pixels, kernel, stride, padding, ceil_mode=round_up)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from onnx import TensorProto
 
-from converter.onnx_layers.nodes import Nodes, Site
+from converter.onnx_layers.nodes import Nodes, OnnxStep, Site
 
 
 def unary(op: str) -> Callable[[Nodes, Site], None]:
@@ -14,14 +14,14 @@ def unary(op: str) -> Callable[[Nodes, Site], None]:
     return lambda nodes, site: simple(nodes, site, (op, [], {}))
 
 
-def simple(nodes: Nodes, site: Site, *steps: tuple) -> None:
+def simple(nodes: Nodes, site: Site, *steps: OnnxStep) -> None:
     """Writes a layer of one bottom and one top as these steps (see Nodes.chain)."""
     nodes.chain(site.bottoms[0], site.tops[0], steps)
 
 
-def affine(nodes: Nodes, factor: float, summand: float) -> list[tuple]:
+def affine(nodes: Nodes, factor: float, summand: float) -> list[OnnxStep]:
     """Steps for x * factor + summand."""
-    steps = [] if factor == 1 else [("Mul", [nodes.scalar(factor)], {})]
+    steps: list[OnnxStep] = [] if factor == 1 else [("Mul", [nodes.scalar(factor)], {})]
     return steps if summand == 0 else [*steps, ("Add", [nodes.scalar(summand)], {})]
 
 

@@ -1,10 +1,12 @@
 """Layers with weights, normalisation aside, in ONNX. Their meaning: converter/layers/conv.py and linear.py."""
 
-from converter.onnx_layers.nodes import Nodes, Site, static
+from converter.layers.conv import Convolution
+from converter.layers.linear import Bias, InnerProduct, Scale
+from converter.onnx_layers.nodes import Nodes, OnnxStep, Site, static
 
 
 def convolution(nodes: Nodes, site: Site, op: str = "Conv") -> None:
-    module = site.module
+    module = site.layer(Convolution)
     static(site.bottom_dims[0][1:], "the size of a sample")
     weights = [nodes.weights(site, name) for name in module.blob_names]
     options = {
@@ -23,7 +25,7 @@ def deconvolution(nodes: Nodes, site: Site) -> None:
 
 
 def inner_product(nodes: Nodes, site: Site) -> None:
-    module, x, dims = site.module, site.bottoms[0], site.bottom_dims[0]
+    module, x, dims = site.layer(InnerProduct), site.bottoms[0], site.bottom_dims[0]
     static(dims[module.axis :], "the size of its features")
     weights = [nodes.weights(site, name) for name in module.blob_names]
     flat = nodes.add("Flatten", [x], axis=module.axis)  # (A, B, C, H) -> (A * B, C * H) where axis is 2
@@ -33,9 +35,8 @@ def inner_product(nodes: Nodes, site: Site) -> None:
         nodes.reshape(y, site.top_dims[0], site.tops[0])
 
 
-def _operand(nodes: Nodes, site: Site, blob_name: str | None) -> str:
+def _operand(nodes: Nodes, site: Site, trailing: int, blob_name: str | None) -> str:
     """The factor or summand of Scale and Bias, with ones behind its axes so that it meets the bottom's right ones."""
-    trailing = site.module.trailing
     if blob_name is not None:
         shape, rank = site.weight(blob_name).shape, len(site.bottom_dims[0])
         static(site.bottom_dims[0][rank - trailing - len(shape) : rank - trailing], "the size of its weights")
@@ -49,14 +50,16 @@ def _operand(nodes: Nodes, site: Site, blob_name: str | None) -> str:
 
 
 def scale(nodes: Nodes, site: Site) -> None:
-    steps = [("Mul", [_operand(nodes, site, "weight" if len(site.bottoms) == 1 else None)], {})]
-    if "bias" in site.module.blob_names:
-        steps.append(("Add", [_operand(nodes, site, "bias")], {}))
+    module, learned = site.layer(Scale), len(site.bottoms) == 1
+    steps: list[OnnxStep] = [("Mul", [_operand(nodes, site, module.trailing, "weight" if learned else None)], {})]
+    if "bias" in module.blob_names:
+        steps.append(("Add", [_operand(nodes, site, module.trailing, "bias")], {}))
     nodes.chain(site.bottoms[0], site.tops[0], steps)
 
 
 def bias(nodes: Nodes, site: Site) -> None:
-    nodes.add("Add", [site.bottoms[0], _operand(nodes, site, "bias" if len(site.bottoms) == 1 else None)], site.tops[0])
+    summand = _operand(nodes, site, site.layer(Bias).trailing, "bias" if len(site.bottoms) == 1 else None)
+    nodes.add("Add", [site.bottoms[0], summand], site.tops[0])
 
 
 def prelu(nodes: Nodes, site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -10,8 +11,13 @@ from torch import nn
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 
+#: a node in a chain: the operator, its inputs but the first, its attributes
+OnnxStep = tuple[str, list[str], dict[str, Any]]
+
 #: sizes of a value; a string stands for a size that follows the batch, such as "N" or "3*N"
 Dims = tuple[int | str, ...]
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class FixedBatch(PytsnError):
@@ -29,6 +35,11 @@ class Site:
     tops: tuple[str, ...]
     bottom_dims: tuple[Dims, ...]
     top_dims: tuple[Dims, ...]
+
+    def layer(self, kind: type[Layer]) -> Layer:
+        """The module, which is of this class for every layer of the maker's type."""
+        assert isinstance(self.module, kind)
+        return self.module
 
     def weight(self, blob_name: str) -> np.ndarray:
         """A parameter or buffer of the layer, float32."""
@@ -56,7 +67,7 @@ class Nodes:
         self.nodes.append(helper.make_node(op, list(inputs), [values, places], name=f"{op}:{values}", **attributes))
         return values, places
 
-    def chain(self, x: str, output: str, steps: Sequence[tuple]) -> str:
+    def chain(self, x: str, output: str, steps: Sequence[OnnxStep]) -> str:
         """Adds nodes one behind the other: each step is (op, further inputs, attributes); the last makes ``output``."""
         for number, (op, inputs, attributes) in enumerate(steps, 1):
             x = self.add(op, [x, *inputs], output if number == len(steps) else None, **attributes)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from converter.layers.norm import BN, BatchNorm
+from converter.layers.response import LRN, MVN
 from converter.onnx_layers.activation import affine
 from converter.onnx_layers.nodes import Nodes, Site, static
 
@@ -9,13 +11,14 @@ from converter.onnx_layers.nodes import Nodes, Site, static
 def batch_normalization(nodes: Nodes, site: Site) -> None:
     """The fork's BN, with its stored statistics."""
     static(site.bottom_dims[0][1:2], "the number of channels")
-    weights = [nodes.weights(site, name) for name in site.module.blob_names]
-    nodes.add("BatchNormalization", [site.bottoms[0], *weights], site.tops[0], epsilon=site.module.eps)
+    module = site.layer(BN)
+    weights = [nodes.weights(site, name) for name in module.blob_names]
+    nodes.add("BatchNormalization", [site.bottoms[0], *weights], site.tops[0], epsilon=module.eps)
 
 
 def bvlc_batch_norm(nodes: Nodes, site: Site) -> None:
     """BVLC's BatchNorm: stored sums over their count, or with ``use_global_stats: false`` the batch's statistics."""
-    module, x, rank = site.module, site.bottoms[0], len(site.bottom_dims[0])
+    module, x, rank = site.layer(BatchNorm), site.bottoms[0], len(site.bottom_dims[0])
     if module.use_global_stats is False:
         _normalize(nodes, x, site.tops[0], [axis for axis in range(rank) if axis != 1], inner_eps=module.eps)
         return
@@ -50,19 +53,19 @@ def _normalize(nodes: Nodes, x: str, top: str, axes: list[int], inner_eps=None, 
 
 
 def mvn(nodes: Nodes, site: Site) -> None:
-    module, x, rank = site.module, site.bottoms[0], len(site.bottom_dims[0])
+    module, x, rank = site.layer(MVN), site.bottoms[0], len(site.bottom_dims[0])
     if rank < 4:
         x = nodes.add("Unsqueeze", [x, nodes.integers(range(rank, 4))])  # (N, C) -> (N, C, 1, 1)
     _normalize(nodes, x, site.tops[0], module.axes, outer_eps=module.eps if module.normalize_variance else None)
 
 
 def lrn(nodes: Nodes, site: Site) -> None:
-    module, x, top = site.module, site.bottoms[0], site.tops[0]
+    module, x, top = site.layer(LRN), site.bottoms[0], site.tops[0]
     if module.across:
         nodes.add("LRN", [x], top, size=module.size, alpha=module.alpha, beta=module.beta, bias=module.k)
         return
-    window = {"kernel_shape": [module.size] * 2, "pads": [module.size // 2] * 4, "count_include_pad": 1}
-    mean = nodes.add("AveragePool", [nodes.add("Mul", [x, x])], **window)
+    square, pads = nodes.add("Mul", [x, x]), [module.size // 2] * 4
+    mean = nodes.add("AveragePool", [square], kernel_shape=[module.size] * 2, pads=pads, count_include_pad=1)
     powers = affine(nodes, module.alpha, 1.0)
     factor = nodes.chain(mean, nodes.fresh(f"{x}~factor"), [*powers, ("Pow", [nodes.scalar(-module.beta)], {})])
     nodes.add("Mul", [x, factor], top)

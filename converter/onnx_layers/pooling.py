@@ -4,6 +4,7 @@ import numpy as np
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
+from converter.layers.pooling import Pooling
 from converter.onnx_layers.nodes import Nodes, Site, static
 
 _FLT_MAX = float(np.finfo(np.float32).max)
@@ -12,8 +13,9 @@ _FLT_MIN = float(np.finfo(np.float32).tiny)
 
 def pooling(nodes: Nodes, site: Site) -> None:
     """MAX, AVE and STOCHASTIC (TEST phase) pooling; see converter/layers/pooling.py for the windows."""
+    module = site.layer(Pooling)
     if (
-        site.module.kernel is None
+        module.kernel is None
         and len(site.tops) == 1
         and site.param.pooling_param.pool != pb.PoolingParameter.STOCHASTIC
     ):
@@ -21,7 +23,7 @@ def pooling(nodes: Nodes, site: Site) -> None:
         nodes.add("GlobalMaxPool" if is_max else "GlobalAveragePool", site.bottoms, site.tops[0])
         return
     size = static(site.bottom_dims[0][2:], "the pooled size")
-    windows = site.module.windows((1, 1, *size))
+    windows = module.windows((1, 1, *size))
     make = {pb.PoolingParameter.MAX: _max, pb.PoolingParameter.AVE: _average}.get(
         site.param.pooling_param.pool, _stochastic
     )

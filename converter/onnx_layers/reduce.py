@@ -7,15 +7,16 @@ import numpy as np
 from onnx import TensorProto
 
 from converter import caffe_tsn_pb2 as pb
+from converter.layers.reduce import ArgMax, BatchReduction, Eltwise, Reduction
 from converter.onnx_layers.activation import affine, simple
-from converter.onnx_layers.nodes import Dims, Nodes, Site, static
+from converter.onnx_layers.nodes import Dims, Nodes, OnnxStep, Site, static
 
 _INT64_MAX = 2**63 - 1
 _Reduction, _Eltwise = pb.ReductionParameter, pb.EltwiseParameter
 
 
 def eltwise(nodes: Nodes, site: Site) -> None:
-    module, top = site.module, site.tops[0]
+    module, top = site.layer(Eltwise), site.tops[0]
     if module.operation == _Eltwise.MAX:
         nodes.add("Max", site.bottoms, top)
     elif module.operation == _Eltwise.PROD:
@@ -33,7 +34,7 @@ _REDUCERS = {
 }
 
 
-def _reduce(nodes: Nodes, x: str, operation: int, axes: list[int], keepdims: int) -> tuple:
+def _reduce(nodes: Nodes, operation: pb.ReductionParameter.ReductionOp, axes: list[int], keepdims: int) -> OnnxStep:
     """The step that reduces these axes: in opset 17 only ReduceSum takes them as an input."""
     if operation == _Reduction.SUM:
         return ("ReduceSum", [nodes.integers(axes)], {"keepdims": keepdims})
@@ -41,14 +42,15 @@ def _reduce(nodes: Nodes, x: str, operation: int, axes: list[int], keepdims: int
 
 
 def reduction(nodes: Nodes, site: Site) -> None:
-    module = site.module
+    module = site.layer(Reduction)
     axes = list(range(module.axis, len(site.bottom_dims[0])))
-    step = _reduce(nodes, site.bottoms[0], module.operation, axes, 0)
+    step = _reduce(nodes, module.operation, axes, 0)
     simple(nodes, site, step, *affine(nodes, module.coeff, 0))
 
 
 def batch_reduction(nodes: Nodes, site: Site) -> None:
-    module, x, axis = site.module, site.bottoms[0], site.module.axis
+    module, x = site.layer(BatchReduction), site.bottoms[0]
+    axis = module.axis
     if module.pos:
         x = _diagonal(nodes, x, site.bottom_dims[0], axis)
     if module.pieces is None:
@@ -70,16 +72,17 @@ def _diagonal(nodes: Nodes, x: str, dims: Dims, axis: int) -> str:
 
 
 def _reduce_axis(nodes: Nodes, x: str, site: Site, keepdims: int, top: str | None = None) -> str:
-    module, operation = site.module, site.module.operation
+    module = site.layer(BatchReduction)
+    operation = module.operation
     if operation == _Reduction.TOPK:
         x, operation = nodes.add_pair("TopK", [x, nodes.integers([module.k])], axis=module.axis)[0], _Reduction.MEAN
-    op, inputs, attributes = _reduce(nodes, x, operation, [module.axis], keepdims)
+    op, inputs, attributes = _reduce(nodes, operation, [module.axis], keepdims)
     return nodes.add(op, [x, *inputs], top, **attributes)
 
 
 def arg_max(nodes: Nodes, site: Site) -> None:
     """Of equal values the larger index comes first: TopK prefers the smaller one, so it sees the values reversed."""
-    module, x, top = site.module, site.bottoms[0], site.tops[0]
+    module, x, top = site.layer(ArgMax), site.bottoms[0], site.tops[0]
     axis = 1 if module.axis is None else module.axis
     if module.axis is None:
         x = nodes.add("Flatten", [x], axis=1)

@@ -1,20 +1,24 @@
 """Layers that move values without changing them, and Softmax, in ONNX. Their meaning: converter/layers/shape.py."""
 
+from converter.layers.loss import Softmax
+from converter.layers.shape import Concat, Slice
 from converter.onnx_layers.nodes import FixedBatch, Nodes, Site
 
 _INT64_MAX = 2**63 - 1
 
 
 def concat(nodes: Nodes, site: Site) -> None:
-    nodes.add("Concat", site.bottoms, site.tops[0], axis=site.module.axis)
+    nodes.add("Concat", site.bottoms, site.tops[0], axis=site.layer(Concat).axis)
 
 
 def slice_(nodes: Nodes, site: Site) -> None:
-    module, x = site.module, site.bottoms[0]
+    module, x = site.layer(Slice), site.bottoms[0]
     size = site.bottom_dims[0][module.axis]
-    if isinstance(size, str) and not module.points:
-        raise FixedBatch("it cuts the batch into equal parts")
-    points = module.points or [part * size // module.tops for part in range(1, module.tops)]
+    points = list(module.points)
+    if not points:
+        if isinstance(size, str):
+            raise FixedBatch("it cuts the batch into equal parts")
+        points = [part * size // module.tops for part in range(1, module.tops)]
     for top, start, end in zip(site.tops, [0, *points], [*points, _INT64_MAX], strict=True):
         nodes.add("Slice", [x, *(nodes.integers([each]) for each in (start, end, module.axis))], top)
 
@@ -31,4 +35,4 @@ def reshape(nodes: Nodes, site: Site) -> None:
 
 
 def softmax(nodes: Nodes, site: Site) -> None:
-    nodes.add("Softmax", site.bottoms, site.tops[0], axis=site.module.axis)
+    nodes.add("Softmax", site.bottoms, site.tops[0], axis=site.layer(Softmax).axis)

@@ -5,7 +5,7 @@ from pytsn.caffe_random.source import TorchRng
 from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.finetune.data import data_layer, make_spec
 from pytsn.finetune.init import start_from
-from pytsn.finetune.net import build_tsn
+from pytsn.finetune.net import build_tsn, input_shape
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.models.modalities import TsnModality, find_modality
 from pytsn.models.tsn import TSN
@@ -19,9 +19,10 @@ def checked_tsn(training: FinetuneOptions) -> TSN:
     channels than the modality's snippets, or an input larger than the frames of a test.
     """
     row = find_modality(training.modality)
+    assert training.num_classes is not None  # an ablation's runs all name it
     spec = make_spec(training, row, training.num_classes)
     tsn = build_tsn(training, row, spec).tsn
-    (shape,) = tsn.base.inputs.values()
+    shape = input_shape(tsn)
     _check_test(training, tsn, row, shape)
     if training.init:
         start_from(tsn, training.init, training.bn_style)

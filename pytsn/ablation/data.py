@@ -78,6 +78,8 @@ def load_data(options: AblationOptions) -> AblationData:
 
 
 def _custom_entries(options: AblationOptions) -> dict[str, list[Video]]:
+    assert options.train_list is not None  # AblationOptions insists on both
+    assert options.val_list is not None
     lists = (options.train_list, options.val_list)
     return {part: parse_list_file(path) for part, path in zip(_PARTS, lists, strict=True)}
 
@@ -86,7 +88,7 @@ def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
     if not 1 <= options.split <= NUM_SPLITS:
         raise PytsnError(f"--split {options.split}: there are splits 1 to {NUM_SPLITS}")
     split = parse_split_file(options.dataset, options.split_path)[options.split - 1]
-    return {part: [Video(*entry, "", 0, 0) for entry in getattr(split, part)] for part in _PARTS}
+    return {part: [Video(name, label, "", 0, 0) for name, label in getattr(split, part)] for part in _PARTS}
 
 
 def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -> list[Video]:

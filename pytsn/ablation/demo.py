@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 
@@ -66,7 +67,7 @@ def apply_demo(args: argparse.Namespace) -> None:
             setattr(args, name, value)
 
 
-def demo_arguments(demo: Path, out: Path) -> Mapping[str, object]:
+def demo_arguments(demo: Path, out: Path) -> Mapping[str, Any]:
     """Arguments of `pytsn ablation`, by name, for a folder that `pytsn demo` made; writes nets and start weights below
     ``out``. Raises PytsnError for another folder."""
     if not (demo / "data" / "ucf101_splits" / "classInd.txt").is_file() or not (demo / "frames").is_dir():

@@ -1,7 +1,8 @@
 """What an ablation is asked for, and values that may differ by net and modality."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from converter.errors import PytsnError
 from pytsn.evaluation.action_net import NUM_CROPS
@@ -100,7 +101,7 @@ class AblationOptions:
         return next((values[key] for key in (f"{net}:{modality}", net, modality, "") if key in values), None)
 
 
-def _among(option: str, found: Sequence[str], known: Sequence[str]) -> None:
+def _among(option: str, found: Sequence[str], known: Collection[str]) -> None:
     for name in found:
         if name not in known:
             raise PytsnError(f"{option} {name}: one of {', '.join(known)} was expected")
@@ -127,14 +128,14 @@ def parse_nets(texts: Sequence[str]) -> tuple[NetChoice, ...]:
     return tuple(NetChoice(name, files) for name, files in found.items())
 
 
-def parse_choices(option: str, texts: Sequence[str], nets: Sequence[NetChoice]) -> dict[str, object]:
+def parse_choices(option: str, texts: Sequence[str], nets: Sequence[NetChoice]) -> dict[str, Any]:
     """``VALUE`` or ``KEY=VALUE`` texts by key: a modality, a net's name, NET:MODALITY, or "" for all.
 
     Raises PytsnError for an unknown key, and for a value that is no number where one is needed.
     """
     names = [net.name for net in nets]
     known = {"", *TSN_MODALITIES, *names, *(f"{name}:{modality}" for name in names for modality in TSN_MODALITIES)}
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for text in texts:
         key, value = text.split("=", 1) if "=" in text else ("", text)
         if key not in known:

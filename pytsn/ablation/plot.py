@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from converter.files import atomic_path
 from pytsn.ablation.plan import Figure
 from pytsn.ablation.table import PAPER, Result, figure_text
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
 
@@ -17,8 +18,8 @@ _TITLES = {"modalities": "input modalities", "consensus": "consensus of training
 #: of bars, by what they are: one modality, or several fused
 _COLOURS = {"rgb": "#4477aa", "rgbdiff": "#88bbdd", "flow": "#cc6644", "warped": "#e8aa88", "fused": "#66666f"}
 _NUMBERS = 104  # where the figures stand as text, on the axis of %
-_SEED = {"marker": "o", "color": "black", "s": 9, "zorder": 3, "linewidths": 0}
-_PAPER = {"marker": "D", "facecolors": "white", "edgecolors": "#888888", "s": 28, "zorder": 3}
+_SEED: dict[str, Any] = {"marker": "o", "color": "black", "s": 9, "zorder": 3, "linewidths": 0}
+_PAPER: dict[str, Any] = {"marker": "D", "facecolors": "white", "edgecolors": "#888888", "s": 28, "zorder": 3}
 
 
 def write_plot(path: str | os.PathLike, results: Sequence[Result], heading: str, chance: float) -> None:
@@ -89,12 +90,12 @@ def _legend(picture: "Picture", results: Sequence[Result], panels: int) -> None:
     from matplotlib.patches import Patch
 
     kinds = {_kind(item) for result in results for item in result.row.figures}
-    handles = [Patch(color=colour, label=kind) for kind, colour in _COLOURS.items() if kind in kinds]
+    handles: list[Artist] = [Patch(color=colour, label=kind) for kind, colour in _COLOURS.items() if kind in kinds]
     if any(len(values) > 1 for result in results for values in result.values):
         handles.append(Line2D([], [], color="black", marker="o", markersize=3, linestyle="", label="one seed"))
     handles.append(Line2D([], [], color="#999999", linestyle=":", label="chance"))
     if any(item.published is not None for result in results for item in result.row.figures):
-        mark = {"marker": "D", "markerfacecolor": "white", "color": "#888888", "linestyle": ""}
+        mark: dict[str, Any] = {"marker": "D", "markerfacecolor": "white", "color": "#888888", "linestyle": ""}
         handles.append(Line2D([], [], **mark, label=f"{PAPER}: other videos, other nets"))
     columns = min(len(handles), 3 * panels)
     picture.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=10)

@@ -11,6 +11,7 @@ from pytsn.ablation.cell import CellRun
 from pytsn.ablation.check import checked_tsn
 from pytsn.ablation.run import Ablation
 from pytsn.data.snippet_reader import video_ticks
+from pytsn.finetune.net import input_shape
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import effective_batch
 from pytsn.training.hardware import Hardware
@@ -46,7 +47,7 @@ class Estimate:
 def _time_snippet(training: FinetuneOptions, hardware: Hardware) -> tuple[float, float]:
     """Seconds a snippet, of training and test."""
     tsn = hardware.move(checked_tsn(training)).train()
-    (shape,) = tsn.base.inputs.values()
+    shape = input_shape(tsn)
     videos = -(-_SNIPPETS[hardware.device.type] // tsn.num_segments)
     x = torch.zeros(videos, tsn.num_segments * shape[1], *shape[2:], device=hardware.device)
 

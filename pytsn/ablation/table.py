@@ -76,9 +76,8 @@ def table_cells(results: Sequence[Result], table: str) -> list[list[str]]:
         figures = {figure.column: index for index, figure in enumerate(result.row.figures)}
         ours = [figure_text(result, figures[column]) if column in figures else "-" for column in columns]
         theirs = [_published(result.row, figures.get(column)) for column in columns]
-        theirs = "-" if set(theirs) == {"-"} else " / ".join(theirs)
         weights = [" : ".join(f"{weight:g}" for weight in result.row.figures[0].weights.values())] if weighted else []
-        lines.append([result.row.name, *weights, *ours, theirs])
+        lines.append([result.row.name, *weights, *ours, "-" if set(theirs) == {"-"} else " / ".join(theirs)])
     return lines
 
 

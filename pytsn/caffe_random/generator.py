@@ -7,6 +7,7 @@ the private ones of data layers too. Its draws are tested against recordings of 
 
 import secrets
 from collections.abc import MutableSequence
+from typing import Any
 
 import numpy as np
 
@@ -46,13 +47,13 @@ class CaffeRng:
         Source: math_functions.cpp, caffe_rng_uniform (it draws below the next float after ``high``), and boost's
         uniform_real_distribution.hpp: all in float32; a value that rounding lifts to the bound is drawn again.
         """
-        low, high = _F(low), _F(high)
-        if not low <= high:
-            raise PytsnError(f"uniform draws: low {low:g} is above high {high:g}")
+        least, most = _F(low), _F(high)
+        if not least <= most:
+            raise PytsnError(f"uniform draws: low {least:g} is above high {most:g}")
         values = np.empty(count, _F)
         done = 0
         while done < count:
-            new = _uniform(self.raws(min(count - done, _BLOCK)), low, np.nextafter(high, _F(np.inf)))
+            new = _uniform(self.raws(min(count - done, _BLOCK)), least, np.nextafter(most, _F(np.inf)))
             values[done : done + len(new)] = new
             done += len(new)
         return values
@@ -84,7 +85,7 @@ class CaffeRng:
             raise PytsnError(f"bernoulli draws: the probability must lie in [0, 1], found {p:g}")
         if p == 0:
             return np.zeros(count, np.int64)
-        kind = _F if single else np.float64
+        kind: type[np.floating] = _F if single else np.float64
         return (self.raws(count).astype(kind) <= kind(p) * kind(_TOP)).astype(np.int64)
 
     def uniform_int(self, bound: int) -> int:
@@ -114,7 +115,7 @@ class CaffeRng:
         state = np.asarray(state)
         if state.shape != (_STATE_SIZE + 1,) or state.dtype != np.uint32 or state[-1] > _STATE_SIZE:
             raise PytsnError(f"random state: 625 words of uint32 expected, found {state.dtype} {state.shape}")
-        words = {"key": state[:-1].copy(), "pos": int(state[-1])}
+        words: Any = {"key": state[:-1].copy(), "pos": int(state[-1])}
         self._bits.state = {"bit_generator": "MT19937", "state": words}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from converter.layers.activation import Dropout
 from converter.net import CaffeNet
 from pytsn.caffe_random.generator import CaffeRng
 from pytsn.runtime.distributed import Processes
@@ -54,7 +55,7 @@ class RandomSource:
         if self.fillers is None or self.processes.device.type != "cpu":
             return
         for module in net.modules():
-            if hasattr(module, "stream"):
+            if isinstance(module, Dropout):
                 module.stream = self.fillers
 
     def state(self) -> dict:

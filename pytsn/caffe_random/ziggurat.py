@@ -9,6 +9,7 @@ All arithmetic is float32 but for one comparison, because numbers that land besi
 import functools
 from collections.abc import Callable
 from decimal import Decimal, localcontext
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ _ROUNDS_TO_ONE = 0xFFFFFF80
 SPARE = 256
 
 _F = np.float32
+#: one number of an array, or a whole one: the arithmetic is the same
+Numbers = TypeVar("Numbers", np.ndarray, np.float32)
 
 
 @functools.cache
@@ -68,7 +71,7 @@ def _exponential_layers() -> tuple[np.ndarray, np.ndarray]:
     return _layers(256, _EXPONENTIAL_START, _EXPONENTIAL_START + 1, _decay, _decay_inverse)
 
 
-def _exp(x: np.ndarray) -> np.ndarray:
+def _exp(x: Numbers) -> Numbers:
     """exp as C's expf gives it: rounded once (numpy's own float32 exp is off by up to 2.5 units in the last place)."""
     return np.exp(x.astype(np.float64)).astype(_F)
 
@@ -107,13 +110,13 @@ def unit_normals(raws: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     return values[places], int(used)
 
 
-def _fraction(raws: np.ndarray) -> np.ndarray:
-    """The high 24 bits as float32 in [0, 1)."""
+def _fraction(raws: np.ndarray) -> Any:
+    """The high 24 bits as float32 in [0, 1): an array, or one number of one."""
     return (raws >> 8).astype(_F) * _F(2.0**-24)
 
 
-def _unit(raws: np.ndarray) -> np.ndarray:
-    """All 32 bits as float32 in [0, 1): boost's uniform_01."""
+def _unit(raws: np.ndarray) -> Any:
+    """All 32 bits as float32 in [0, 1), an array, or one number of one: boost's uniform_01."""
     return raws.astype(_F) * _F(2.0**-32)
 
 

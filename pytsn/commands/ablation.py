@@ -156,6 +156,7 @@ def _options(args: argparse.Namespace):
     names = {"split_path": "split_path", "batch_size": "batch_size", "snippets": "num_frame_per_video"}
     names |= {name: name for name in ("tables", "modalities", "consensus")}
     given = {own: value for own, name in names.items() if (value := getattr(args, name)) is not None}
+    same: tuple[str, ...]
     same = ("dataset", "frame_path", "out", "split", "train_list", "val_list", "warped_path", "allow_missing", "title")
     same += ("rgb_pattern", "flow_pattern", "score_name", "accumulate", "bn_style", "crops", "device", "precision")
     seeds = args.seeds or ("0",)

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         raise PytsnError("nothing to do: give an output with -o OUT, or --inspect")
     check_outputs(args.output, (args.net_proto, args.net_weights))
     net = load_for_conversion(args.net_proto, args.net_weights, args.bn_style)
+    assert net.report is not None  # weights were given
     if args.inspect:
         print("\n".join(inspection_lines(net)))
     print("\n".join(net.report.lines()))

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from typing import Any
 
 from converter.errors import PytsnError
 
@@ -89,7 +90,7 @@ def _options(args: argparse.Namespace):
     from pytsn.evaluation.action_net import NUM_CROPS, NetOptions
     from pytsn.features.extract import FeatureOptions
 
-    rates = {
+    rates: dict[str, Any] = {
         name: parse_rate(text) if (text := getattr(args, name)) else None for name in ("snippet_rate", "video_fps")
     }
     crops = 1 if args.crops == "centre" else NUM_CROPS

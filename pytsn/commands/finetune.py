@@ -103,6 +103,7 @@ def _options(args: argparse.Namespace):
     from pytsn.finetune.options import FinetuneOptions
     from pytsn.training.overrides import parse_override
 
+    same: tuple[str, ...]
     same = ("train_list", "out", "val_list", "modality", "num_segments", "consensus", "num_classes", "dropout", "net")
     same += ("score_name", "init", "bn_style", "batch_size", "val_batch_size", "accumulate", "epochs", "lr", "solver")
     same += ("clip_on", "seed", "resume", "format")

@@ -3,6 +3,10 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 HELP = """Downloads the released TSN weights, checks them, and puts them under the names of the original's scripts.
 
@@ -71,7 +75,7 @@ class _Bars:
     """A progress bar a file, on stderr, quiet when that is no terminal."""
 
     def __init__(self) -> None:
-        self._bar = None
+        self._bar: tqdm | None = None
 
     def say(self, line: str) -> None:
         """Ends the bar and prints the line."""

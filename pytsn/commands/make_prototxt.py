@@ -84,6 +84,7 @@ def _spec(args: argparse.Namespace):
         folder=args.output and str(Path(args.output)),
     )
     if spec.test_iter is None and args.kind in ("solver", "all"):
+        assert spec.val_list is not None  # NetSpec fills it in
         return replace(spec, test_iter=_test_iter(spec.val_list))
     return spec
 

@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if not tolerance >= 0:
         raise PytsnError(f"--tolerance {tolerance}: 0 or more was expected")
     net = load_for_conversion(args.net_proto, args.net_weights, args.bn_style)
+    assert net.report is not None  # weights were given
     print("\n".join(net.report.lines()))
     net.report.require_complete()
     recording = read_recording(args.recording, net.inputs) if args.recording else None

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from converter.errors import PytsnError
 from converter.files import read_text
@@ -153,7 +154,7 @@ def _instance(where: str, annotation: object, labels: dict[str, int]) -> Instanc
     return Instance(labels[annotation["label"]], float(segment[0]), float(segment[1]))
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < 1e9 and math.isfinite(value)

@@ -84,7 +84,9 @@ def count_frames(folder: str, prefixes: Sequence[str]) -> list[int]:
 
 def archive_name(prefix: str) -> str:
     """The archive, in a video's folder, of the frames whose names start so: ``flow_x_`` -> ``flow_x.zip``."""
-    return f"{_NUMBERED.fullmatch(f'{prefix}1')[1]}.zip"
+    match = _NUMBERED.fullmatch(f"{prefix}1")
+    assert match is not None  # it ends in a digit
+    return f"{match[1]}.zip"
 
 
 def is_frame_folder(folder: str) -> bool:

@@ -68,7 +68,8 @@ def _parse_hmdb51(folder: Path) -> list[Split]:
     splits = []
     for number in range(1, NUM_SPLITS + 1):
         suffix = f"_test_split{number}.txt"
-        train, test = [], []
+        train: list[Entry] = []
+        test: list[Entry] = []
         for class_name in sorted(path.name[: -len(suffix)] for path in folder.glob(f"*{suffix}")):
             path = folder / f"{class_name}{suffix}"
             if class_name not in classes:

@@ -87,7 +87,7 @@ def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Two BGR colours, background and shape, at least 70 grey levels apart."""
     while True:
         colours = rng.uniform(30, 225, (2, 3)).astype(np.float32)
-        grey = colours @ np.float32([0.114, 0.587, 0.299])
+        grey = colours @ np.array([0.114, 0.587, 0.299], np.float32)
         if abs(grey[0] - grey[1]) >= 70:
             return colours[0], colours[1]
 

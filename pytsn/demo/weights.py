@@ -22,13 +22,14 @@ def edge_filters(count: int, size: int, sigma: float = 1.0) -> np.ndarray:
     angle = 2 * np.pi * np.arange(count)[:, None, None] / count
     along = np.cos(angle) * place[None, None, :] + np.sin(angle) * place[None, :, None]  # (count, size, size)
     bell = np.exp(-(place[:, None] ** 2 + place[None, :] ** 2) / (2 * sigma**2))
-    return (along * bell / bell.sum())[:, None].astype(np.float32) * np.float32(_GREY)[None, :, None, None]
+    return (along * bell / bell.sum())[:, None].astype(np.float32) * np.array(_GREY, np.float32)[None, :, None, None]
 
 
 def write_start(caffemodel: Path, deploy: Path, seed: int) -> None:
     """Writes a caffemodel to start training from: edge filters in conv1, everything else as the fillers say."""
     net = load_net(deploy, generator=torch.Generator().manual_seed(seed))
-    count, _, size, _ = net.conv1.weight.shape
+    weight = net.get_parameter("conv1.weight")
+    count, _, size, _ = weight.shape
     with torch.no_grad():
-        net.conv1.weight.copy_(torch.from_numpy(edge_filters(count, size)))
+        weight.copy_(torch.from_numpy(edge_filters(count, size)))
     save_caffemodel(caffemodel, net)

@@ -47,7 +47,9 @@ class ActionNet:
     Raises PytsnError for weights of another net, a missing score blob, or an input that is no (N, C, S, S).
     """
 
-    def __init__(self, net_proto: str, net_weights: str, options: NetOptions = NetOptions()) -> None:
+    def __init__(
+        self, net_proto: str | os.PathLike, net_weights: str | os.PathLike, options: NetOptions = NetOptions()
+    ) -> None:
         if options.precision not in PRECISIONS:
             raise PytsnError(f"precision '{options.precision}': one of {', '.join(PRECISIONS)} was expected")
         if options.rgbdiff not in DIFFERENCES:
@@ -59,6 +61,7 @@ class ActionNet:
         if self.precision != "fp32" and self.device.type != "cuda":
             raise PytsnError(f"precision {self.precision} needs a CUDA device; the CPU runs fp32")
         net = load_net(net_proto, net_weights, bn_style=options.bn_style)
+        assert net.report is not None  # weights were given
         self.report = net.report
         self.report.require_complete()
         self.score_name = _score_name(net, options.score_name, net_proto)
@@ -102,7 +105,7 @@ class ActionNet:
             crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, P, H, W) -> (10 T, P, S, S)
         scores = self._cores.run(partial(self._forward, self.net), crops, self.batch_size)
         if self._unfused is not None:
-            self.drift = self._measure_drift(crops[: self.batch_size], scores[: self.batch_size])
+            self.drift = self._measure_drift(self._unfused, crops[: self.batch_size], scores[: self.batch_size])
         return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
@@ -114,7 +117,7 @@ class ActionNet:
         scores = net(values, blobs=(self.score_name,))[self.score_name]
         return self._shaped(scores)
 
-    def _width(self, net: CaffeNet, source: str) -> int:
+    def _width(self, net: CaffeNet, source: str | os.PathLike) -> int:
         """Values of a crop in the score blob. Raises PytsnError when it holds no class scores."""
         return _num_classes(net, self.score_name, source)
 
@@ -122,9 +125,9 @@ class ActionNet:
         """The score blob as (N, K): a 1x1 classifier's is (N, K, 1, 1)."""
         return scores.flatten(1)
 
-    def _measure_drift(self, crops: torch.Tensor, fast: torch.Tensor) -> tuple[float, float]:
+    def _measure_drift(self, unfused: CaffeNet, crops: torch.Tensor, fast: torch.Tensor) -> tuple[float, float]:
         """Largest difference to fp32 over the largest magnitude; share of crops whose best class is the same."""
-        exact = self._forward(fuse(self._unfused, keep=(self.score_name,)).to(self.device), crops)
+        exact = self._forward(fuse(unfused, keep=(self.score_name,)).to(self.device), crops)
         self._unfused = None
         relative = (exact - fast).abs().max() / exact.abs().max()
         return relative.item(), (exact.argmax(1) == fast.argmax(1)).float().mean().item()
@@ -135,7 +138,8 @@ def ten_crops(snippets: torch.Tensor, crop: int, is_flow: bool) -> torch.Tensor:
 
     Raises PytsnError when the crop does not fit.
     """
-    corners = crop_corners(*snippets.shape[2:], crop)
+    height, width = snippets.shape[2:]
+    corners = crop_corners(height, width, crop)
     five = torch.stack([snippets[..., y : y + crop, x : x + crop] for y, x in corners], 1)  # (T, 5, C, S, S)
     mirrored = five.flip(-1)
     if is_flow:
@@ -145,7 +149,8 @@ def ten_crops(snippets: torch.Tensor, crop: int, is_flow: bool) -> torch.Tensor:
 
 def centre_crops(snippets: torch.Tensor, crop: int) -> torch.Tensor:
     """The centre crop of each snippet, unmirrored: uint8 (T, C, H, W) -> (T, C, S, S). Raises PytsnError as above."""
-    y, x = crop_corners(*snippets.shape[2:], crop)[-1]
+    height, width = snippets.shape[2:]
+    y, x = crop_corners(height, width, crop)[-1]
     return snippets[..., y : y + crop, x : x + crop]
 
 
@@ -162,14 +167,14 @@ def _score_name(net: CaffeNet, wanted: str | None, source: str | os.PathLike) ->
     )
 
 
-def _num_classes(net: CaffeNet, score_name: str, source: str) -> int:
+def _num_classes(net: CaffeNet, score_name: str, source: str | os.PathLike) -> int:
     shape = net.blob_shapes[score_name]
     if len(shape) < 2 or any(dim != 1 for dim in shape[2:]):
         raise PytsnError(f"{source}: blob '{score_name}' has shape {shape}; class scores (N, K) were expected")
     return shape[1]
 
 
-def _input_size(net: CaffeNet, source: str) -> tuple[int, int]:
+def _input_size(net: CaffeNet, source: str | os.PathLike) -> tuple[int, int]:
     shapes = [shape for shape in net.inputs.values() if shape and len(shape) == 4]
     if len(net.inputs) != 1 or not shapes or shapes[0][2] != shapes[0][3]:
         found = ", ".join(f"{blob} {shape}" for blob, shape in net.inputs.items())

@@ -55,7 +55,7 @@ def choose_videos(choice: VideoChoice, report: Report) -> ChosenVideos:
     sets: dict[str, AnetVideo] = {}
     if choice.dataset == "custom":
         entries: tuple = ()
-        listed = parse_list_file(choice.test_list)
+        listed = _listed(choice)
         videos = [replace(video, folder=os.path.join(choice.frame_path, video.folder)) for video in listed]
     elif choice.dataset in ACTIVITYNET:
         sets = {video.name: video for video in _subset(choice)}
@@ -77,7 +77,8 @@ def find_anet_folders(
 
     Raises PytsnError as ``parse_directory``, and when a video has both.
     """
-    owners, found = frame_folder_names(names), {}
+    owners = frame_folder_names(names)
+    found: dict[str, FrameFolder] = {}
     for folder, item in parse_directory(frame_path, *prefixes, owners, report).items():
         if owners[folder] in found:
             first = found[owners[folder]]
@@ -99,9 +100,14 @@ def _subset(choice: VideoChoice) -> list[AnetVideo]:
     return videos
 
 
+def _listed(choice: VideoChoice) -> list[Video]:
+    assert choice.test_list is not None  # the command insists on it for this dataset
+    return parse_list_file(choice.test_list)
+
+
 def _custom_hint(choice: VideoChoice) -> str:
     """What to do about a list whose paths start from the current folder, as those of training do."""
-    if choice.dataset != "custom" or not os.path.isdir(parse_list_file(choice.test_list)[0].folder):
+    if choice.dataset != "custom" or not os.path.isdir(_listed(choice)[0].folder):
         return ""
     return f"the list's paths are looked for below {choice.frame_path}, but start from the current folder: give . there"
 
@@ -109,7 +115,7 @@ def _custom_hint(choice: VideoChoice) -> str:
 def _on_disk(choice: VideoChoice, entries: tuple, videos: list[Video]) -> tuple[list[Video], tuple[str, ...]]:
     """The videos that have frames, and a warning about the others where they may be missing."""
     missing = set(find_missing(videos, choice.modality, entries))
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if missing:
         total = len(entries) or len(videos)
         text = missing_message(sorted(missing), total, choice.frame_path, LEAST_FRAMES[choice.modality])

@@ -1,7 +1,7 @@
 """Scoring the videos of an evaluation with a progress bar, kept in a store as they finish."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -28,6 +28,7 @@ def collect_scores(
     if len(todo) < len(videos):
         print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are scored already")
     waiting = [videos[index] for index in todo]
+    results: Iterator[tuple[Video, np.ndarray]]
     if not waiting:
         results = iter(())
     elif options.num_worker > 1:

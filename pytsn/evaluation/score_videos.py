@@ -1,7 +1,7 @@
 """Scoring all videos of a list: one process with its own reader threads, or several processes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -47,7 +47,7 @@ def score_video(net: ActionNet, video: Video, snippets: np.ndarray, options: Sni
 
 def score_videos(
     net: ActionNet, videos: Sequence[Video], options: EvalOptions, threads: int | None = None
-) -> Iterator[tuple[Video, np.ndarray]]:
+) -> Generator[tuple[Video, np.ndarray], None, None]:
     """Each video with its scores, float32 (T, 10, K), in order, computed in this process by ``net``."""
     threads = threads or max(2, cpu_count() // 2)
     for video, snippets in read_videos(videos, options.snippets, threads):
@@ -56,7 +56,7 @@ def score_videos(
 
 def score_videos_in_processes(
     net_files: tuple[str, str], videos: Sequence[Video], options: EvalOptions
-) -> Iterator[tuple[Video, np.ndarray]]:
+) -> Generator[tuple[Video, np.ndarray], None, None]:
     """The same by ``options.num_worker`` processes; the scores do not depend on their number.
 
     A worker's PytsnError is raised here, and WorkerKilled (pytsn.runtime.worker_pool).

@@ -11,7 +11,7 @@ from pytsn.data.rate_ticks import parse_rate
 from pytsn.evaluation.published import Evaluation, comparison
 from pytsn.scores.aggregation import softmax
 from pytsn.scores.average_precision import hit_at_k, label_matrix, mean_average_precision
-from pytsn.scores.metrics import ClassAccuracy, class_accuracy, top_k_accuracy
+from pytsn.scores.metrics import ClassAccuracy, ClassNumbers, class_accuracy, top_k_accuracy
 from pytsn.scores.score_file import ScoreFile
 from pytsn.weights.name_check import stream_under_test, weights_warnings
 
@@ -25,7 +25,7 @@ class Predictions:
     have several. softmaxed: whether the scores went through the softmax."""
 
     scores: np.ndarray
-    labels: Sequence[int]
+    labels: ClassNumbers
     label_sets: list[list[int]] | None = None
     softmaxed: bool = True
 
@@ -86,12 +86,13 @@ def _label_set_lines(predictions: Predictions) -> list[str]:
 def fused_evaluation(evaluations: Sequence[Evaluation | None], weights: Sequence[float]) -> Evaluation | None:
     """The evaluation that the fusion of these streams is, one weight each; None unless all are known and tests of one
     split of one dataset."""
-    if None in evaluations or len({(item.dataset, item.split) for item in evaluations}) != 1:
+    known = [item for item in evaluations if item is not None]
+    if len(known) < len(evaluations) or len({(item.dataset, item.split) for item in known}) != 1:
         return None
-    streams = tuple(stream for item in evaluations for stream in item.streams)
-    frames = {item.num_frames for item in evaluations}
+    streams = tuple(stream for item in known for stream in item.streams)
+    frames = {item.num_frames for item in known}
     return replace(
-        evaluations[0], streams=streams, weights=tuple(weights), num_frames=frames.pop() if len(frames) == 1 else None
+        known[0], streams=streams, weights=tuple(weights), num_frames=frames.pop() if len(frames) == 1 else None
     )
 
 
@@ -99,15 +100,18 @@ def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluatio
     """What a score file says it is a test of; None for files that do not say (those of the original)."""
     settings = file.settings or {}
     dataset, split, modality = (settings.get(key) for key in ("dataset", "split", "modality"))
-    texts = isinstance(dataset, str) and isinstance(modality, str)
-    if not texts or type(split) is not int or split not in (1, 2, 3):
+    if not isinstance(dataset, str) or not isinstance(modality, str):
         return None
-    count, frames = len(file.scores), len(file.scores[0])
+    if type(split) is not int or split not in (1, 2, 3):
+        return None
+    frames: int | None = len(file.scores[0])
     if settings.get("num_frame_per_video") != frames or any(len(array) != frames for array in file.scores):
         frames = None
     weights = settings.get("net_weights")
     stream = stream_under_test(modality, weights if isinstance(weights, str) else None)
-    return Evaluation(dataset, split, (stream,), (1,), file.num_classes, count, frames, aggregation, crop_agg)
+    return Evaluation(
+        dataset, split, (stream,), (1,), file.num_classes, len(file.scores), frames, aggregation, crop_agg
+    )
 
 
 def file_warnings(file: ScoreFile) -> list[str]:

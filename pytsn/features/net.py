@@ -46,7 +46,7 @@ class FeatureNet(ActionNet):
         values = self.score_snippets(planes)  # (T, crops, D, ...)
         return values if self.kept == "all" else values.mean(axis=1)
 
-    def _width(self, net: CaffeNet, source: str) -> int:
+    def _width(self, net: CaffeNet, source: str | os.PathLike) -> int:
         shape = net.blob_shapes[self.score_name]
         if len(shape) not in (2, 4):
             raise PytsnError(f"{source}: blob '{self.score_name}' has shape {shape}; (N, D) or (N, D, h, w) go")

@@ -79,9 +79,9 @@ class Checkpoints:
 
     def newest(self) -> str | None:
         """The solverstate of the last whole checkpoint."""
-        names = [name for name in self._names() if _STATE.fullmatch(name)]
-        newest = max(names, key=lambda name: int(_STATE.fullmatch(name)[1]), default=None)
-        return newest and str(self.folder / "state" / newest)
+        found = [match for name in self._names() if (match := _STATE.fullmatch(name))]
+        newest = max(found, key=lambda match: int(match[1]), default=None)
+        return newest and str(self.folder / "state" / newest[0])
 
     def _names(self) -> list[str]:
         try:

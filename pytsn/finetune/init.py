@@ -8,6 +8,7 @@ from converter.caffemodel import read_caffemodel
 from converter.names import state_name
 from converter.state_files import is_state_file, read_state
 from converter.weights import caffemodel_state_dict, load_state, same_shape
+from pytsn.finetune.net import caffe_base
 from pytsn.models.cross_modality import RGB_CHANNELS, inflate_weights
 from pytsn.models.tsn import TSN
 
@@ -47,10 +48,10 @@ def _inflate(tsn: TSN, state: dict[str, Tensor]) -> str:
     """Cross-modality initialisation: ECCV paper, section 3.2."""
     import torch
 
-    first = next((step.param for step, _ in tsn.base.layers() if step.param.type == "Convolution"), None)
+    first = next((step.param for step, _ in caffe_base(tsn).layers() if step.param.type == "Convolution"), None)
     key = f"{state_name(first.name)}.weight" if first is not None else ""
     own, found = tsn.base.state_dict().get(key), state.get(key)
-    if own is None or found is None or found.dim() != own.dim() or found.shape[1] == own.shape[1]:
+    if first is None or own is None or found is None or found.dim() != own.dim() or found.shape[1] == own.shape[1]:
         return ""
     if found.shape[1] != RGB_CHANNELS or found.shape[2:] != own.shape[2:]:
         return ""  # load_state says what is wrong

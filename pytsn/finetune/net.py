@@ -43,10 +43,11 @@ def build_tsn(options: FinetuneOptions, row: TsnModality, spec: NetSpec) -> NetP
 
     Raises PytsnError naming the file.
     """
+    notes: tuple[str, ...] = ()
     if options.net is None:
-        param, text, notes = parse_net(deploy_prototxt(spec)), deploy_prototxt(spec), ()
+        param, text = parse_net(deploy_prototxt(spec)), deploy_prototxt(spec)
     else:
-        param, notes = _own_net(options, spec.num_classes)
+        param, notes = _own_net(options, options.net, spec.classes)
         text = text_format.MessageToString(param)
     set_factors(param, row)
     base = CaffeNet(param)
@@ -62,23 +63,37 @@ def build_tsn(options: FinetuneOptions, row: TsnModality, spec: NetSpec) -> NetP
     return NetPlan(tsn, text, notes)
 
 
-def _own_net(options: FinetuneOptions, classes: int) -> tuple[pb.NetParameter, tuple[str, ...]]:
+def caffe_base(tsn: TSN) -> CaffeNet:
+    """The base of a TSN of ``build_tsn``."""
+    assert isinstance(tsn.base, CaffeNet)
+    return tsn.base
+
+
+def input_shape(tsn: TSN) -> tuple[int, ...]:
+    """(N, C, H, W) of the one input of such a base, which TSN insists on."""
+    (shape,) = caffe_base(tsn).inputs.values()
+    assert shape is not None
+    return shape
+
+
+def _own_net(options: FinetuneOptions, path: str, classes: int) -> tuple[pb.NetParameter, tuple[str, ...]]:
     """The user's net, its classifier as wide as is needed."""
-    param = filter_net(read_net(options.net), "TEST")
+    param = filter_net(read_net(path), "TEST")
     try:
         about = describe(CaffeNet(param), options.score_name)
     except PytsnError as error:
-        raise PytsnError(f"{options.net}: {error}") from None
+        raise PytsnError(f"{path}: {error}") from None
     if about.num_classes == classes or (options.num_classes is None and classes < about.num_classes):
         return param, ()
     layer = next(layer for layer in param.layer if layer.name == about.classifier)
-    sizes = {"InnerProduct": layer.inner_product_param, "Convolution": layer.convolution_param}
+    sizes: dict[str, pb.InnerProductParameter | pb.ConvolutionParameter] = {
+        "InnerProduct": layer.inner_product_param,
+        "Convolution": layer.convolution_param,
+    }
     if layer.type not in sizes:
-        raise PytsnError(
-            f"{options.net}: layer '{layer.name}' ({layer.type}) has {about.num_classes} classes: no --net"
-        )
+        raise PytsnError(f"{path}: layer '{layer.name}' ({layer.type}) has {about.num_classes} classes: no --net")
     sizes[layer.type].num_output = classes
-    return param, (f"{options.net}: classifier '{layer.name}' made {classes} classes wide, from {about.num_classes}",)
+    return param, (f"{path}: classifier '{layer.name}' made {classes} classes wide, from {about.num_classes}",)
 
 
 def set_factors(param: pb.NetParameter, row: TsnModality) -> None:
@@ -88,7 +103,8 @@ def set_factors(param: pb.NetParameter, row: TsnModality) -> None:
         if not layer.param:
             layer.param.extend(pb.ParamSpec(lr_mult=lr, decay_mult=decay) for lr, decay in _FACTORS.get(layer.type, ()))
         if layer.type == "BN" and row.stream.bn_engine:
-            layer.bn_param.engine = pb.BNParameter.Engine.Value(row.stream.bn_engine)
+            engine = pb.BNParameter.Engine.Value(row.stream.bn_engine)
+            layer.bn_param.engine = engine  # type: ignore[assignment]  # an int, as protobuf has enums
     first = next((layer for layer in param.layer if layer.type == "Convolution"), None)
     if first is not None and first.param[0].lr_mult == 1:
         for spec in first.param:
@@ -101,4 +117,4 @@ def tsn_blobs(tsn: TSN) -> list[SolverBlob]:
         SolverBlob("consensus", name, tensor, tuple(tensor.shape), 1.0, tsn.consensus.decay_mult)
         for name, tensor in tsn.consensus.named_parameters()
     ]
-    return solver_blobs(tsn.base) + own
+    return solver_blobs(caffe_base(tsn)) + own

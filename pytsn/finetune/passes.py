@@ -71,8 +71,10 @@ class ValidationPass(TsnPass):
         """Loss and accuracy over the videos of so many batches."""
         self.data_layers.load_state(self._start)
         self.tsn.eval()
+        sums = torch.zeros(3, dtype=torch.float64, device=self.hardware.device)
         try:
-            sums = sum(self._sums(index) for index in range(batches))
+            for index in range(batches):
+                sums += self._sums(index)
         finally:
             self.tsn.train()
         self.processes.mean_([sums])

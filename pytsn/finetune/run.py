@@ -11,7 +11,7 @@ from pytsn.caffe_random.source import random_source
 from pytsn.finetune.checkpoints import ACCURACY_DIGITS, Checkpoints
 from pytsn.finetune.data import data_layer, make_spec, read_lists
 from pytsn.finetune.init import start_from
-from pytsn.finetune.net import build_tsn, tsn_blobs
+from pytsn.finetune.net import build_tsn, caffe_base, input_shape, tsn_blobs
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.passes import TrainPass, ValidationPass
 from pytsn.finetune.schedule import clip_on, plan_schedule
@@ -89,8 +89,7 @@ class Finetuning:
     def _make_data_layers(self, phase: str, spec) -> DataLayers:
         """The data of a phase, checked against the net."""
         about, world = self.tsn.about, self.processes
-        shape = next(iter(self.tsn.base.inputs.values()))
-        layer = data_layer(self.options, spec, phase, self.row.planes, shape)
+        layer = data_layer(self.options, spec, phase, self.row.planes, input_shape(self.tsn))
         ahead = self.random.batches_ahead
         data_layers = DataLayers(
             phase, rng=self.random.data, rank=world.rank, world=world.world, pool=self._pool, ahead=ahead
@@ -108,7 +107,7 @@ class Finetuning:
         """Everything to the device, the solver over the weights, the loop over both; a checkpoint taken up."""
         self.hardware.move(self.tsn)
         blobs = tsn_blobs(self.tsn)
-        fold_frozen_bn(self.tsn.base)
+        fold_frozen_bn(caffe_base(self.tsn))
         self.tsn.train()
         self.processes.broadcast_([blob.tensor for blob in blobs])
         self.solver = CaffeSolver(self.param, blobs, clip_on(self.options))

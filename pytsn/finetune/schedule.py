@@ -54,6 +54,7 @@ def clip_on(options: FinetuneOptions) -> str:
 
 
 def _from_file(options: FinetuneOptions) -> pb.SolverParameter:
+    assert options.solver is not None  # or the schedule is from epochs
     found, solver = read_solver(options.solver), pb.SolverParameter()
     for name in _FIELDS:
         value = getattr(found, name)
@@ -73,7 +74,7 @@ def _from_epochs(options: FinetuneOptions, row: TsnModality, videos: int, world:
     epochs = options.epochs or row.epochs
     max_iter, drops = _whole(epochs * updates, "epochs"), options.lr_steps
     if drops is None:  # where the released schedule has them, in parts of its length
-        drops = [step / row.epochs * epochs for step in row.lr_steps]
+        drops = tuple(step / row.epochs * epochs for step in row.lr_steps)
     return pb.SolverParameter(
         base_lr=options.lr or row.schedule.base_lr,
         lr_policy="multistep",
@@ -98,7 +99,8 @@ def _whole(updates: float, option: str) -> int:
 
 def rate_text(solver: pb.SolverParameter) -> str:
     """The learning rates of a schedule: ``0.001, 0.0001 from update 1500``, or first and last of many."""
-    step, rates = 0, []
+    step = 0
+    rates: list[tuple[int, float]] = []
     for iteration in range(solver.max_iter):
         step = next_step(solver, iteration, step)
         rate = learning_rate(solver, iteration, step)

@@ -7,6 +7,7 @@ from torch import nn
 from converter import caffe_tsn_pb2 as pb
 from converter.layers.activation import Dropout
 from pytsn.finetune.data import Lists
+from pytsn.finetune.net import caffe_base
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import clip_on, effective_batch, rate_text
 from pytsn.models.modalities import RELEASED_BATCH
@@ -29,7 +30,7 @@ def summary(
     videos = effective_batch(options, solver, world)
     batch = f"{options.batch_size} x {solver.iter_size} accumulated x {world} process{'es' * (world > 1)}"
     lines = [
-        f"model: {tsn.base.param.name or options.net}, {tsn.modality.name}, {tsn.about.channels} channels,"
+        f"model: {caffe_base(tsn).param.name or options.net}, {tsn.modality.name}, {tsn.about.channels} channels,"
         f" {tsn.num_segments} segments, consensus {options.consensus}, {tsn.num_classes} classes",
         *_parameters(tsn, blobs),
         f"data: {len(lists.train)} training videos, {_validation(lists)}",

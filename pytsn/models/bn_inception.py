@@ -52,6 +52,8 @@ class BNInception(nn.Module):
     ``engine: CAFFE`` (the flow train_val nets) it averages the biased one.
     """
 
+    fc_action: nn.Linear
+
     def __init__(self, num_classes: int = 101, in_channels: int = 3, dropout: float = 0.8) -> None:
         super().__init__()
         if num_classes < 1 or in_channels < 1 or not 0 <= dropout < 1:
@@ -155,6 +157,7 @@ def _fill(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d):
         bound = math.sqrt(3 / layer.weight[0].numel())
         nn.init.uniform_(layer.weight, -bound, bound)
+        assert layer.bias is not None  # this net's convolutions all have one
         nn.init.constant_(layer.bias, 0.2)
     elif isinstance(layer, nn.Linear):
         nn.init.normal_(layer.weight, std=0.001)

@@ -84,6 +84,7 @@ class Attention(Consensus):
         return (features * self.weight).sum(dim=2).softmax(dim=1)  # no matmul, which autocast would round
 
     def forward(self, scores: Tensor, features: Tensor | None = None) -> Tensor:
+        assert features is not None  # see needs_features
         return (self.attention(features).unsqueeze(2) * scores).sum(dim=1)  # (N, S, 1) * (N, S, K) -> (N, K)
 
 

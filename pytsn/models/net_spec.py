@@ -64,6 +64,12 @@ class NetSpec:
                 raise PytsnError(f"{field.name} {value!r}: empty, or holds characters that cannot be printed")
 
     @property
+    def classes(self) -> int:
+        """num_classes, which is known once made."""
+        assert self.num_classes is not None
+        return self.num_classes
+
+    @property
     def _known(self) -> Dataset:
         return DATASETS.get(self.dataset, CUSTOM)
 

@@ -43,7 +43,8 @@ def hold_frozen(frozen: Iterable[nn.Module]) -> None:
 
 
 def _freeze(layer: nn.Module, frozen: bool) -> None:
-    layer.frozen = frozen  # BN acts on it; pytsn/training/solver_blobs.py gives such a layer no learning rate
+    # BN acts on it; pytsn/training/solver_blobs.py gives such a layer no learning rate
+    layer.frozen = frozen  # type: ignore[assignment]  # a mark that torch's own layers carry too
     if isinstance(layer, BatchNorm):
         layer.use_global_stats = True if frozen else None
     for parameter in layer.parameters():

@@ -20,7 +20,7 @@ def deploy_prototxt(spec: NetSpec) -> str:
         fields(name="BN-Inception", input="data") + "\n",
         fields(input_dim=[1, channels, INPUT_SIZE, INPUT_SIZE]) + "\n",
         trunk(channels, "data"),
-        head(spec.num_classes, CLASSIFIER, DEPLOY_DROPOUT),
+        head(spec.classes, CLASSIFIER, DEPLOY_DROPOUT),
     ]
     return "".join(parts)
 
@@ -37,7 +37,7 @@ def train_val_prototxt(spec: NetSpec) -> str:
         _video_data(spec, "TEST"),
         layer(stream.fold, "Reshape", ["data"], [stream.fold], {"reshape_param": shape}),
         trunk(stream.channels, stream.fold, stream.conv1_lr, partial_bn=True, engine=stream.bn_engine),
-        head(spec.num_classes, "fc", stream.dropout),
+        head(spec.classes, "fc", stream.dropout),
         _consensus_and_loss(spec),
     ]
     return "".join(parts)
@@ -57,6 +57,7 @@ def solver_prototxt(spec: NetSpec) -> str:
 def _solver_settings(spec: NetSpec) -> dict[str, dict[str, object]]:
     plan = spec.schedule
     steps = {"stepsize": plan.steps[0]} if plan.lr_policy == "step" else {"stepvalue": plan.steps}
+    test: dict[str, object]
     test = {"test_iter": spec.test_iter, "test_interval": plan.test_interval, "test_initialization": True}
     output = {"display": 20, "average_loss": 20, "snapshot_prefix": spec.snapshot_prefix, "debug_info": False}
     rate = {"base_lr": plan.base_lr, "lr_policy": plan.lr_policy, "gamma": 0.1, **steps}
@@ -99,7 +100,7 @@ def _video_data(spec: NetSpec, phase: str) -> str:
         "name_pattern": stream.name_pattern,
     }
     one_for_all = len(stream.mean_value) == 1  # else a value for each channel of all segments
-    transform = {"crop_size": INPUT_SIZE, "mirror": train}
+    transform: dict[str, object] = {"crop_size": INPUT_SIZE, "mirror": train}
     if stream.mean_value:
         transform["mean_value"] = stream.mean_value * (1 if one_for_all else spec.num_segments)
     if train or stream.is_flow:

@@ -1,6 +1,8 @@
 """Prototxt text from Python values: ``field("kernel_size", 3)`` -> ``kernel_size: 3``."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 
 class Word(str):
@@ -34,7 +36,7 @@ def fields(**values: object) -> str:
     return " ".join(field(name, value) for name, value in values.items() if value != [])
 
 
-def layer(name: str, kind: str, bottoms: list[str], tops: list[str], *messages: dict[str, object]) -> str:
+def layer(name: str, kind: str, bottoms: list[str], tops: list[str], *messages: Mapping[str, Any]) -> str:
     """A layer: a line for what it is and joins, then ``messages`` (field name -> value), a line each if they fit."""
     head = fields(name=name, type=kind, bottom=bottoms, top=tops)
     if not messages:

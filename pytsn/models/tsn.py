@@ -9,7 +9,9 @@ import os
 from torch import Tensor, nn
 
 from converter.errors import PytsnError
+from converter.net import CaffeNet
 from converter.weights import LoadReport
+from pytsn.models.bn_inception import BNInception
 from pytsn.models.consensus import make_consensus
 from pytsn.models.modalities import find_modality
 from pytsn.models.partial_bn import hold_frozen, set_partial_bn
@@ -31,7 +33,7 @@ class TSN(nn.Module):
 
     def __init__(
         self,
-        base: nn.Module,
+        base: BNInception | CaffeNet,
         num_segments: int = 3,
         modality: str = "rgb",
         consensus: str = "average",
@@ -80,7 +82,9 @@ class TSN(nn.Module):
             raise PytsnError(f"TSN: input of shape {tuple(x.shape)}, {expected} is needed")
         snippets = x.reshape(-1, channels, *x.shape[2:])  # (N, S*C, H, W) -> (N*S, C, H, W)
         found = run_base(self.base, self.about, snippets, features)  # -> (N*S, K), (N*S, D)
-        return tuple(blob if blob is None else blob.unflatten(0, (-1, segments)) for blob in found)  # -> (N, S, ..)
+        scores, features_found = found
+        each = (-1, segments)  # (N*S, ..) -> (N, S, ..)
+        return scores.unflatten(0, each), None if features_found is None else features_found.unflatten(0, each)
 
     def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
         """Loads the base's weights from a caffemodel; the consensus keeps its own. Returns the report.

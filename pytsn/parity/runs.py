@@ -75,7 +75,7 @@ def _run_few(net: CaffeNet, recording: Recording | None, blobs: list[str], sampl
     """Inputs of a few samples, and the blobs they give; of the prototxt's batch where the net takes no other."""
     needed = net.graph.plan(blobs)[1]
     if recording is None:
-        shapes = {name: net.inputs[name] for name in needed}
+        shapes = {name: shape for name in needed if (shape := net.inputs[name]) is not None}
         tries = [random_inputs(shapes, samples), random_inputs(shapes, next(iter(shapes.values()))[0])]
     else:
         inputs = {name: recording.inputs[name] for name in needed if name in recording.inputs}
@@ -134,7 +134,9 @@ def bn_inception_like(net: CaffeNet) -> BNInception | None:
     model = BNInception(last.shape[0], first.shape[1]).eval()
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     size = next(iter(net.inputs.values()))
-    if {key: tensor.shape for key, tensor in state.items()} != shapes or size[1:] != (first.shape[1], 224, 224):
+    if {key: tensor.shape for key, tensor in state.items()} != shapes:
+        return None
+    if size is None or size[1:] != (first.shape[1], 224, 224):
         return None
     model.load_state_dict(state)
     return model

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converter.inspection import aligned
 from converter.parity import BlobDifference, first_beyond
 from converter.recording import blob_of
+from converter.text_table import aligned
 from pytsn.parity.runs import Comparison
 
 _WORST = 10  # rows shown, beside those that fail, unless all are asked for

@@ -22,7 +22,7 @@ def read_labels(path: str | os.PathLike, num_classes: int, source: str) -> list[
         raise PytsnError(f"{path}: {len(lines)} class names, but {source} has {num_classes} classes: other dataset?")
     if not all(matches):
         return lines
-    names = {int(match[1]): match[2] for match in matches}
+    names = {int(match[1]): match[2] for match in matches if match}
     first = min(names)
     if first > 1 or sorted(names) != list(range(first, first + num_classes)):
         raise PytsnError(f"{path}: its numbers are not 1 to {num_classes}, each once")

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -136,7 +136,10 @@ def _draw_thumbnails(board: _Board, content: _Content, bottom: int) -> None:
 
 def _draw_curves(axes: "Axes", content: _Content) -> None:
     for rank, label in reversed(list(enumerate(content.classes))):  # the best one on top
-        style = {"linewidth": 2.2 if rank == 0 else 1.4, "markersize": 4 if len(content.positions) <= 60 else 0}
+        style: dict[str, Any] = {
+            "linewidth": 2.2 if rank == 0 else 1.4,
+            "markersize": 4 if len(content.positions) <= 60 else 0,
+        }
         axes.plot(content.positions, 100 * content.snippets[:, label], marker="o", color=_COLOURS[rank], **style)
     highest = 100 * content.snippets[:, list(content.classes)].max()
     top = next(limit for limit in (25, 50, 75, 100) if highest <= limit + 1e-3)

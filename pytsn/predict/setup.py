@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from converter.errors import PytsnError
@@ -57,7 +57,7 @@ def _check(args: argparse.Namespace, files: Mapping[str, tuple]) -> None:
         raise PytsnError(f"--json {args.json}: a file in a folder that exists, or -, was expected")
 
 
-def _weights(args: argparse.Namespace, streams: Iterable[str]) -> dict[str, float]:
+def _weights(args: argparse.Namespace, streams: Collection[str]) -> dict[str, float]:
     if args.weights is None:
         return default_weights(tuple(streams))
     if len(args.weights) != len(streams):

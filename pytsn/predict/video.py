@@ -101,7 +101,8 @@ def video_snippets(
             on_frame(number, frame)
         _add_colour(number, frame, [making[name] for name in coloured])
         gray = _gray(frame) if moving else None
-        if any(number in making[name].numbers for name in moving):
+        wanted = any(number in making[name].numbers for name in moving)
+        if wanted and before is not None and gray is not None:
             pairs[number] = before, gray
         before = gray
         if len(pairs) == (flow.batch_size if flow else 0) or number == last:
@@ -146,7 +147,7 @@ def _add_colour(number: int, frame: np.ndarray, receivers: Sequence[_Snippets]) 
 
 def _add_flow(pairs: dict, receivers: Mapping[str, _Snippets], flow: FlowWork | None) -> None:
     """The pairs' flow images to those who want them; ``pairs`` is emptied."""
-    if not pairs:
+    if not pairs or flow is None:  # without flow there are none
         return
     for stream, images in flow.images(list(pairs.values()), tuple(receivers)).items():
         for number, planes in zip(pairs, images, strict=True):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from pytsn.scores.windows import (
 )
 
 #: how the crops of one frame become one: (T, C, K) -> (T, K)
-CROP_AGGREGATIONS = {"mean": np.mean, "max": np.max}
+CROP_AGGREGATIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "max": np.max}
 
 
 def softmax(scores: np.ndarray, temperature: float = 1) -> np.ndarray:
@@ -50,7 +51,7 @@ def top_k_aggregation(scores: np.ndarray, k: int, normalization: bool = True, cr
 
 def sliding_window_aggregation(
     scores: np.ndarray,
-    spans: Sequence[int] = SPANS,
+    spans: Sequence[float] = SPANS,
     overlap: float = OVERLAP,
     norm: bool = True,
     fps: int = 1,
@@ -158,7 +159,7 @@ def _window_aggregation(text: str, parameters: dict) -> Aggregation:
     fps = parameters["fps"]
     if fps.denominator != 1:
         raise PytsnError(f"aggregation '{text}' takes a whole number of snippets a second, not {float(fps):g}")
-    settings = {
+    settings: dict[str, Any] = {
         "spans": tuple(float(span) for span in parameters.get("spans", SPANS)),
         "overlap": float(parameters.get("overlap", OVERLAP)),
         "fps": int(fps),

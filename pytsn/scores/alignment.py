@@ -36,7 +36,8 @@ def align(files: Sequence[ScoreFile]) -> AlignedScores:
 
     Raises PytsnError when the sets of videos, their labels or the numbers of classes differ; it names the videos.
     """
-    first, notes = files[0], []
+    first = files[0]
+    notes: list[str] = []
     scores = [list(first.scores)]
     for other in files[1:]:
         if other.num_classes != first.num_classes:
@@ -54,13 +55,13 @@ def align(files: Sequence[ScoreFile]) -> AlignedScores:
 
 
 def _order_by_name(first: ScoreFile, other: ScoreFile) -> list[int]:
-    places = {name: place for place, name in enumerate(other.names)}
+    places = {name: place for place, name in enumerate(other.names or ())}
     for here, there in ((first, other), (other, first)):
-        absent = sorted(set(here.names) - set(there.names))
+        absent = sorted(set(here.names or ()) - set(there.names or ()))
         if absent:
             shown = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
             raise PytsnError(f"{len(absent)} videos of {here.path} are not in {there.path}: {shown}")
-    return [places[name] for name in first.names]
+    return [places[name] for name in first.names or ()]
 
 
 def _order_by_place(first: ScoreFile, other: ScoreFile, notes: list[str]) -> range:

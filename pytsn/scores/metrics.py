@@ -7,6 +7,9 @@ import numpy as np
 
 from converter.errors import PytsnError
 
+#: a class number for each video
+ClassNumbers = Sequence[int] | np.ndarray
+
 
 @dataclass(frozen=True)
 class ClassAccuracy:
@@ -38,7 +41,7 @@ class ClassAccuracy:
         return [text]
 
 
-def confusion_matrix(labels: Sequence[int], predictions: Sequence[int], num_classes: int) -> np.ndarray:
+def confusion_matrix(labels: ClassNumbers, predictions: ClassNumbers, num_classes: int) -> np.ndarray:
     """int64 (K, K): entry [i, j] counts the videos of class i that were taken for class j.
 
     Raises PytsnError when the lengths differ, or a label or prediction is not 0 to K - 1 (it names the first such
@@ -56,7 +59,7 @@ def confusion_matrix(labels: Sequence[int], predictions: Sequence[int], num_clas
     return matrix
 
 
-def class_accuracy(labels: Sequence[int], predictions: Sequence[int]) -> ClassAccuracy:
+def class_accuracy(labels: ClassNumbers, predictions: ClassNumbers) -> ClassAccuracy:
     """Accuracy per class from labels and predicted classes (integers from 0, one per video).
 
     Like sklearn's confusion matrix, which the original uses, only classes that occur are listed, in ascending
@@ -73,7 +76,7 @@ def class_accuracy(labels: Sequence[int], predictions: Sequence[int]) -> ClassAc
     return ClassAccuracy(classes, accuracies, counts[classes], tuple(only_predicted.tolist()))
 
 
-def mean_class_accuracy(scores: np.ndarray, labels: Sequence[int]) -> float:
+def mean_class_accuracy(scores: np.ndarray, labels: ClassNumbers) -> float:
     """Mean over the classes that have a video of the share predicted right (0 to 1); scores (V, K), labels (V,).
 
     The prediction is the largest score, the first one of equals (``np.argmax``).
@@ -81,7 +84,7 @@ def mean_class_accuracy(scores: np.ndarray, labels: Sequence[int]) -> float:
     return class_accuracy(labels, np.argmax(scores, axis=1)).mean
 
 
-def top_k_accuracy(scores: np.ndarray, labels: Sequence[int], k: int = 5) -> float:
+def top_k_accuracy(scores: np.ndarray, labels: ClassNumbers, k: int = 5) -> float:
     """Share of the videos (0 to 1) whose label is among the k largest of its scores; scores (V, K), labels (V,).
 
     Of equal scores the lower class index ranks first, so k = 1 agrees with ``np.argmax``. Raises PytsnError for a label

@@ -2,7 +2,7 @@
 
 import warnings
 import zipfile
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def read_member(path: str, archive: zipfile.ZipFile, name: str) -> np.ndarray:
         return _read_array(stream, info.file_size, f"{path}: '{name}'")
 
 
-def _read_array(stream: BinaryIO, size: int, where: str) -> np.ndarray:
+def _read_array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
     """One .npy of ``size`` bytes. Its header is believed only as far as the bytes that follow bear it out."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADER_READERS:

@@ -7,7 +7,8 @@ constructor of NumPy ever sees what the file says, and an array is made only aft
 
 import pickle
 import re
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import IO, Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class _Dtype:
 class _Array:
     """Stands for numpy.ndarray: shape and either a list of items (objects) or an array of numbers."""
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         _version, shape, dtype, fortran, data = state
         if (
             not isinstance(dtype, _Dtype)
@@ -53,11 +54,13 @@ class _Array:
         count = 1
         for size in shape:
             count *= size
-        stored = list if dtype.is_object else bytes
+        stored: Any = list if dtype.is_object else bytes
         length = count if dtype.is_object else count * dtype.numpy().itemsize
         if type(data) is not stored or len(data) != length:
             raise RefusedPickle(f"an array of shape {shape} with another number of bytes than that takes")
-        self.shape, self.items, self.numbers = tuple(shape), None, None
+        self.shape = tuple(shape)
+        self.items: list | None = None
+        self.numbers: np.ndarray | None = None
         if dtype.is_object:
             if fortran:
                 raise RefusedPickle("an array of objects in Fortran order")
@@ -114,6 +117,7 @@ class _Unpickler(pickle._Unpickler):
     """The standard library's unpickler in Python: unlike the one in C its opcodes can be limited, and it allocates
     nothing beyond what the stream delivers."""
 
+    stack: list  # typeshed leaves it out
     dispatch = _Opcodes({code: pickle._Unpickler.dispatch[code] for code in _OPCODES})
 
     def find_class(self, module: str, name: str) -> object:
@@ -131,7 +135,7 @@ class _Unpickler(pickle._Unpickler):
     dispatch[pickle.BUILD[0]] = load_build
 
 
-def load_objects(stream: BinaryIO) -> np.ndarray:
+def load_objects(stream: IO[bytes]) -> np.ndarray:
     """The pickled object array that starts at the stream's position (behind the header of an .npy file).
 
     Accepts what Python 2 (protocol 2, byte strings) and Python 3 write. Returns an object array of the same shape whose
@@ -161,14 +165,16 @@ _NUMPY_RECONSTRUCT = np.empty(0).__reduce__()[0]  # its module is numpy.core bef
 class _Pickler(pickle._Pickler):
     """Writes NumPy's function by the name that NumPy 1 and 2 both know."""
 
+    write: Callable[[bytes], object]  # typeshed leaves out both this and save_global
+
     def save_global(self, obj: object, name: str | None = None) -> None:
         if obj is _NUMPY_RECONSTRUCT:
             self.write(b"cnumpy.core.multiarray\n_reconstruct\n")
         else:
-            super().save_global(obj, name)
+            super().save_global(obj, name)  # type: ignore[misc]
 
 
-def dump_objects(objects: np.ndarray, stream: BinaryIO) -> None:
+def dump_objects(objects: np.ndarray, stream: IO[bytes]) -> None:
     """Pickles an object array of arrays and numbers (protocol 3, what ``np.load(allow_pickle=True)`` of any Python
     3 reads).
 

@@ -56,7 +56,7 @@ def score_path(path: str | os.PathLike) -> Path:
 def write_scores(
     path: str | os.PathLike,
     scores: Sequence[np.ndarray],
-    labels: Sequence[int],
+    labels: Sequence[int] | np.ndarray,
     names: Sequence[str] | None = None,
     settings: dict | None = None,
 ) -> Path:

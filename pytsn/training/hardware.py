@@ -2,10 +2,12 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
+from torch import nn
 
-from converter.net import CaffeNet
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Hardware:
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         torch.backends.cudnn.benchmark = self.device.type == "cuda"
 
-    def move(self, net: CaffeNet) -> CaffeNet:
+    def move(self, net: Net) -> Net:
         """The net on the device, its weights in the memory format."""
-        return net.to(self.device).to(memory_format=self.memory_format)
+        moved = net.to(self.device)
+        return moved.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def autocast(self):
         """A context in which products run in the precision."""

@@ -13,7 +13,7 @@ from converter.net import CaffeNet
 Outputs = dict[str, tuple[np.ndarray, float]]
 
 
-def number(value: float) -> str:
+def number(value: float | np.floating) -> str:
     """As a C++ stream prints a float: six significant digits, no trailing zeros."""
     return f"{value:.6g}"
 
@@ -26,7 +26,7 @@ def output_names(net: CaffeNet) -> list[str]:
 
 def output_lines(kind: str, outputs: Mapping[str, tuple[np.ndarray, float]]) -> list[str]:
     """The lines of a net's outputs, one a value. kind: "Train" or "Test"."""
-    lines = []
+    lines: list[str] = []
     for blob, (values, weight) in outputs.items():
         for value in values:
             line = f"    {kind} net output #{len(lines)}: {blob} = {number(value)}"
@@ -75,15 +75,15 @@ class SmoothedLoss:
 
     def add(self, iteration: int, loss: float) -> float:
         """Takes the loss of an iteration and returns the smoothed one."""
-        loss = np.float32(loss)
+        new = np.float32(loss)
         if len(self.losses) < self.window:
-            self.losses.append(loss)
+            self.losses.append(new)
             size = len(self.losses)
-            self.value = np.float32((self.value * np.float32(size - 1) + loss) / np.float32(size))
+            self.value = np.float32((self.value * np.float32(size - 1) + new) / np.float32(size))
         else:
             index = (iteration - self.start) % self.window
-            self.value += (loss - self.losses[index]) / np.float32(self.window)
-            self.losses[index] = loss
+            self.value += (new - self.losses[index]) / np.float32(self.window)
+            self.losses[index] = new
         return float(self.value)
 
     def state(self) -> dict:

@@ -5,14 +5,15 @@ Source: Solver::Solve and Solver::Step of the fork (solver.cpp).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from pytsn.runtime.distributed import Processes
 from pytsn.training import log_lines
 from pytsn.training.curves import Curves
 from pytsn.training.log_lines import SmoothedLoss
-from pytsn.training.passes import NetRunner
 from pytsn.training.solver import CaffeSolver, DivergedError
 
 Print = Callable[[str], None]
@@ -28,14 +29,29 @@ class Console:
     done: Callable[[int], None] = lambda iteration: None
 
 
+class TrainRunner(Protocol):
+    """What the loop asks of the training net with its data: NetRunner, or one of the like."""
+
+    @property
+    def processes(self) -> Processes: ...
+    def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
+    def printable(self, outputs: dict[str, torch.Tensor]) -> log_lines.Outputs: ...
+
+
+class TestRunner(Protocol):
+    """The same of a test net."""
+
+    def test(self, batches: int) -> tuple[float, log_lines.Outputs]: ...
+
+
 class TrainLoop:
     """A run: the solver, the training net, the test nets, what is printed and recorded. ``snapshot()`` writes one."""
 
     def __init__(
         self,
         solver: CaffeSolver,
-        train: NetRunner,
-        tests: Sequence[NetRunner],
+        train: TrainRunner,
+        tests: Sequence[TestRunner],
         curves: Curves,
         console: Console,
         snapshot: Callable[[], None],
@@ -72,8 +88,8 @@ class TrainLoop:
         if _due(self.param.test_interval, iteration) and (iteration or self.param.test_initialization):
             self._test_all()
         display = _due(self.param.display, iteration)
-        loss, outputs = self._forward_backward()
-        loss, norm = self._exchange(loss)
+        objective, outputs = self._forward_backward()
+        loss, norm = self._exchange(objective)
         smoothed = self.smoothed.add(iteration, loss)
         self.curves.add("train loss", iteration, loss)
         if display:
@@ -100,13 +116,13 @@ class TrainLoop:
         blobs = [blob.tensor.grad for blob in self.solver.blobs if blob.tensor.grad is not None]
         self.processes.mean_([*blobs, loss])
         norm = self.solver.gradient_norm().to(loss.device) if self.solver.clips else torch.zeros_like(loss)
-        loss, norm = torch.stack([loss, norm]).tolist()  # one wait for the device
-        for name, value in (("loss", loss), ("gradient norm", norm)):
+        values = torch.stack([loss, norm]).tolist()  # one wait for the device
+        for name, value in zip(("loss", "gradient norm"), values, strict=True):
             if not np.isfinite(value):
                 raise DivergedError(
                     f"iteration {self.solver.iteration}: the {name} is {value}: stopped before its update"
                 )
-        return loss, norm
+        return values[0], values[1]
 
     def _update(self, norm: float, display: bool) -> None:
         solver, iteration = self.solver, self.solver.iteration

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,17 +14,24 @@ from pytsn.caffe_random.source import RandomSource
 from pytsn.runtime.distributed import Processes
 from pytsn.training import side_file
 from pytsn.training.curves import Curves
+from pytsn.training.input.data_layers import DataLayers
 from pytsn.training.log_lines import SmoothedLoss
-from pytsn.training.passes import NetRunner
 from pytsn.training.snapshot import read_side, side_path
 from pytsn.training.solver import CaffeSolver
+
+
+class HasData(Protocol):
+    """NetRunner, or another that takes batches."""
+
+    @property
+    def data_layers(self) -> DataLayers: ...
 
 
 @dataclass
 class RunState:
     """The parts of a run that a side file (``.pytsnstate``) keeps."""
 
-    runners: Sequence[NetRunner]
+    runners: Sequence[HasData]
     random: RandomSource
     solver: CaffeSolver
     smoothed: SmoothedLoss

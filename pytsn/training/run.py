@@ -80,7 +80,9 @@ class Training:
             load_solverstate(options.snapshot, self.solver)
         self.loop = TrainLoop(self.solver, self.train, self.tests, self.curves, self.console, self.snapshot)
         self.state = RunState(self.runners, self.random, self.solver, self.loop.smoothed, self.curves, self.processes)
-        self._not_restored = self.state.restore(options.snapshot, learned_net) if options.snapshot else ""
+        self._not_restored = (
+            self.state.restore(options.snapshot, learned_net) if options.snapshot and learned_net else ""
+        )
 
     def _build(self) -> list[NetRunner]:
         """The training net and the test nets with their data, in the order in which Caffe draws random numbers."""

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,9 @@ def pack(state: object) -> bytes:
     arrays: list[np.ndarray] = []
     text = json.dumps(_strip(state, arrays))
     buffer = io.BytesIO()
-    named = {f"a{index}": array for index, array in enumerate(arrays)}
-    np.savez(buffer, **{_TREE: np.frombuffer(text.encode(), np.uint8)}, **named)
+    named = {_TREE: np.frombuffer(text.encode(), np.uint8)}
+    named |= {f"a{index}": array for index, array in enumerate(arrays)}
+    np.savez(buffer, **named)  # type: ignore[arg-type]  # none is called allow_pickle
     return buffer.getvalue()
 
 
@@ -40,7 +42,7 @@ def _strip(node: object, arrays: list[np.ndarray]) -> object:
     return node.item() if isinstance(node, np.generic) else node
 
 
-def unpack(data: bytes, source: str | os.PathLike) -> object:
+def unpack(data: bytes, source: str | os.PathLike) -> Any:
     """The tree that ``pack`` wrote (tuples come back as lists). Raises PytsnError naming ``source`` when damaged."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:

@@ -8,10 +8,12 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, read_bytes, sha256_of, write_bytes
-from converter.net import CaffeNet
 from converter.solverstate import SolverState, read_solverstate, solverstate_pieces
 from pytsn.training import side_file
 from pytsn.training.solver import CaffeSolver
@@ -49,7 +51,7 @@ def check_prefix(prefix: str) -> None:
         raise PytsnError(f"snapshot_prefix '{prefix}': folder '{folder}' cannot be written to")
 
 
-def not_finite(net: CaffeNet) -> list[str]:
+def not_finite(net: nn.Module) -> list[str]:
     """The names of weights that hold an infinity or a NaN: such a net is no snapshot to go on from."""
     return [name for name, tensor in net.state_dict().items() if not bool(tensor.isfinite().all())]
 
@@ -104,7 +106,7 @@ def load_solverstate(path: str | os.PathLike, solver: CaffeSolver) -> SolverStat
     return state
 
 
-def read_side(path: str | os.PathLike, caffemodel: str) -> tuple[object | None, str]:
+def read_side(path: str | os.PathLike, caffemodel: str | os.PathLike) -> tuple[Any, str]:
     """The tree of the side file that belongs to this solverstate and caffemodel; or None and the reason.
 
     Raises PytsnError for a damaged side file.

@@ -19,7 +19,7 @@ from pytsn.training.solver_blobs import SolverBlob
 
 CLIP_ON = ("sum", "mean")
 REGULARIZATIONS = ("L2", "L1")
-Tensors = list[torch.Tensor]
+Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 
 
 class DivergedError(PytsnError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from converter.layers.base import CaffeLayer
 from converter.net import CaffeNet
 
 
@@ -45,7 +46,7 @@ def solver_blobs(net: CaffeNet) -> list[SolverBlob]:
     return found
 
 
-def _solver_blob(layer: str, module: nn.Module, name: str, spec, seen: set[int]) -> SolverBlob:
+def _solver_blob(layer: str, module: CaffeLayer, name: str, spec, seen: set[int]) -> SolverBlob:
     tensor = getattr(module, name)
     lr_mult, decay_mult = (spec.lr_mult, spec.decay_mult) if spec is not None else (1.0, 1.0)
     if not isinstance(tensor, nn.Parameter) or getattr(module, "frozen", False):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
-from pytsn import __version__
+from pytsn.runtime.version import __version__
 from pytsn.weights.download_errors import (
     HostGone,
     NotThere,

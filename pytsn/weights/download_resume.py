@@ -18,6 +18,10 @@ LARGEST = 1 << 31  # bytes; no caffemodel can have more
 _SPARE = 1 << 20  # bytes left free on the disk
 
 
+#: of an answer, however they come
+Headers = Mapping[str, str] | email.message.Message
+
+
 class PartFile:
     """The part that has come so far of the file at ``path``, fetched from ``address``.
 
@@ -62,7 +66,7 @@ class PartFile:
             return {}
         return {"Range": f"bytes={self.length}-", "If-Range": validator}
 
-    def continues(self, headers: Mapping[str, str]) -> bool:
+    def continues(self, headers: Headers) -> bool:
         """Whether an answer 206 with these headers is the rest of this very file."""
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
         if not found or int(found[1]) != self.length or found[2] not in ("*", str(self.size)):
@@ -70,7 +74,7 @@ class PartFile:
         given = validators(headers)
         return all(given[key] in (None, self._record.get(key)) for key in given)
 
-    def begin(self, headers: Mapping[str, str], size: int | None) -> None:
+    def begin(self, headers: Headers, size: int | None) -> None:
         """Forgets what is here and starts again, for a file of ``size`` bytes with these headers."""
         self.open(append=False).close()  # emptied first: the new record must never stand beside old bytes
         self._record = {"address": self.address, "size": size, **validators(headers)}
@@ -128,7 +132,7 @@ class PartFile:
         self._record_path.unlink(missing_ok=True)
 
 
-def validators(headers: Mapping[str, str] | email.message.Message) -> dict[str, str | None]:
+def validators(headers: Headers) -> dict[str, str | None]:
     """What tells one version of a file from another. Weak ETags (``W/``) do not: equal ones may differ in bytes."""
     etag = headers.get("ETag")
     return {"etag": None if etag and etag.startswith("W/") else etag, "modified": headers.get("Last-Modified")}

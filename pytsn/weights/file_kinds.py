@@ -67,9 +67,10 @@ def sniff(head: bytes, size: int) -> FileKind:
     for offset, magic, kind in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
             return kind
-    for test in (_zip, _safetensors, _text, _protobuf):
-        if kind := test(head, size):
-            return kind
+    tests: tuple[Callable[[bytes, int], FileKind | None], ...] = (_zip, _safetensors, _text, _protobuf)
+    for test in tests:
+        if found := test(head, size):
+            return found
     return UNKNOWN
 
 

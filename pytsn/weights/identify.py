@@ -97,9 +97,9 @@ def _describe(found: Identity, file: WeightFile) -> None:
     found.numbers = sum(blob.data.size for layer in layers for blob in layer.blobs)
     if scores is not None:
         found.score_layer, found.classes = scores.name, _outputs(scores.blobs[0])
-        found.dataset = DATASETS.get(found.classes)
+        found.dataset = DATASETS.get(found.classes or 0)
     found.channels = input_channels(layers)
-    found.modality = MODALITIES.get(found.channels)
+    found.modality = MODALITIES.get(found.channels or 0)
     found.bn, found.bn_shape = _bn_of(layers)
     if found.net == BN_INCEPTION:
         found.damage += bn_inception_gaps(layers)

@@ -59,4 +59,5 @@ def _bn_text(found: Identity) -> str:
         BVLC: f"BVLC Caffe's BatchNorm{shape}, with Scale",
         NO_BN: "none",
     }
+    assert found.bn is not None  # a file with layers
     return texts[found.bn]

@@ -34,7 +34,10 @@ def net_of(layers: Sequence[LayerBlobs]) -> str | None:
 
 
 def _five_layers(kernels: Sequence[tuple[int, ...]]) -> str | None:
-    sizes = {(7, 7): "CNN-M (ClarifaiNet of the two-stream papers)", (11, 11): "CaffeNet or AlexNet"}
+    sizes: dict[tuple[int, ...], str] = {
+        (7, 7): "CNN-M (ClarifaiNet of the two-stream papers)",
+        (11, 11): "CaffeNet or AlexNet",
+    }
     return sizes.get(kernels[0][-2:]) if kernels else None
 
 

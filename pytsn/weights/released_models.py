@@ -37,12 +37,12 @@ class Promise:
     @property
     def classes(self) -> int | None:
         """How many scores the net must have; None when the name tells no dataset."""
-        return CLASSES.get(self.dataset)
+        return CLASSES.get(self.dataset or "")
 
     @property
     def channels(self) -> int | None:
         """How many channels its first convolution must read; None when the name tells no modality."""
-        return CHANNELS.get(self.modality)
+        return CHANNELS.get(self.modality or "")
 
     def __str__(self) -> str:
         split = None if self.split is None else f"split {self.split}"

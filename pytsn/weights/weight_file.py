@@ -114,7 +114,7 @@ def _name_of_cut_layer(rest: memoryview) -> str:
         _, at = wire.read_varint(rest, at)
         for item in wire.fields(rest[at:]):
             if item.number == _LAYER_FIELDS.get(tag >> 3) and item.kind == wire.BYTES:
-                return bytes(item.value[:200]).decode("utf-8", "replace")
+                return bytes(item.payload[:200]).decode("utf-8", "replace")
     except PytsnError:
         pass
     return ""
@@ -127,7 +127,7 @@ def _count_fields(buffer: memoryview, depth: int = 0) -> int:
         for item in wire.fields(buffer):
             count += 1
             if item.kind == wire.BYTES and item.number in nesting:
-                count += _count_fields(item.value, depth + 1)
+                count += _count_fields(item.payload, depth + 1)
             if count > _MOST_FIELDS:
                 break
     except PytsnError:

@@ -268,3 +268,33 @@ def test_forward_of_the_released_net_is_caffes(golden, shared, rgb_caffemodel):
         # Caffe against itself with another BLAS moves by 2.4e-6; other summation orders of torch by a few times that.
         assert np.abs(value - recording[key]).max() <= 3e-5 * np.abs(recording[key]).max(), key
     assert np.abs(blobs["fc-action"].numpy() - recording["fc-action"]).max() <= 1e-4  # the issue's bound; 1.2e-5 seen
+
+
+def test_repr_is_a_line_a_layer_with_name_type_and_shapes():
+    net = build(BRANCHED)
+    head, *lines = repr(net).splitlines()
+    numbers = 4 * 3 * 3 * 3 + 4 + 5 * 4 * 4 * 5 + 5  # a/conv and fc-action
+    assert head == f"CaffeNet 'branched', phase TEST: 9 layers, {numbers} learned numbers"
+    assert [line.split() for line in lines] == [
+        ["data", "input", "2x3x9x11"],
+        ["label", "input", "2"],
+        ["a/conv", "Convolution", "2x4x7x9"],
+        ["a/relu", "ReLU", "2x4x7x9"],
+        ["b", "Pooling", "2x4x4x5"],
+        ["c", "Power", "2x4x7x9"],
+        ["d", "Pooling", "2x4x4x5"],
+        ["e", "Eltwise", "2x4x4x5"],
+        ["fc-action", "InnerProduct", "2x5"],
+        ["loss", "SoftmaxWithLoss", "scalar"],
+        ["side", "Reduction", "scalar"],
+    ]
+    columns = {(line.index(kind), line.index(shape)) for line in lines for _, kind, shape in [line.split()]}
+    assert columns == {(13, 30)}, "columns are aligned"  # two spaces before, 'fc-action' and 'SoftmaxWithLoss' widest
+
+
+def test_repr_of_a_layer_of_several_tops_and_of_a_name_that_no_terminal_takes():
+    text = """name: "a\\nb" input: "data" input_shape { dim: 1 dim: 4 dim: 2 dim: 2 }
+    layer { name: "cut" type: "Slice" bottom: "data" top: "x" top: "y" slice_param { slice_point: 1 } }"""
+    head, _, cut = repr(build(text)).splitlines()
+    assert head == "CaffeNet 'a\\nb', phase TEST: 1 layers, 0 learned numbers"
+    assert cut.split() == ["cut", "Slice", "1x1x2x2", "1x3x2x2"]

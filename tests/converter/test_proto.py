@@ -72,13 +72,31 @@ def test_device_id_is_repeated_in_the_forks_solver():
 
 
 def test_committed_module_is_what_protoc_makes_of_the_schema(tmp_path):
-    protoc = pytest.importorskip("grpc_tools.protoc", reason="needs grpcio-tools (the test extra)")
     out = tmp_path / "set.bin"
-    args = ["protoc", f"-I{ROOT / 'protos'}", f"--descriptor_set_out={out}", str(ROOT / "protos" / "caffe_tsn.proto")]
-    assert protoc.main(args) == 0
+    _run_protoc(f"--descriptor_set_out={out}")
     made = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file[0]
     committed = descriptor_pb2.FileDescriptorProto.FromString(pb.DESCRIPTOR.serialized_pb)
     assert _normal(made) == _normal(committed)
+
+
+def test_committed_types_are_what_protoc_makes_of_the_schema(tmp_path):
+    _run_protoc(f"--pyi_out={tmp_path}")
+    made, committed = (
+        _normal_types((folder / "caffe_tsn_pb2.pyi").read_text()) for folder in (tmp_path, ROOT / "converter")
+    )
+    assert "class NetParameter(_message.Message):" in made
+    assert made == committed
+
+
+def _run_protoc(output: str) -> None:
+    protoc = pytest.importorskip("grpc_tools.protoc", reason="needs grpcio-tools (the test extra)")
+    assert protoc.main(["protoc", f"-I{ROOT / 'protos'}", output, str(ROOT / "protos" / "caffe_tsn.proto")]) == 0
+
+
+def _normal_types(text: str) -> list[str]:
+    # protoc's versions differ in where they import from, and older ones do not say that a bool may be left out as None
+    lines = [line.replace("_Optional[bool]", "bool") for line in text.splitlines()]
+    return [line for line in lines if not line.startswith(("from ", "import "))]
 
 
 def _normal(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescriptorProto:

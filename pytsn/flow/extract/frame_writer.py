@@ -76,4 +76,4 @@ class ZipWriter:
                 archive.close()
 
 
-WRITERS = {"dir": DirWriter, "zip": ZipWriter}
+WRITERS: dict[str, type[DirWriter] | type[ZipWriter]] = {"dir": DirWriter, "zip": ZipWriter}

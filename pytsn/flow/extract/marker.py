@@ -44,7 +44,7 @@ def make_marker(
     settings: ExtractSettings, video: str, video_bytes: int, frames: int, pairs: int, total: int
 ) -> dict[str, object]:
     """The marker's content: how the images were made, from what, and how many bytes they are."""
-    from pytsn import __version__
+    from pytsn.runtime.version import __version__
 
     counts = {"frames": frames, "pairs": pairs, "bytes": total}
     source = {"video": os.path.basename(video), "video_bytes": video_bytes}

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ _END = object()
 _LOOK_S = 0.1
 
 
-def ahead(items: Iterable[T], waiting: int) -> Iterator[T]:
+def ahead(items: Iterable[T], waiting: int) -> Generator[T, None, None]:
     """The items, made by another thread that keeps up to ``waiting`` of them ready. Its errors are raised here; when
     the consumer goes, the thread ends too."""
     ready: queue.Queue = queue.Queue(waiting)

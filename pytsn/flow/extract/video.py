@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +76,7 @@ class PairBatch:
     gray: np.ndarray
 
 
-def pair_batches(frames: Iterable[np.ndarray], step: int, batch_size: int) -> Iterator[PairBatch]:
+def pair_batches(frames: Iterable[np.ndarray], step: int, batch_size: int) -> Generator[PairBatch, None, None]:
     """Batches of pairs of every ``step``-th frame, starting with the first; B = ``batch_size`` or less.
 
     ``batch_size`` counts pairs of 340x256 pixels: larger frames come in smaller batches, so that memory stays the

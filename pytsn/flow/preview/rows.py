@@ -76,7 +76,7 @@ def video_rows(
             check_frame(video.path, frame)
             grays = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (before, frame)]
             flow = flow_fn(grays[0][None], grays[1][None])[0]  # (1, H, W, 2) -> (H, W, 2)
-            result = warped_flow(*grays, flow_fn, flow) if warp else None
+            result = warped_flow(grays[0], grays[1], flow_fn, flow) if warp else None
             image_x, image_y = np.moveaxis(quantise_flow(flow, bound), -1, 0)
             yield PreviewRow(number, frame, flow, image_x, image_y, result)
         if number == max(numbers):

@@ -88,10 +88,20 @@ def _columns(sheet: Sheet) -> list[_Column]:
         _Column("y image", lambda row, scale: row.image_y, _grey_legend("up", "down")),
     ]
     if all(row.frame is not None for row in sheet.rows):
-        columns.insert(0, _Column("frame", lambda row, scale: row.frame, _frame_legend))
+        columns.insert(0, _Column("frame", _frame, _frame_legend))
     if all(row.warp is not None for row in sheet.rows):
-        columns.append(_Column("warped flow", lambda row, scale: flow_to_bgr(row.warp.flow, scale), _warp_legend))
+        columns.append(_Column("warped flow", _warped_flow, _warp_legend))
     return columns
+
+
+def _frame(row: PreviewRow, scale: float) -> np.ndarray:
+    assert row.frame is not None  # else there is no such column
+    return row.frame
+
+
+def _warped_flow(row: PreviewRow, scale: float) -> np.ndarray:
+    assert row.warp is not None  # else there is no such column
+    return flow_to_bgr(row.warp.flow, scale)
 
 
 class _Board:

@@ -12,6 +12,8 @@ neighbour before the first is 0 as it should be, and a backward difference is on
 import numpy as np
 import torch
 
+from pytsn.flow.tvl1.cpu_lengths import Lengths
+
 FLAT = torch.finfo(torch.float32).eps  # |grad|^2 up to which a pixel is not moved to where its residual would be 0
 
 
@@ -40,7 +42,8 @@ class DualIterations:
         self.flow, self.other_flow = (FlowViews(each, width) for each in buffers[:2])
         self.step, self.across, self.down = buffers[2:5]
         self.slope = x, y = buffers[5:]  # forward differences of the flow along x and along y
-        self.slopes = (x, y, x[..., :-1], y[..., :-width], x[..., width - 1 :: width])
+        self.slopes = (x[..., :-1], y[..., :-width], x[..., width - 1 :: width])
+        self.norm = Lengths(self.slope, self.step)
         self.guarded = torch.zeros(2, 2, batch, width + height * width, device=device)
         self.dual = self.guarded[..., width:]
         (x, y), before, above = self.dual, self.guarded[0, ..., width - 1 : -1], self.guarded[1, ..., :-width]
@@ -103,13 +106,13 @@ class DualIterations:
 
     def _move_dual(self, active: torch.Tensor | None) -> None:
         """p <- (p + taut grad u) / (1 + taut |grad u|), one norm for each component of the flow."""
-        flow, (x, y, x_inside, y_inside, last_column) = self.flow, self.slopes
+        flow, (x_inside, y_inside, last_column) = self.flow, self.slopes
         torch.sub(flow.right, flow.left, out=x_inside)
         last_column.zero_()
         torch.sub(flow.below, flow.above, out=y_inside)  # the last row stays 0
         if active is not None:
             self.slope.mul_(active)  # a pair at rest: (p + 0) / (1 + 0)
-        norm = torch.hypot(x, y, out=self.step).mul_(self.taut).add_(self.one)
+        norm = self.norm.update().mul_(self.taut).add_(self.one)
         self.dual.add_(self.slope.mul_(self.taut)).div_(norm)
 
 

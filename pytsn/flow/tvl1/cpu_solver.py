@@ -91,10 +91,10 @@ def level_sizes(height: int, width: int, options: OptflowOptions) -> list[tuple[
     """(rows, columns) of each level, finest first."""
     sizes = [(height, width)]
     while len(sizes) < options.scales_number:
-        size = tuple(round(side * options.scale_step) for side in sizes[-1])  # halves to even, as cvRound
-        if min(size) < SMALLEST_LEVEL:
+        rows, columns = (round(side * options.scale_step) for side in sizes[-1])  # halves to even, as cvRound
+        if min(rows, columns) < SMALLEST_LEVEL:
             break
-        sizes.append(size)
+        sizes.append((rows, columns))
     return sizes
 
 
@@ -119,6 +119,7 @@ class Pyramid:
             level.start_level(flow)
             counts.append(self._solve_level(level, *images))
             flow = level.planes()
+        assert flow is not None  # there is a level at least
         return flow, torch.stack(counts, 1)
 
     def _images(self, pairs: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -14,9 +14,9 @@ class FusedPrimalDual(PrimalDual):
     """PrimalDual whose iterations run compiled: equal but for rounding."""
 
     def run(self, iterations: int) -> None:
-        fields = tuple(self._v[name] for name in ("flow", "dual", "term"))
+        fields = (self._v["flow"], self._v["dual"], *self._v["term"])
         for _ in range(iterations):
-            compiled_iteration()(*fields[:2], *fields[2], self._theta, self._threshold, self._rate)
+            compiled_iteration()(*fields, self._theta, self._threshold, self._rate)
 
     def run_measured(self) -> dict[int, float]:
         before = self._v["norm"]

@@ -1,10 +1,27 @@
 """The primal-dual iteration of TV-L1, many pairs at once, in place: nothing is allocated while it runs."""
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
 from pytsn.flow.tvl1.gpu_warp import DataTerm
 from pytsn.flow.tvl1.presets import Preset
+
+
+class _Views(TypedDict):
+    """Parts of the buffers that one iteration reads and writes, each tuple in the order of its use."""
+
+    flow: Tensor
+    dual: Tensor
+    norm: Tensor
+    term: tuple[Tensor, Tensor, Tensor]
+    threshold: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+    descent: tuple[Tensor, Tensor]
+    divergence: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+    forward_x: tuple[Tensor, Tensor, Tensor]
+    forward_y: tuple[Tensor, Tensor, Tensor]
+    gradient: tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class PrimalDual:
@@ -79,7 +96,7 @@ class PrimalDual:
         flow, dual, grad, norm = (t[:count] for t in (self.flow, self.dual, self._difference, self._norm))
         slope, step = self._slope[:count], self._step[:count]
         dual_x, dual_y, grad_x, grad_y = dual[:, 0], dual[:, 1], grad[:, 0], grad[:, 1]
-        self._v = {
+        self._v: _Views = {
             "flow": flow,
             "dual": dual,
             "norm": norm,

@@ -17,10 +17,10 @@ def level_sizes(height: int, width: int, preset: Preset) -> list[tuple[int, int]
     """
     sizes = [(height, width)]
     while len(sizes) < preset.levels:
-        size = tuple(coarser_side(side, preset) for side in sizes[-1])
-        if min(size) < preset.min_side:
+        rows, columns = (coarser_side(side, preset) for side in sizes[-1])
+        if min(rows, columns) < preset.min_side:
             break
-        sizes.append(size)
+        sizes.append((rows, columns))
     return sizes
 
 
@@ -48,7 +48,8 @@ def pyr_down(images: Tensor) -> Tensor:
 def _halve(images: Tensor, dim: int) -> Tensor:
     side = images.shape[dim]
     taps = [_mirrored(torch.arange(0, side, 2, device=images.device) + shift, side) for shift in range(-2, 3)]
-    return sum(weight * images.index_select(dim, tap) for weight, tap in zip(BINOMIAL, taps, strict=True))
+    parts = (weight * images.index_select(dim, tap) for weight, tap in zip(BINOMIAL, taps, strict=True))
+    return sum(parts)  # type: ignore[return-value]  # the int 0 only if there were no taps
 
 
 def _mirrored(index: Tensor, side: int) -> Tensor:

@@ -24,14 +24,16 @@ def solve_batch(
     """
     fields = FusedPrimalDual if fused and can_fuse(gray0.device) else PrimalDual
     pyramid0, pyramid1 = (build_pyramid(gray.float(), preset) for gray in (gray0, gray1))
-    flow, counts = None, [[] for _ in range(len(gray0))]
+    flow: Tensor | None = None
+    counts: list[list[list[int]]] = [[] for _ in range(len(gray0))]
     for image0, image1 in zip(reversed(pyramid0), reversed(pyramid1), strict=True):
         if flow is None:
             flow = image0.new_zeros(len(image0), 2, *image0.shape[1:])
         else:
-            flow = enlarge_flow(flow, image0.shape[1:], preset)
+            flow = enlarge_flow(flow, (image0.shape[1], image0.shape[2]), preset)
         for pair, level in zip(counts, _solve_level(image0, image1, flow, fields(flow, preset), preset), strict=True):
             pair.append(level)
+    assert flow is not None  # a pyramid has a level at least
     return flow.permute(0, 2, 3, 1).contiguous(), counts  # (B, 2, H, W) -> (B, H, W, 2)
 
 
@@ -39,7 +41,7 @@ def _solve_level(image0, image1, flow: Tensor, state: PrimalDual, preset: Preset
     """All warps of one level: changes ``flow`` (B, 2, H, W) in place; iterations [b][warp]."""
     layers1 = torch.cat((image1[:, None], image_gradients(image1)), 1)  # (B, H, W) -> (B, 3, H, W)
     dual = flow.new_zeros(len(flow), 2, *flow.shape[1:])  # kept across warps
-    counts = [[] for _ in range(len(flow))]
+    counts: list[list[int]] = [[] for _ in range(len(flow))]
     for _ in range(preset.warps):
         state.load(flow, dual, linearise(image0, layers1, flow))
         for pair, count in zip(counts, _iterate(state, flow, dual, preset), strict=True):

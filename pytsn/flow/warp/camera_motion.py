@@ -99,7 +99,7 @@ def pair_keypoints(grays0: np.ndarray, grays1: np.ndarray) -> list[tuple[Keypoin
     return [(ends[index - 1] if known else next(starts), ends[index]) for index, known in enumerate(chained)]
 
 
-def _in_threads(work: Callable, *items: Sequence) -> list:
+def _in_threads(work: Callable, *items: Sequence | np.ndarray) -> list:
     """``work`` of each item, in order. OpenCV lets go of the interpreter while it computes."""
     threads = min(len(items[0]), load_cv2().getNumThreads())
     if threads < 2:

@@ -97,15 +97,15 @@ def choose_crop(height: int, width: int, options: CropOptions, draws: Sequence[i
     crop = options.size, options.size
     if not options.train:
         return Crop((height - crop[0]) // 2, (width - crop[1]) // 2, *crop)
-    draws = iter(draws)
+    drawn = iter(draws)
     if options.multi_scale:
         sizes = crop_sizes(height, width, options)
-        crop = sizes[next(draws) % len(sizes)]
+        crop = sizes[next(drawn) % len(sizes)]
         if not (0 < crop[0] <= height and 0 < crop[1] <= width):
             raise PytsnError(
                 f"scale_ratios ask for crops of {crop[1]}x{crop[0]} from frames of {width}x{height} pixels"
             )
     if options.fixed:
         places = fixed_places(height, width, crop, options.more_fixed)
-        return Crop(*places[next(draws) % len(places)], *crop)
-    return Crop(next(draws) % (height - crop[0] + 1), next(draws) % (width - crop[1] + 1), *crop)
+        return Crop(*places[next(drawn) % len(places)], *crop)
+    return Crop(next(drawn) % (height - crop[0] + 1), next(drawn) % (width - crop[1] + 1), *crop)

@@ -40,10 +40,10 @@ class DataLayers:
     def check_labels(self, net: CaffeNet) -> None:
         """Raises PytsnError for a listed label that is no class of the net's losses and accuracies."""
         for step, module in net.layers():
-            labels = step.param.bottom[1] if hasattr(module, "classes") else None
+            classes = getattr(module, "classes", None)
             for data in self.layers.values():
-                if labels in data.tops:
-                    data.check_labels(module.classes)
+                if classes is not None and step.param.bottom[1] in data.tops:
+                    data.check_labels(classes)
 
     @property
     def batch_size(self) -> int:

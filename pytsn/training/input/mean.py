@@ -31,23 +31,26 @@ class Mean:
 
     def apply(self, data: torch.Tensor, plans: Sequence[SamplePlan], options: ReadOptions) -> torch.Tensor:
         """uint8, or float32 that may be written to, (N, C, S, S) -> float32 (N, C, S, S)."""
-        mean = torch.from_numpy(self.values)[:, None, None] if self.image is None else self._parts(plans, options)
+        mean = torch.from_numpy(self.values)[:, None, None]
+        if self.image is not None:
+            mean = _parts(self.image, plans, options)
         result = data.float()
         result -= mean
         return result.mul_(self.scale) if self.scale != 1 else result
 
-    def _parts(self, plans: Sequence[SamplePlan], options: ReadOptions) -> torch.Tensor:
-        """The part of the mean image that lies under each crop: (N, C, S, S). With multi_scale Caffe takes the upper
-        left corner, wherever the crop is."""
-        height, width = self.image.shape[1:]
-        parts = []
-        for plan in plans:
-            crop = choose_crop(height, width, options.crop, plan.draws)
-            top, left = (0, 0) if options.crop.multi_scale else (crop.top, crop.left)
-            side_h, side_w = (options.crop.size,) * 2 if options.crop.size else (height, width)
-            part = self.image[:, top : top + side_h, left : left + side_w]
-            parts.append(part[..., ::-1] if plan.mirror else part)
-        return torch.from_numpy(np.stack(parts))
+
+def _parts(image: np.ndarray, plans: Sequence[SamplePlan], options: ReadOptions) -> torch.Tensor:
+    """The part of the mean image that lies under each crop: (N, C, S, S). With multi_scale Caffe takes the upper left
+    corner, wherever the crop is."""
+    height, width = image.shape[1:]
+    parts = []
+    for plan in plans:
+        crop = choose_crop(height, width, options.crop, plan.draws)
+        top, left = (0, 0) if options.crop.multi_scale else (crop.top, crop.left)
+        side_h, side_w = (options.crop.size,) * 2 if options.crop.size else (height, width)
+        part = image[:, top : top + side_h, left : left + side_w]
+        parts.append(part[..., ::-1] if plan.mirror else part)
+    return torch.from_numpy(np.stack(parts))
 
 
 def _read_mean(path: str, channels: int) -> np.ndarray:

@@ -115,13 +115,15 @@ class VideoData:
         transform = CaffeRng(seed) if self._seeded else None
         plans = [self._plan_sample(transform) for _ in range(self._batch)]
         pending = _Pending(before, seed, plans, self._next_slot)
-        if self._pool:
+        if self._pool and self._buffer is not None:
             self._next_slot = (self._next_slot + 1) % self._buffer.shape[0]
             pending.tasks = self._pool.submit(self._buffer, pending.slot, plans, self.options)
         self._pending.append(pending)
 
     def _plan_sample(self, transform: CaffeRng | None) -> SamplePlan:
         video, frames = self._order.next_sample()
+        if transform is None:  # neither mirrors nor crops at random
+            return SamplePlan(video.folder, frames, video.label, False, ())
         mirror = self._mirror and transform.raw() % 2 == 1
         draws = tuple(transform.raw() for _ in range(self.options.crop.draws))
         return SamplePlan(video.folder, frames, video.label, mirror, draws)
@@ -129,7 +131,7 @@ class VideoData:
     def _take(self) -> tuple[torch.Tensor, torch.Tensor, list[SamplePlan]]:
         started = time.perf_counter()
         batch = self._pending[0]
-        if self._pool:
+        if self._pool and self._buffer is not None:
             self._pool.wait(batch.tasks)
             data = self._buffer.array[batch.slot]
         else:

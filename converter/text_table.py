@@ -1,0 +1,21 @@
+"""Lines of aligned columns, and shapes as they stand in them."""
+
+from collections.abc import Sequence
+
+
+def aligned(rows: Sequence[Sequence[str]], right: int = 1) -> list[str]:
+    """Rows of cells as lines with aligned columns, two spaces between them; the last ``right`` columns end alike."""
+    columns = len(rows[0])
+    widths = [max(len(row[column]) for row in rows) for column in range(columns)]
+    justify = [str.ljust] * (columns - right) + [str.rjust] * right
+    return [
+        "  ".join(put(cell, width) for put, cell, width in zip(justify, row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def shape_text(shape: tuple[int, ...] | None) -> str:
+    """(64, 3, 7, 7) -> 64x3x7x7; a scalar is "scalar", what only data can tell "?"."""
+    if shape is None:
+        return "?"
+    return "x".join(map(str, shape)) or "scalar"
