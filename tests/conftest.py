@@ -28,7 +28,7 @@ def golden(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
+def recordings() -> Path:
     """The small recordings that travel with the repository."""
     return ROOT / "tests" / "recordings"
 

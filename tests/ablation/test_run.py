@@ -26,9 +26,9 @@ PATTERNS = ("--rgb_pattern=img_%05d.png", "--flow_pattern=flow_%c_%05d.png")
 
 
 @pytest.fixture(scope="module")
-def folder(data, tmp_path_factory) -> Path:
+def folder(recordings, tmp_path_factory) -> Path:
     """The tiny videos, v0 to v4 to train on, v1, v3, v4 and v5 to test; a deploy net; flow once more as warped flow."""
-    folder = make_finetune_run(data, tmp_path_factory.mktemp("ablation") / "tiny")
+    folder = make_finetune_run(recordings, tmp_path_factory.mktemp("ablation") / "tiny")
     lines = (folder / "list.txt").read_text().splitlines(keepends=True)
     (folder / "train.txt").write_text("".join(lines[:5]))
     (folder / "val.txt").write_text("".join(lines[1:2] + lines[3:]))

@@ -55,8 +55,8 @@ LAYOUTS = {
 
 
 @pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory):
-    return make_tiny_run(data, tmp_path_factory.mktemp("tiny") / "run")
+def tiny(recordings, tmp_path_factory):
+    return make_tiny_run(recordings, tmp_path_factory.mktemp("tiny") / "run")
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)

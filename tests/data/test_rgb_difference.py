@@ -194,8 +194,8 @@ def test_planes_that_do_not_fit_the_net(world):
 
 
 @pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory):
-    return make_tiny_run(data, tmp_path_factory.mktemp("tiny") / "run")
+def tiny(recordings, tmp_path_factory):
+    return make_tiny_run(recordings, tmp_path_factory.mktemp("tiny") / "run")
 
 
 @pytest.fixture

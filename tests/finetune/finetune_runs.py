@@ -29,8 +29,8 @@ def deploy_of(train_val: Path, path: Path) -> Path:
     return path
 
 
-def make_finetune_run(data: Path, folder: Path) -> Path:
+def make_finetune_run(recordings: Path, folder: Path) -> Path:
     """The tiny runs' folder, with ``deploy.prototxt`` of the rgb net."""
-    make_tiny_run(data, folder)
+    make_tiny_run(recordings, folder)
     deploy_of(folder / "rgb_step" / "train_val.prototxt", folder / "deploy.prototxt")
     return folder

@@ -38,8 +38,8 @@ QUICK = ("--batch_size=4", "--accumulate=1", "--lr=0.01", "--set=display=1", "--
 
 
 @pytest.fixture(scope="module")
-def folder(data, tmp_path_factory) -> Path:
-    return make_finetune_run(data, tmp_path_factory.mktemp("finetune") / "tiny")
+def folder(recordings, tmp_path_factory) -> Path:
+    return make_finetune_run(recordings, tmp_path_factory.mktemp("finetune") / "tiny")
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ SHORT = ("--batch_size=2", "--accumulate=1", "--epochs=1")
 
 
 @pytest.fixture(scope="module")
-def made(data, tmp_path_factory) -> Path:
-    return make_finetune_run(data, tmp_path_factory.mktemp("finetune_start") / "tiny")
+def made(recordings, tmp_path_factory) -> Path:
+    return make_finetune_run(recordings, tmp_path_factory.mktemp("finetune_start") / "tiny")
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ def deploy_net(modality="rgb", classes=101):
     return text_format.Parse(deploy_prototxt(spec), pb.NetParameter())
 
 
-def recipe_state(data, net, channels):
+def recipe_state(recordings, net, channels):
     """The state dict of tests/recordings/bn_inception/recipe.py, shapes worked out from the layers of the prototxt."""
-    spec = importlib.util.spec_from_file_location("recipe", data / "bn_inception" / "recipe.py")
+    spec = importlib.util.spec_from_file_location("recipe", recordings / "bn_inception" / "recipe.py")
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     state = {}
@@ -72,16 +72,16 @@ def assert_close(got, recorded, name):
 
 
 @pytest.mark.parametrize(("modality", "channels", "mean"), [("rgb", 3, (104, 117, 123)), ("flow", 10, (128,) * 10)])
-def test_every_blob_is_caffes(data, modality, channels, mean):
+def test_every_blob_is_caffes(recordings, modality, channels, mean):
     proto = deploy_net(modality)
     net = BNInception(101, channels).eval()
-    net.load_state_dict(recipe_state(data, proto, channels), strict=True)
+    net.load_state_dict(recipe_state(recordings, proto, channels), strict=True)
     pixels = np.random.RandomState(0).randint(0, 256, (2, channels, 224, 224)).astype(np.float32)
     x = torch.from_numpy(pixels - np.array(mean, np.float32).reshape(1, -1, 1, 1))
     with torch.no_grad():
         blobs = {name: blob.double().numpy() for name, blob in net(x, blobs=all_blobs(proto)).items()}
         scores = net(x).numpy()
-    recorded = np.load(data / "bn_inception" / f"recipe_ucf101_{modality}.npz")
+    recorded = np.load(recordings / "bn_inception" / f"recipe_ucf101_{modality}.npz")
     compared = set()
     for key in recorded.files:
         statistic, _, name = key.rpartition(":")
@@ -174,7 +174,7 @@ def test_caffenet_built_from_the_written_prototxt_gives_the_same_blobs(tmp_path)
         assert_close(ours[name].numpy(), theirs[name].numpy(), name)
 
 
-def test_state_dicts_of_other_ports_load(data):
+def test_state_dicts_of_other_ports_load(recordings):
     """Those saved by PyTorch's own BatchNorm2d also hold num_batches_tracked; anything else foreign is refused."""
     net = BNInception(5, 3)
     state = {key: value + 1 for key, value in BNInception(5, 3).state_dict().items()}

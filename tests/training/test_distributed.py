@@ -19,8 +19,8 @@ CLOSE = 2e-6
 
 
 @pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory) -> Path:
-    folder = make_tiny_run(data, tmp_path_factory.mktemp("distributed") / "tiny")
+def tiny(recordings, tmp_path_factory) -> Path:
+    folder = make_tiny_run(recordings, tmp_path_factory.mktemp("distributed") / "tiny")
     (folder / "ours").mkdir()
     return folder
 

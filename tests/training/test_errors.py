@@ -18,9 +18,9 @@ from tests.training.train_runs import START, train
 
 
 @pytest.fixture
-def tiny(data, tmp_path, monkeypatch) -> Path:
+def tiny(recordings, tmp_path, monkeypatch) -> Path:
     """The tiny runs' folder as the current one, for a test that spoils it."""
-    folder = make_tiny_run(data, tmp_path / "tiny")
+    folder = make_tiny_run(recordings, tmp_path / "tiny")
     (folder / "ours").mkdir()
     monkeypatch.chdir(folder)
     torch.set_num_threads(1)

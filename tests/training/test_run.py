@@ -27,9 +27,9 @@ RUNS = ["det_fixed", "det_step_clip", "det_multistep_itersize", "rgb_step", "rgb
 
 
 @pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory) -> Path:
+def tiny(recordings, tmp_path_factory) -> Path:
     """A current folder as Caffe had it for the tiny runs. Our own snapshots go to ours/."""
-    folder = make_tiny_run(data, tmp_path_factory.mktemp("train") / "tiny")
+    folder = make_tiny_run(recordings, tmp_path_factory.mktemp("train") / "tiny")
     (folder / "ours").mkdir()
     return folder
 

@@ -23,8 +23,8 @@ from tests.training.train_runs import START, log_of
 
 
 @pytest.fixture(scope="module")
-def folder(data, tmp_path_factory) -> Path:
-    folder = make_tiny_run(data, tmp_path_factory.mktemp("settings") / "tiny")
+def folder(recordings, tmp_path_factory) -> Path:
+    folder = make_tiny_run(recordings, tmp_path_factory.mktemp("settings") / "tiny")
     (folder / "ours").mkdir()
     return folder
 

@@ -23,8 +23,8 @@ from tests.training.tiny_videos import make_tiny_run, video_layer
 
 
 @pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory):
-    return make_tiny_run(data, tmp_path_factory.mktemp("tiny") / "run")
+def tiny(recordings, tmp_path_factory):
+    return make_tiny_run(recordings, tmp_path_factory.mktemp("tiny") / "run")
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from google.protobuf import text_format
 from converter import caffe_tsn_pb2 as pb
 
 
-def make_tiny_run(data: Path, folder: Path) -> Path:
+def make_tiny_run(recordings: Path, folder: Path) -> Path:
     """``folder`` with lists, prototxts and recordings of tests/recordings/tiny, and the frames."""
-    shutil.copytree(data / "tiny", folder)
+    shutil.copytree(recordings / "tiny", folder)
     spec = importlib.util.spec_from_file_location("tiny_frames", folder / "frames.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
