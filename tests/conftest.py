@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.places import ROOT
+
 SHARED = Path(os.environ.get("PYTSN_SHARED", ROOT.parent / "shared"))
 
 

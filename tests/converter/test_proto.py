@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ from google.protobuf import descriptor_pb2
 from converter import caffe_tsn_pb2 as pb
 from converter import proto
 from converter.errors import PytsnError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
 
 # Field numbers from the facts page (caffe-semantics.md, section 1), which took them from the fork's caffe.proto.
 NUMBERS = {

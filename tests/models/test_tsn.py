@@ -19,7 +19,7 @@ from pytsn.models.net_spec import NetSpec
 from pytsn.models.partial_bn import normalisations
 from pytsn.models.prototxt import deploy_prototxt, train_val_prototxt
 from tests.converter.nets import build, pixels
-from tests.models.test_bn_inception import deploy_net, recipe_state
+from tests.models.recipe_nets import deploy_net, recipe_state
 
 N, S = 2, 3
 #: a deploy net of the same making in small: 2 BN layers, dropout, 4 classes; eval and train mode differ

@@ -14,7 +14,7 @@ from pytsn.cli import run_command
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 from tests.converter.nets import build
-from tests.models.test_bn_inception import deploy_net, recipe_state
+from tests.models.recipe_nets import deploy_net, recipe_state
 
 NET = """
     input: "data" input_shape { dim: 1 dim: 3 dim: 9 dim: 7 }

@@ -16,10 +16,10 @@ from pytsn.weights.download_resume import PartFile
 from pytsn.weights.get_models import Getter, Outcome, Wanted
 from pytsn.weights.model_sources import sources
 from pytsn.weights.released_models import RELEASED
+from tests.places import ROOT
 from tests.weights.weight_files import few_convolutions, small_net
 from tests.weights.weight_servers import answer, cut, running_server
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "ucf101_split_1_tsn_rgb_reference_bn_inception.caffemodel"
 ONE = ["--dataset", "ucf101", "--split", "1", "--modality", "rgb"]
 HURRY = Patience(stall=1, tries=2, wait=0.001)
