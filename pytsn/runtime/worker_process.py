@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 from converter.errors import PytsnError
 
@@ -50,7 +50,7 @@ class Said(NamedTuple):
     """What a worker says: see above."""
 
     kind: str
-    value: object = None
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class WorkerProcess:
                 env={**os.environ, **dict.fromkeys(_THREAD_LIMITS if core_threads else (), "1")},
                 pass_fds=[theirs.fileno()],
             )
-        self._reader = threading.Thread(target=self._read_prints, daemon=True)
+        self._reader = threading.Thread(target=self._read_prints, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         self._send((make_work, arguments))
 
@@ -154,8 +154,8 @@ class WorkerProcess:
         self._reader.join(_END_S)
         return Death(self.pid, status, tuple(self._printed))
 
-    def _read_prints(self) -> None:
-        with self._process.stdout as lines:
+    def _read_prints(self, stdout: IO[bytes]) -> None:
+        with stdout as lines:
             for line in lines:
                 if text := line.decode(errors="replace").rstrip():
                     self._printed.append(text)
@@ -164,7 +164,7 @@ class WorkerProcess:
 def hear(workers: Iterable[WorkerProcess]) -> list[tuple[WorkerProcess, Said]]:
     """Waits until some of the workers (at least one is needed) have said something, and returns one thing of each of
     those. A worker that has DIED says so again each time: leave it out."""
-    pipes = {worker._pipe: worker for worker in workers}
+    pipes: dict[Any, WorkerProcess] = {worker._pipe: worker for worker in workers}
     return [(pipes[pipe], pipes[pipe].receive()) for pipe in wait(list(pipes))]
 
 
@@ -179,6 +179,7 @@ def tell(event: object) -> None:
 
 
 def _say(kind: str, value: object = None) -> None:
+    assert _pipe is not None, "only a worker has something to say"
     with _speaking:
         _pipe.send((kind, value))
 

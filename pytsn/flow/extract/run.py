@@ -3,7 +3,7 @@ takes nothing with it but its video, and is replaced."""
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
@@ -43,7 +43,7 @@ class ExtractRun:
         self._dead_starts = 0
         self._out = settings_of(0).out
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Generator[Outcome, None, None]:
         """One outcome a video, as they come. After a STOP outcome, or when no worker is left, the other videos have
         none. Leaving early ends the workers and clears away what they had begun.
 
@@ -76,7 +76,8 @@ class ExtractRun:
             raise PytsnError(said.value)
         if said.kind == EVENT:
             event, values = said.value
-            self._listener(event, values, state.task)
+            if state.task is not None:
+                self._listener(event, values, state.task)
             return None
         outcome = said.value if said.kind == RESULT else None  # else it is ready
         state.ready, state.task = True, None
