@@ -12,8 +12,8 @@ from tests.docs.workspace import make_workspace
 
 
 @pytest.fixture(scope="session")
-def user_files(data: Path, tmp_path_factory) -> Path:
-    return make_workspace(tmp_path_factory.mktemp("user_files"), data)
+def user_files(recordings: Path, tmp_path_factory) -> Path:
+    return make_workspace(tmp_path_factory.mktemp("user_files"), recordings)
 
 
 @pytest.fixture
