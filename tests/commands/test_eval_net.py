@@ -29,7 +29,7 @@ from tests.converter.nets import build
 from tests.data.crop_oracles import frame_crops, stack_crops
 from tests.held import HeldFile, hook
 from tests.places import TOOLS
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import PATIENCE, wait_for, wait_for_process
 
 COUNTS = {"v_A_g01_c01": 9, "v_B_g01_c01": 40, "v_B_g02_c01": 3, "v_C_g01_c01": 31}
 
@@ -251,8 +251,10 @@ def test_interrupted_run_is_resumed_and_gives_the_same_file(world, tmp_path, cap
     command = [sys.executable, str(TOOLS / "eval_net.py"), *argv]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(held.has_reader, "somebody who reads the held frame")
-        wait_for(lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 2, "the scores of two videos")
+        wait_for_process(process, held.has_reader, "somebody who reads the held frame")
+        wait_for_process(
+            process, lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 2, "the scores of two videos"
+        )
         process.send_signal(signal.SIGINT)
         held.release()  # the reading thread ends with its frame; the interrupt comes before
         process.communicate(timeout=PATIENCE)
