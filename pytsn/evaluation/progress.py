@@ -31,7 +31,7 @@ def collect_scores(
     results: Iterator[tuple[Video, np.ndarray]]
     if not waiting:
         results = iter(())
-    elif options.num_worker > 1:
+    elif options.processes > 1:
         results = score_videos_in_processes(net_files, waiting, options)
     else:
         results = score_videos(net, waiting, options)
