@@ -82,9 +82,11 @@ class ActionNet:
         def make(channels_last: bool) -> FusedNet:
             return fuse(net, keep=(self.score_name,), precision=self.precision, channels_last=channels_last)
 
-        shape = (self.batch_size, self.planes, self.crop_size, self.crop_size)
-        crops = torch.zeros(shape, dtype=torch.uint8, device=self.device) if self.device.type == "cuda" else None
-        return fastest(make, lambda fused: self._forward(fused, crops), self.device)
+        def run(fused: FusedNet) -> torch.Tensor:
+            shape = (self.batch_size, self.planes, self.crop_size, self.crop_size)
+            return self._forward(fused, torch.zeros(shape, dtype=torch.uint8, device=self.device))
+
+        return fastest(make, run, self.device)
 
     @property
     def modality(self) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -19,7 +20,7 @@ def fastest(make: Callable[[bool], FusedNet], run: Callable[[FusedNet], object],
     if device.type == "cpu":
         return make(True)
     nets = [make(layout).to(device) for layout in (True, False)]
-    times = [_seconds(lambda net=net: run(net), device) for net in nets]
+    times = [_seconds(partial(run, net), device) for net in nets]
     return nets[times.index(min(times))]
 
 
