@@ -1,12 +1,23 @@
-"""Where recorded Caffe output lies: ``shared`` is ../shared beside the checkout, or $PYTSN_SHARED."""
+"""What tests of several rooms share. Recorded Caffe output, ``shared``, is ../shared beside the checkout, or
+$PYTSN_SHARED."""
 
 import lzma
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.places import ROOT
+
+# Read once, when torch loads, also by the processes that tests start. Threads that wait for each other by spinning make
+# small nets many times slower on a machine that has other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the cores are shared out
+    _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+
 SHARED = Path(os.environ.get("PYTSN_SHARED", ROOT.parent / "shared"))
 
 
@@ -28,7 +39,7 @@ def golden(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def data() -> Path:
+def recordings() -> Path:
     """The small recordings that travel with the repository."""
     return ROOT / "tests" / "recordings"
 
@@ -39,3 +50,55 @@ def rgb_caffemodel(golden: Path, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("caffemodel") / "tsn_bn_inception_rgb.caffemodel"
     path.write_bytes(lzma.decompress((golden / "bn_inception" / "tsn_bn_inception_rgb.caffemodel.xz").read_bytes()))
     return path
+
+
+@pytest.fixture(autouse=True)
+def same_torch() -> Iterator[None]:
+    """Whatever tests ran before, torch draws the same numbers in a test, and takes as many threads."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_videos(recordings: Path, tmp_path_factory) -> Path:
+    """The folder of the tiny runs, as Caffe's current folder was. Not to be changed."""
+    from tests.training.tiny_videos import make_tiny_run
+
+    return make_tiny_run(recordings, tmp_path_factory.mktemp("tiny_videos") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tiny_videos: Path, tmp_path_factory) -> Path:
+    """A copy of it for the tests of one module, which may add files."""
+    from tests.training.tiny_videos import copy_tiny_run
+
+    return copy_tiny_run(tiny_videos, tmp_path_factory.mktemp("tiny_folder") / "tiny")
+
+
+@pytest.fixture
+def tiny(tiny_folder: Path, monkeypatch) -> Path:
+    """The module's copy as the current folder; sums of one thread, which are those that were measured."""
+    import torch
+
+    monkeypatch.chdir(tiny_folder)
+    torch.set_num_threads(1)
+    return tiny_folder
+
+
+@pytest.fixture
+def own_tiny(tiny_videos: Path, tmp_path: Path, monkeypatch) -> Path:
+    """As ``tiny``, but a copy for this test alone, which spoils it."""
+    import torch
+
+    from tests.training.tiny_videos import copy_tiny_run
+
+    folder = copy_tiny_run(tiny_videos, tmp_path / "tiny")
+    monkeypatch.chdir(folder)
+    torch.set_num_threads(1)
+    return folder

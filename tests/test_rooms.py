@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.places import ROOT
+
 #: from the ground up; a room may import itself and whatever stands to its left
 ORDER = (
     *("runtime", "caffe_random", "data", "models", "flow", "scores", "weights", "evaluation", "training", "parity"),

@@ -1,8 +1,8 @@
 """Every modality in one table: which images it reads, what a net sees of them, how the papers train it.
 
 To add a modality, add a row: command line choices, readers, nets, prototxts and schedules follow from it. What a row
-cannot say: the word for it in VideoData layers (protos/, training/input/sample.py); how images of a new kind are read
-(Video.frame_count, snippet_reader.py) and computed (flow/extract, predict/video.py); which rows an ablation's table has
+cannot say: its word in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
+(Images, Video.frame_count, snippet_reader.py; flow/extract, predict/video.py), which rows an ablation's table has
 (ablation/plan.py).
 
 Sources: ECCV paper (1608.00859) and models/{ucf101,hmdb51}/tsn_bn_inception_{rgb,flow}_train_val.prototxt of the

@@ -4,12 +4,11 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from types import ModuleType
 
 try:
     import fcntl
 except ImportError:  # not a POSIX system
-    fcntl: ModuleType | None = None
+    fcntl = None  # type: ignore[assignment]
 
 HELD, TAKEN, UNPROTECTED = "held", "taken", "unprotected"
 _TAKEN_BY_OTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)

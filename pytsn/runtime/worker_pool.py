@@ -4,11 +4,11 @@ and a pool that works ahead by itself."""
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 
 from converter.errors import PytsnError
-from pytsn.runtime.worker_process import DIED, FAILED, READY, REFUSED, RESULT, Death, WorkerProcess, hear
+from pytsn.runtime.worker_process import DIED, FAILED, READY, REFUSED, RESULT, Death, Said, WorkerProcess, hear
 
 #: tasks a worker has at a time: while it works on one, the next is in its pipe
 _DEPTH = 2
@@ -27,7 +27,7 @@ class WorkerKilled(PytsnError):
             self.__cause__ = RuntimeError("the process printed:\n" + "\n".join(death.printed))
 
 
-def ordered_results(make_work: Callable, arguments: Sequence[tuple], tasks: Sequence) -> Iterator:
+def ordered_results(make_work: Callable, arguments: Sequence[tuple], tasks: Sequence) -> Generator:
     """work(task) for each task, in the tasks' order, by ``len(arguments)`` processes.
 
     Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)`` for the tasks it is given. Nothing is
@@ -48,7 +48,7 @@ def ordered_results(make_work: Callable, arguments: Sequence[tuple], tasks: Sequ
             worker.end()
 
 
-def _in_order(workers: dict[WorkerProcess, deque[int]], tasks: Sequence) -> Iterator:
+def _in_order(workers: dict[WorkerProcess, deque[int]], tasks: Sequence) -> Generator:
     left = deque(enumerate(tasks))
     done: dict[int, object] = {}
     for _ in range(_DEPTH):
@@ -179,5 +179,5 @@ class _Dispatcher:
             self._thread.join()
 
 
-def _failure(said) -> PytsnError:
+def _failure(said: Said) -> PytsnError:
     return PytsnError(said.value) if said.kind == REFUSED else WorkerKilled(said.value)

@@ -28,10 +28,10 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 from converter.errors import PytsnError
 
@@ -40,6 +40,8 @@ _START = "import sys; sys.path[:] = {path!r}; from pytsn.runtime.worker_process 
 #: lines that a worker printed, of which the last ones are kept
 _LINES = 100
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: a terminal and a batch system send them to all processes; the parent decides what becomes of its workers
+_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
 #: seconds for a process whose pipe has ended to be gone, and for what it printed to be read
 _END_S = 5.0
 
@@ -48,7 +50,7 @@ class Said(NamedTuple):
     """What a worker says: see above."""
 
     kind: str
-    value: object = None
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ class Death:
         return f"worker process {self.pid} ended with status {self.status}{last}"
 
 
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """A context in which signals for the parent wait; a process that it starts lets them wait until it ignores them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class WorkerProcess:
     """The parent's end of a worker.
 
@@ -90,7 +102,7 @@ class WorkerProcess:
         self._sending = threading.Lock()
         self._printed: deque[str] = deque(maxlen=_LINES)
         self._pipe, theirs = Pipe()
-        with theirs:  # closed here, so that the end of the process is the end of the pipe
+        with theirs, _held_back():  # closed here, so that the end of the process is the end of the pipe
             code = _START.format(path=sys.path, fd=theirs.fileno())
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code, f"{make_work.__module__}.{make_work.__qualname__}"],  # named in ps
@@ -99,9 +111,8 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **dict.fromkeys(_THREAD_LIMITS if core_threads else (), "1")},
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # the terminal's Ctrl-C is for the parent, which then ends its workers
             )
-        self._reader = threading.Thread(target=self._read_prints, daemon=True)
+        self._reader = threading.Thread(target=self._read_prints, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         self._send((make_work, arguments))
 
@@ -143,8 +154,8 @@ class WorkerProcess:
         self._reader.join(_END_S)
         return Death(self.pid, status, tuple(self._printed))
 
-    def _read_prints(self) -> None:
-        with self._process.stdout as lines:
+    def _read_prints(self, stdout: IO[bytes]) -> None:
+        with stdout as lines:
             for line in lines:
                 if text := line.decode(errors="replace").rstrip():
                     self._printed.append(text)
@@ -153,7 +164,7 @@ class WorkerProcess:
 def hear(workers: Iterable[WorkerProcess]) -> list[tuple[WorkerProcess, Said]]:
     """Waits until some of the workers (at least one is needed) have said something, and returns one thing of each of
     those. A worker that has DIED says so again each time: leave it out."""
-    pipes = {worker._pipe: worker for worker in workers}
+    pipes: dict[Any, WorkerProcess] = {worker._pipe: worker for worker in workers}
     return [(pipes[pipe], pipes[pipe].receive()) for pipe in wait(list(pipes))]
 
 
@@ -168,6 +179,7 @@ def tell(event: object) -> None:
 
 
 def _say(kind: str, value: object = None) -> None:
+    assert _pipe is not None, "only a worker has something to say"
     with _speaking:
         _pipe.send((kind, value))
 
@@ -175,8 +187,9 @@ def _say(kind: str, value: object = None) -> None:
 def _serve(fd: int) -> None:
     """A worker's life."""
     global _pipe
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _FOR_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FOR_THE_PARENT)
     os.set_inheritable(fd, False)
     _pipe = Connection(fd)
     messages: queue.SimpleQueue = queue.SimpleQueue()

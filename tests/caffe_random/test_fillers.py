@@ -16,9 +16,9 @@ from pytsn.caffe_random.generator import CaffeRng
 
 
 @pytest.mark.parametrize(("case", "seed"), [("rgb_step", 7), ("rgb_itersize", 3)])
-def test_initial_weights_are_caffes(data, case, seed):
+def test_initial_weights_are_caffes(recordings, case, seed):
     """xavier, msra, gaussian: every float32 of the net that Caffe wrote right after building it."""
-    rng, folder = CaffeRng(seed), data / "tiny" / case
+    rng, folder = CaffeRng(seed), recordings / "tiny" / case
     # mirror, shuffle: the data layer takes a transform, a shuffle and a frame seed, and the transform's again
     net = load_net(
         folder / "train_val.prototxt",

@@ -11,8 +11,8 @@ from pytsn.caffe_random.ziggurat import unit_normals
 
 
 @pytest.fixture(scope="module")
-def boost(data):
-    with np.load(data / "rng" / "boost.npz") as archive:
+def boost(recordings):
+    with np.load(recordings / "rng" / "boost.npz") as archive:
         return dict(archive)
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -30,9 +29,12 @@ from pytsn.flow.methods import make_flow
 from pytsn.flow.quantise import quantise_flow
 from pytsn.flow.tvl1.compute import compute_flow
 from tests.flow.flow_videos import cut_short, decode, jpeg, make_sound, make_video
+from tests.held import hold_videos, hook
+from tests.places import TOOLS
+from tests.waiting import PATIENCE, wait_for, wait_for_process
 
 QUICK = ["--algorithm", "farneback", "--new_width", "0", "--new_height", "0", "--num_worker", "1"]
-TOOL = [sys.executable, str(Path(__file__).parents[2] / "tools" / "build_of.py")]
+TOOL = [sys.executable, str(TOOLS / "build_of.py")]
 
 
 def build_of(*arguments: object) -> int:
@@ -319,7 +321,7 @@ def test_names_cannot_break_the_table_or_steer_the_terminal(source, tmp_path, ca
 def test_a_closed_stderr_changes_nothing(tmp_path):
     video = make_video(tmp_path / "a.avi", 3)
     command = [*TOOL, str(video), str(tmp_path / "out"), *QUICK]
-    run = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], capture_output=True, text=True, timeout=120)
+    run = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], capture_output=True, text=True, timeout=PATIENCE)
     assert (run.returncode, run.stderr) == (0, "")
     assert "1 extracted" in run.stdout
 
@@ -503,37 +505,34 @@ def test_warped_flow_does_not_replace_frames(source, tmp_path, capsys):
 
 @pytest.fixture
 def long_source(tmp_path) -> Path:
-    """Two videos long enough to be interrupted (about 1 s each), and a short one."""
-    for name, count in (("long1", 160), ("long2", 160), ("short", 3)):
-        make_video(tmp_path / "videos" / f"{name}.avi", count, 120, 160, seed=count)
+    """Two videos in which workers can be held, and a short one."""
+    for name, count in (("long1", 30), ("long2", 30), ("short", 3)):
+        make_video(tmp_path / "videos" / f"{name}.avi", count, seed=count)
     return tmp_path / "videos"
 
 
-def _start(*arguments: object) -> subprocess.Popen:
-    return subprocess.Popen([*TOOL, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def _start(*arguments: object, **options) -> subprocess.Popen:
+    command = [*TOOL, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def _wait_for(condition, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-def _partial_images(out: Path) -> int:
-    return sum(1 for _ in out.glob(".*.pytsn-partial/img_*")) if out.is_dir() else 0
+def _partial_images(out: Path, name: str) -> int:
+    return len(list(out.glob(f".{name}*.pytsn-partial/img_*")))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_stopped_in_the_middle_and_continued(long_source, tmp_path, number):
+    """Both workers are held at frame 20 of 30."""
     out = tmp_path / "out"
-    process = _start(long_source, out, *QUICK, "--num_worker", 2)
-    _wait_for(lambda: _partial_images(out) > 8)
+    held = hold_videos(tmp_path / "site", ["long1.avi", "long2.avi"], frame=20)
+    process = _start(long_source, out, *QUICK, "--num_worker", 2, env=held)
+    for name in ("long1", "long2"):
+        wait_for_process(process, lambda name=name: _partial_images(out, name) > 8, f"images of {name}")
     process.send_signal(number)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in error
     if number == signal.SIGKILL:
-        _wait_for(lambda: _unlocked(out))  # its workers notice and end
+        wait_for(lambda: _unlocked(out), "the end of a killed run's workers")
     else:
         assert process.returncode == 130
         assert "--resume yes goes on from there" in error
@@ -543,8 +542,8 @@ def test_stopped_in_the_middle_and_continued(long_source, tmp_path, number):
     assert build_of(long_source, out, *QUICK, "--resume", "yes") == 0
     assert hidden(out) == []
     assert {name: len(files(out / name)) for name in ("long1", "long2", "short")} == {
-        "long1": 477,
-        "long2": 477,
+        "long1": 87,
+        "long2": 87,
         "short": 6,
     }
 
@@ -565,7 +564,9 @@ def _make_run(source: Path, out: Path, listen=lambda *_: None, workers: int = 2)
     return ExtractRun(tasks, lambda number: WorkerSettings(str(out), extract), workers, listen)
 
 
-def test_a_killed_worker_is_named_and_the_others_go_on(long_source, tmp_path):
+def test_a_killed_worker_is_named_and_the_others_go_on(long_source, tmp_path, monkeypatch):
+    """The one that is killed is held at frame 20 of 30."""
+    monkeypatch.setenv("PYTHONPATH", hold_videos(tmp_path / "site", ["long1.avi"], frame=20)["PYTHONPATH"])
     killed = []
     run = _make_run(long_source, tmp_path / "out", lambda event, values, task: kill_once(event, task))
 
@@ -585,9 +586,8 @@ def test_a_killed_worker_is_named_and_the_others_go_on(long_source, tmp_path):
 
 
 def _dying_starts(folder: Path, deaths: int) -> str:
-    """A folder for PYTHONPATH in which the first ``deaths`` workers are killed while they start."""
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(
+    """A PYTHONPATH with which the first ``deaths`` workers are killed while they start."""
+    code = (
         "import os, sys\n"
         "if 'pytsn.flow.extract.worker' in ' '.join(sys.orig_argv):\n"
         f"    number = sum(name.startswith('death') for name in os.listdir({str(folder)!r}))\n"
@@ -595,7 +595,7 @@ def _dying_starts(folder: Path, deaths: int) -> str:
         f"        open(os.path.join({str(folder)!r}, 'death%d' % os.getpid()), 'w').close()\n"
         "        os.kill(os.getpid(), 9)\n"
     )
-    return str(folder)
+    return hook(folder, code)["PYTHONPATH"]
 
 
 def test_a_worker_killed_while_starting_is_replaced(source, tmp_path, monkeypatch):
@@ -652,7 +652,7 @@ def test_two_runs_side_by_side_share_the_work(source, tmp_path):
         make_video(source / f"more{number}.avi", 12, 120, 160, seed=number)
     out = tmp_path / "out"
     runs = [_start(source, out, *QUICK, "--resume", "yes") for _ in range(2)]
-    printed = [run.communicate(timeout=90) for run in runs]
+    printed = [run.communicate(timeout=PATIENCE) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], printed
     assert sorted(path.name for path in out.iterdir()) == ["a", "b", "c", *(f"more{number}" for number in range(6))]
     done = [int(text.split("9 videos: ")[1].split()[0]) for text, _ in printed]

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,33 +24,14 @@ from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
 from pytsn.scores.score_file import read_scores
+from tests.commands.eval_nets import NET, write_frames
 from tests.converter.nets import build
 from tests.data.crop_oracles import frame_crops, stack_crops
+from tests.held import HeldFile, hook
+from tests.places import TOOLS
+from tests.waiting import PATIENCE, wait_for, wait_for_process
 
-ROOT = Path(__file__).resolve().parents[2]
-NET = """
-input: "data" input_shape { dim: 1 dim: %d dim: 24 dim: 24 }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 6 kernel_size: 5
-        stride: 3 weight_filler { type: "gaussian" std: 0.05 } } }
-layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "global_pool" type: "Pooling" bottom: "conv" top: "global_pool" pooling_param { pool: AVE global_pooling: true } }
-layer { name: "fc-action" type: "InnerProduct" bottom: "global_pool" top: "fc-action" inner_product_param { num_output: 7
-        weight_filler { type: "gaussian" std: 1 } } }
-"""  # noqa: E501 prototxt
 COUNTS = {"v_A_g01_c01": 9, "v_B_g01_c01": 40, "v_B_g02_c01": 3, "v_C_g01_c01": 31}
-
-
-def write_frames(folder: Path, counts: dict[str, int], size=(40, 30)) -> None:
-    cv2, rng = load_cv2(), np.random.default_rng(0)
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True)
-        for index in range(1, count + 1):
-            cv2.imwrite(
-                str(folder / name / f"img_{index:05d}.jpg"), rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
-            )
-            for axis in "xy":
-                image = rng.integers(0, 256, (size[1], size[0]), np.uint8)
-                cv2.imwrite(str(folder / name / f"flow_{axis}_{index:05d}.jpg"), image)
 
 
 @pytest.fixture(scope="module")
@@ -163,40 +145,64 @@ def test_any_number_of_workers_and_any_batch_give_the_same_file(world, tmp_path,
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize("moment", ["starting", "working"])
-def test_a_killed_worker_is_one_line_and_keeps_what_was_done(world, tmp_path, capfd, moment):
+#: each process but multiprocessing's own helper ends at once, or tells its number
+_DIES = "import os, sys\nif 'resource_tracker' not in ' '.join(sys.orig_argv):\n    os.kill(os.getpid(), 9)\n"
+_TELLS = (
+    "import os, sys\nif 'resource_tracker' not in ' '.join(sys.orig_argv):\n"
+    "    open(os.path.join(os.path.dirname(__file__), 'pid %d' % os.getpid()), 'w').close()\n"
+)
+
+
+@pytest.fixture
+def eight(world, tmp_path) -> tuple[list[str], Path]:
+    """Arguments of eval-net for eight videos and two workers, and the folder of the videos."""
     names = [f"v_A_g{group:02d}_c01" for group in range(1, 9)]
-    listed = tmp_path / "list.txt"
-    listed.write_text("".join(f"{tmp_path}/frames/{name} 40 1\n" for name in names))
-    write_frames(tmp_path / "frames", dict.fromkeys(names, 40), size=(340, 256))
-    partial = tmp_path / "s.npz.partial"
-    killed = []
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/frames/{name} 40 1\n" for name in names))
+    write_frames(tmp_path / "frames", dict.fromkeys(names, 40))
+    more = ("--num_worker", 2, "--save_scores", tmp_path / "s", "--test_list", tmp_path / "list.txt")
+    return ["custom", *arguments(world, "flow", *more)[1:]], tmp_path / "frames"
 
-    def kill_a_worker():
-        deadline = time.time() + 60
-        while not killed and time.time() < deadline:
-            children = multiprocessing.active_children()
-            if children and (moment == "starting" or list(partial.glob("*.npy"))):
-                os.kill(children[0].pid, signal.SIGKILL)
-                killed.append(children[0].pid)
-            time.sleep(0.001)
 
-    killer = threading.Thread(target=kill_a_worker)
-    killer.start()
-    argv = arguments(world, "flow", "--num_worker", 2, "--save_scores", tmp_path / "s", "--test_list", listed)
-    argv[0] = "custom"
-    status = run_command("eval-net", argv)
-    killer.join()
+def assert_killed_and_resumed(argv: list[str], capfd, status: int, done: int) -> None:
     err = capfd.readouterr().err
-    assert killed
     assert status == 2
     assert "error: a worker process was killed" in err
     assert "Traceback" not in err
     assert not multiprocessing.active_children()
-    done = len(list(partial.glob("*.npy")))
-    assert done == 0 if moment == "starting" else 1 <= done < len(names)
+    partial = Path(f"{argv[argv.index('--save_scores') + 1]}.npz.partial")
+    assert len(list(partial.glob("*.npy"))) == done
     assert run_command("eval-net", [*argv, "--resume"]) == 0
-    assert len(read_scores(tmp_path / "s.npz").scores) == len(names)
+    assert len(read_scores(partial.with_suffix("")).scores) == 8
+
+
+def test_a_worker_killed_while_it_starts_is_one_line(eight, tmp_path, capfd, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", hook(tmp_path / "site", _DIES)["PYTHONPATH"])
+        status = run_command("eval-net", eight[0])
+    assert_killed_and_resumed(eight[0], capfd, status, done=0)
+
+
+def test_a_killed_worker_is_one_line_and_keeps_what_was_done(eight, tmp_path, capfd, monkeypatch):
+    """Both workers are held in the second half of the videos. The first half is on disk when one of them is killed."""
+    argv, frames = eight
+    held = [HeldFile(frames / f"v_A_g{group:02d}_c01" / "flow_x_00001.jpg") for group in (5, 7)]
+
+    def kill_a_worker():
+        try:
+            wait_for(lambda: all(file.has_reader() for file in held), "both workers at their held videos")
+            wait_for(lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 4, "the first four videos")
+        finally:
+            os.kill(int(next((tmp_path / "site").glob("pid *")).name.split()[1]), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", hook(tmp_path / "site", _TELLS)["PYTHONPATH"])
+        killer = threading.Thread(target=kill_a_worker)
+        killer.start()
+        status = run_command("eval-net", argv)
+        killer.join()
+    for file in held:
+        file.put_back()
+    assert_killed_and_resumed(argv, capfd, status, done=4)
 
 
 def test_converted_weights_give_the_same_scores(world, tmp_path, capsys):
@@ -236,30 +242,27 @@ def test_custom_list_whose_paths_start_from_the_current_folder(world, tmp_path, 
 
 
 def test_interrupted_run_is_resumed_and_gives_the_same_file(world, tmp_path, capsys):
+    """Interrupted while it waits for the third of four videos: the first frame of it is held."""
     whole = tmp_path / "whole"
     evaluate(capsys, *arguments(world, "rgb", "--save_scores", whole))
-    command = [
-        sys.executable,
-        str(ROOT / "tools" / "eval_net.py"),
-        *arguments(world, "rgb", "--save_scores", tmp_path / "s"),
-    ]
-    # one reader thread's worth of patience: stop it as soon as the first video is on disk
+    argv = arguments(world, "rgb", "--save_scores", tmp_path / "s")
+    argv[3] = str(shutil.copytree(world / "frames", tmp_path / "frames"))
+    held = HeldFile(tmp_path / "frames" / "v_B_g02_c01" / "img_00001.jpg")
+    command = [sys.executable, str(TOOLS / "eval_net.py"), *argv]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.time() + 60
-        while (
-            not list((tmp_path / "s.npz.partial").glob("*.npy")) and process.poll() is None and time.time() < deadline
-        ):
-            time.sleep(0.005)
+        wait_for_process(process, held.has_reader, "somebody who reads the held frame")
+        wait_for_process(
+            process, lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 2, "the scores of two videos"
+        )
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        held.release()  # the reading thread ends with its frame; the interrupt comes before
+        process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
-    if process.returncode == 0:
-        pytest.skip("the run was over before it could be interrupted")
     assert process.returncode == 130
     assert not (tmp_path / "s.npz").exists()
-    status, out, _ = evaluate(capsys, *arguments(world, "rgb", "--save_scores", tmp_path / "s", "--resume"))
+    status, out, _ = evaluate(capsys, *argv, "--resume")
     assert status == 0
     assert "videos are scored already" in out
     assert (tmp_path / "s.npz").read_bytes() == whole.with_suffix(".npz").read_bytes()
@@ -373,17 +376,26 @@ def test_devices():
 
 
 def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
+    """The readers have done all that they were asked for when it is counted."""
     import pytsn.data.snippet_reader as snippets
     from pytsn.data.videos import Video
 
     write_frames(tmp_path, {f"v{i}": 30 for i in range(8)})
     videos = [Video(f"v{i}", 0, str(tmp_path / f"v{i}"), 30, 30) for i in range(8)]
+    asked = []
+
+    class Watched(ThreadPoolExecutor):
+        def submit(self, *task):
+            asked.append(super().submit(*task))
+            return asked[-1]
+
     started = []
     real = snippets.read_snippet
+    monkeypatch.setattr(snippets, "ThreadPoolExecutor", Watched)
     monkeypatch.setattr(snippets, "read_snippet", lambda *a: (started.append(a[0].name), real(*a))[1])
     stream = read_videos(videos, SnippetOptions(), threads=2)
     first, planes = next(stream)
-    time.sleep(0.3)  # the readers run on, but not past the limit
+    futures.wait(asked)
     assert first.name == "v0"
     assert planes.shape == (25, 3, 256, 340)
     assert len(started) <= snippets.READ_AHEAD + 25

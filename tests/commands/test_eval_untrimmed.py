@@ -8,7 +8,7 @@ import pytest
 from pytsn.cli import run_command
 from pytsn.scores.aggregation import parse_aggregation
 from pytsn.scores.score_file import read_scores
-from tests.commands.test_eval_net import NET, write_frames
+from tests.commands.eval_nets import NET, write_frames
 from tests.converter.nets import build
 
 #: id -> frames, seconds, labels of its actions; the folder of the second is called as its video file

@@ -9,8 +9,8 @@ from pytsn.models.cross_modality import inflate_weights
 
 
 @pytest.fixture
-def rgb(data):
-    return data / "tiny" / "rgb_step" / "snap_iter_30.caffemodel"
+def rgb(recordings):
+    return recordings / "tiny" / "rgb_step" / "snap_iter_30.caffemodel"
 
 
 def test_every_plane_is_the_mean_of_the_colours():

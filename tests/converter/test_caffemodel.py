@@ -15,13 +15,13 @@ def arrays(model):
 
 
 @pytest.fixture
-def tiny(data):
-    return data / "tiny" / "det_fixed" / "snap_iter_20.caffemodel"
+def tiny(recordings):
+    return recordings / "tiny" / "det_fixed" / "snap_iter_20.caffemodel"
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_reads_what_protobuf_reads(data, run):
-    for path in (data / "tiny" / run).glob("*.caffemodel"):
+def test_reads_what_protobuf_reads(recordings, run):
+    for path in (recordings / "tiny" / run).glob("*.caffemodel"):
         model, message = read_caffemodel(path), pb.NetParameter.FromString(path.read_bytes())
         with_blobs = [layer for layer in message.layer if layer.blobs]
         assert [(layer.name, layer.type) for layer in model.layers] == [(la.name, la.type) for la in with_blobs]
@@ -34,8 +34,8 @@ def test_reads_what_protobuf_reads(data, run):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_writing_back_gives_caffes_file_byte_for_byte(data, run, tmp_path):
-    for path in (data / "tiny" / run).glob("*.caffemodel"):
+def test_writing_back_gives_caffes_file_byte_for_byte(recordings, run, tmp_path):
+    for path in (recordings / "tiny" / run).glob("*.caffemodel"):
         model = read_caffemodel(path)
         write_caffemodel(tmp_path / "again.caffemodel", model.net, arrays(model))
         assert (tmp_path / "again.caffemodel").read_bytes() == path.read_bytes()

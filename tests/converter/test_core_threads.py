@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from converter.core_threads import CoreThreads
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ class Watcher:
     def __call__(self, part):
         if self._left > 0:
             self._left -= 1
-            self._together.wait(timeout=20)
+            self._together.wait(timeout=PATIENCE)
         self.sizes.append(len(part))
         self.threads.add(threading.get_ident())
         self.counts.add(torch.get_num_threads())

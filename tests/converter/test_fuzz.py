@@ -64,8 +64,8 @@ def one_line(error: PytsnError, start: str) -> None:
 
 
 @pytest.mark.slow
-def test_damaged_caffemodels(data):
-    folder = data / "tiny" / "det_fixed"
+def test_damaged_caffemodels(recordings):
+    folder = recordings / "tiny" / "det_fixed"
     whole = (folder / "snap_iter_20.caffemodel").read_bytes()
     net = load_net(folder / "train_val.prototxt", phase="TRAIN")
     outcomes = {"read": 0, "refused": 0}
@@ -83,8 +83,8 @@ def test_damaged_caffemodels(data):
 
 
 @pytest.mark.slow
-def test_damaged_prototxts(data, monkeypatch):
-    text = (data / "tiny" / "det_fixed" / "train_val.prototxt").read_text()
+def test_damaged_prototxts(recordings, monkeypatch):
+    text = (recordings / "tiny" / "det_fixed" / "train_val.prototxt").read_text()
     monkeypatch.setattr(base, "MAX_COUNT", 1 << 22)  # the same refusal, at a size that this test can afford
     outcomes = {"built": 0, "refused by the parser": 0, "refused by the net": 0}
     for seed in range(ROUNDS):

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ from google.protobuf import descriptor_pb2
 from converter import caffe_tsn_pb2 as pb
 from converter import proto
 from converter.errors import PytsnError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
 
 # Field numbers from the facts page (caffe-semantics.md, section 1), which took them from the fork's caffe.proto.
 NUMBERS = {
@@ -170,9 +168,9 @@ def test_text_errors_name_file_line_column_and_field(text, words):
     assert "\n" not in str(caught.value)
 
 
-def test_binary_given_as_text_says_so(data):
+def test_binary_given_as_text_says_so(recordings):
     with pytest.raises(PytsnError, match=r"snap_iter_10.caffemodel: not a text file"):
-        proto.read_net(data / "tiny" / "det_fixed" / "snap_iter_10.caffemodel")
+        proto.read_net(recordings / "tiny" / "det_fixed" / "snap_iter_10.caffemodel")
 
 
 def test_missing_file_and_folder_are_one_line(tmp_path):
@@ -276,8 +274,8 @@ def test_include_and_exclude_together_are_refused():
         proto.filter_net(net)
 
 
-def test_solverstate_of_caffe(data):
-    state = proto.read_solverstate(data / "tiny" / "det_multistep_itersize" / "snap_iter_20.solverstate")
+def test_solverstate_of_caffe(recordings):
+    state = proto.read_solverstate(recordings / "tiny" / "det_multistep_itersize" / "snap_iter_20.solverstate")
     assert state.iter == 20
     assert state.learned_net.endswith("snap_iter_20.caffemodel")
     assert state.current_step == 3  # stepvalue: [5, 9, 12]

@@ -123,9 +123,9 @@ def test_inverse_standard_deviation_gives_the_same_outputs():
         load_weights(net, model_of(blobs, change={"conv/7_bn": negative}), bn_style="invstd")
 
 
-def test_values_that_look_like_inverse_deviations_are_warned_about(data):
-    net = load_net(data / "tiny" / "rgb_step" / "train_val.prototxt")
-    model = read_caffemodel(data / "tiny" / "rgb_step" / "snap_iter_30.caffemodel")
+def test_values_that_look_like_inverse_deviations_are_warned_about(recordings):
+    net = load_net(recordings / "tiny" / "rgb_step" / "train_val.prototxt")
+    model = read_caffemodel(recordings / "tiny" / "rgb_step" / "snap_iter_30.caffemodel")
     assert load_weights(net, model).warnings == []  # what Caffe trained is a variance: thousands
     first = next(layer for layer in model.layers if layer.type == "BN")
     first.blobs[3].data = (first.blobs[3].data + 1e-5) ** -0.5
@@ -143,9 +143,9 @@ def test_bad_values_are_warned_about():
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_caffes_files_survive_the_net_bit_for_bit(data, run, tmp_path):
-    net = load_net(data / "tiny" / run / "train_val.prototxt", phase="TRAIN")
-    for path in (data / "tiny" / run).glob("*.caffemodel"):
+def test_caffes_files_survive_the_net_bit_for_bit(recordings, run, tmp_path):
+    net = load_net(recordings / "tiny" / run / "train_val.prototxt", phase="TRAIN")
+    for path in (recordings / "tiny" / run).glob("*.caffemodel"):
         model = read_caffemodel(path)
         load_weights(net, model).require_complete()
         save_caffemodel(tmp_path / "back.caffemodel", net)

@@ -23,7 +23,7 @@ from pytsn.data.videos import FrameFolder, Video
 from pytsn.scores.score_file import read_scores
 from pytsn.training.input.video_data import VideoData
 from tests.converter.nets import build
-from tests.training.tiny_videos import make_tiny_run, video_layer
+from tests.training.tiny_videos import video_layer
 
 #: kind -> archive and start of its entries, as dense_flow's extract_gpu names them
 DENSE_FLOW = {"img_": ("img.zip", "img_"), "flow_x_": ("flow_x.zip", "x_"), "flow_y_": ("flow_y.zip", "y_")}
@@ -55,23 +55,18 @@ LAYOUTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory):
-    return make_tiny_run(data, tmp_path_factory.mktemp("tiny") / "run")
-
-
 @pytest.fixture(scope="module", params=LAYOUTS)
-def packed(request, tiny, tmp_path_factory):
+def packed(request, tiny_videos, tmp_path_factory):
     """The tiny videos' frames in one of the layouts."""
     root = tmp_path_factory.mktemp("packed") / "frames"
     root.mkdir()
-    for video in sorted((tiny / "frames").iterdir()):
+    for video in sorted((tiny_videos / "frames").iterdir()):
         LAYOUTS[request.param](video, root / video.name)
     return root
 
 
-def test_every_frame_is_the_files_bytes(tiny, packed):
-    for path in sorted((tiny / "frames/v1").iterdir()) + sorted((tiny / "frames/v3").iterdir()):
+def test_every_frame_is_the_files_bytes(tiny_videos, packed):
+    for path in sorted((tiny_videos / "frames/v1").iterdir()) + sorted((tiny_videos / "frames/v3").iterdir()):
         folder = str(packed / path.parent.name)
         assert read_frame(folder, path.name) == path.read_bytes()
         assert has_frame(folder, path.name)
@@ -81,9 +76,9 @@ def test_every_frame_is_the_files_bytes(tiny, packed):
         read_frame(str(packed / "v1"), "img_00013.png")
 
 
-def test_counts_are_those_of_the_folders(tiny, packed):
+def test_counts_are_those_of_the_folders(tiny_videos, packed):
     for prefixes in (("img_", "flow_x_", "flow_y_"), ("img_", "flow_x", "flow_y")):
-        wanted = parse_directory(str(tiny / "frames"), *prefixes)
+        wanted = parse_directory(str(tiny_videos / "frames"), *prefixes)
         found = parse_directory(str(packed), *prefixes)
         assert found == {
             name: FrameFolder(str(packed / name), item.rgb_count, item.flow_count) for name, item in wanted.items()
@@ -91,7 +86,7 @@ def test_counts_are_those_of_the_folders(tiny, packed):
         assert wanted["v1"].rgb_count == wanted["v1"].flow_count == 12
 
 
-def test_snippets_are_those_of_the_folders(tiny, packed):
+def test_snippets_are_those_of_the_folders(tiny_videos, packed):
     counts = {"v1": 12, "v5": 51}
     for modality in ("rgb", "flow"):
         options = SnippetOptions(modality, 5, ext="png")
@@ -99,7 +94,7 @@ def test_snippets_are_those_of_the_folders(tiny, packed):
             list(
                 read_videos([Video(name, 0, str(root / name), n, n) for name, n in counts.items()], options, threads=4)
             )
-            for root in (tiny / "frames", packed)
+            for root in (tiny_videos / "frames", packed)
         )
         for (_, wanted), (_, found) in zip(plain, zipped, strict=True):
             np.testing.assert_array_equal(found, wanted)
@@ -113,11 +108,11 @@ TRAINED = {
 
 @pytest.mark.parametrize("modality", TRAINED)
 @pytest.mark.parametrize("workers", [0, 2])
-def test_training_batches_are_those_of_the_folders(tiny, packed, tmp_path, modality, workers):
+def test_training_batches_are_those_of_the_folders(tiny_videos, packed, tmp_path, modality, workers):
     """Shuffled and cropped by the same seed. v1 is listed with 1 frame: what it is repeated from depends on whether the
     frames of a whole snippet are there."""
     batches = []
-    for root in (tiny / "frames", packed):
+    for root in (tiny_videos / "frames", packed):
         (tmp_path / "list.txt").write_text(f"{root}/v0 40 0\n{root}/v1 1 0\n{root}/v3 26 1\n")
         layer = VideoData(
             video_layer(f"""video_data_param {{ source: "{tmp_path}/list.txt" batch_size: 2 num_segments: 2
@@ -143,7 +138,7 @@ layer { name: "fc-action" type: "InnerProduct" bottom: "pool" top: "fc-action" i
 
 
 @pytest.mark.parametrize(("modality", "channels"), [("rgb", 3), ("flow", 10)])
-def test_scores_are_those_of_the_folders(tiny, tmp_path, capsys, modality, channels):
+def test_scores_are_those_of_the_folders(tiny_videos, tmp_path, capsys, modality, channels):
     """eval-net and build-file-list with their own defaults: the same frames as files and as archives."""
     from converter.weights import save_caffemodel
 
@@ -152,7 +147,7 @@ def test_scores_are_those_of_the_folders(tiny, tmp_path, capsys, modality, chann
         plain.mkdir(parents=True)
         for number in range(1, count + 1):
             for kind in ("img", "flow_x", "flow_y"):
-                source = tiny / "frames/v0" / f"{kind}_{number:05d}.png"
+                source = tiny_videos / "frames/v0" / f"{kind}_{number:05d}.png"
                 (plain / f"{kind}_{number:05d}.jpg").write_bytes(source.read_bytes())
         zip_folder(plain, tmp_path / "zips" / name)
     splits = tmp_path / "data/ucf101_splits"

@@ -28,7 +28,7 @@ from pytsn.scores.score_file import read_scores
 from pytsn.training.input.data_layers import DataLayers
 from pytsn.training.input.video_data import VideoData
 from tests.converter.nets import build
-from tests.training.tiny_videos import make_tiny_run, video_layer
+from tests.training.tiny_videos import video_layer
 
 SIZE = 24
 NET = """
@@ -193,18 +193,6 @@ def test_planes_that_do_not_fit_the_net(world):
         ActionNet(f"{world}/net15.prototxt", f"{world}/net15.caffemodel", NetOptions(device="cpu", rgbdiff="both"))
 
 
-@pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory):
-    return make_tiny_run(data, tmp_path_factory.mktemp("tiny") / "run")
-
-
-@pytest.fixture
-def run(tiny, monkeypatch):
-    """The folder of the tiny runs, as the current one."""
-    monkeypatch.chdir(tiny)
-    return tiny
-
-
 LAYER = """video_data_param { source: "list.txt" batch_size: 3 new_length: 4 num_segments: 2 modality: RGBDIFF
   name_pattern: "img_%05d.png" shuffle: true }
 transform_param { crop_size: 50 mirror: true scale: 0.5 multi_scale: true fix_crop: true scale_ratios: [1, 0.6, 0.4]
@@ -252,7 +240,7 @@ def samples_by_loops(rng, count, phase, kind):
 
 @pytest.mark.parametrize("kind", ["signed", "absolute"])
 @pytest.mark.parametrize(("phase", "workers"), [("TRAIN", 0), ("TRAIN", 2), ("TEST", 0)])
-def test_training_batches_are_those_of_a_plain_loop(run, phase, workers, kind):
+def test_training_batches_are_those_of_a_plain_loop(tiny, phase, workers, kind):
     """Frames, crops and mirrors are drawn as for RGB of one frame more; 3 videos, 2 * 4 * 3 planes."""
     text = LAYER.replace("RGBDIFF", "RGBDIFF_ABSOLUTE") if kind == "absolute" else LAYER
     layer = VideoData(video_layer(text), phase, CaffeRng(11), workers=workers)
@@ -267,7 +255,7 @@ def test_training_batches_are_those_of_a_plain_loop(run, phase, workers, kind):
     layer.close()
 
 
-def test_pixels_become_data_on_the_device_as_here(run):
+def test_pixels_become_data_on_the_device_as_here(tiny):
     """next_uint8 gives the frames; the path by which bytes go to a GPU makes the same floats of them."""
     here, pixels = (VideoData(video_layer(LAYER), "TRAIN", CaffeRng(4)) for _ in range(2))
     there = DataLayers("TRAIN", rng=CaffeRng(4))
@@ -282,7 +270,7 @@ def test_pixels_become_data_on_the_device_as_here(run):
         assert torch.equal(pixels.values(frames) * 0.5, data)
 
 
-def test_rgb_draws_as_a_difference_of_its_frames(run):
+def test_rgb_draws_as_a_difference_of_its_frames(tiny):
     """The frames that are read are those of modality RGB with new_length one more."""
     rgb = LAYER.replace("RGBDIFF", "RGB").replace("new_length: 4", "new_length: 5")
     differences, plain = (VideoData(video_layer(text), "TRAIN", CaffeRng(9)) for text in (LAYER, rgb))
@@ -290,7 +278,7 @@ def test_rgb_draws_as_a_difference_of_its_frames(run):
         np.testing.assert_array_equal(differences.next_uint8()[0], plain.next_uint8()[0])
 
 
-def test_grey_differences(run):
+def test_grey_differences(tiny):
     text = LAYER.replace("shuffle: true", "grayscale: true").replace("mirror: true", "")
     layer = VideoData(video_layer(text), "TEST", CaffeRng(2))
     data, _ = layer.next_batch()
@@ -299,12 +287,12 @@ def test_grey_differences(run):
     np.testing.assert_array_equal(data[0, 0], (second - first) / 2)  # (20 - 5 + 1) // 2 = 8 frames come before
 
 
-def test_short_videos(run):
+def test_short_videos(tiny):
     """2 frames listed: the last one repeats and its differences are 0; 1 frame: refused by list and line."""
-    (run / "listed.txt").write_text("frames/v0 40 0\nlonely 2 1\n")
-    (run / "lonely").mkdir(exist_ok=True)
+    (tiny / "listed.txt").write_text("frames/v0 40 0\nlonely 2 1\n")
+    (tiny / "lonely").mkdir(exist_ok=True)
     for number in (1, 2):
-        (run / f"lonely/img_{number:05d}.png").write_bytes((run / f"frames/v1/img_{number:05d}.png").read_bytes())
+        (tiny / f"lonely/img_{number:05d}.png").write_bytes((tiny / f"frames/v1/img_{number:05d}.png").read_bytes())
     text = (
         LAYER.replace("list.txt", "listed.txt").replace("shuffle: true", "").replace("batch_size: 3", "batch_size: 2")
     )
@@ -314,7 +302,7 @@ def test_short_videos(run):
     sample = data[1].unflatten(0, (2, 4, 3))
     assert sample[:, 0].abs().sum() > 0
     assert sample[:, 1:].abs().sum() == 0
-    (run / "listed.txt").write_text("frames/v0 40 0\nlonely 1 1\n")
+    (tiny / "listed.txt").write_text("frames/v0 40 0\nlonely 1 1\n")
     with pytest.raises(PytsnError, match=r"listed\.txt, line 2: video 'lonely' has 1 frame; a difference takes two"):
         VideoData(video_layer(text), "TEST", CaffeRng(1))
 
@@ -328,12 +316,12 @@ def test_short_videos(run):
         ("img_%05d", "img_%c_%05d", "name_pattern 'img_%c_%05d.png' must hold one number"),
     ],
 )
-def test_what_differences_cannot_have(run, old, new, message):
+def test_what_differences_cannot_have(tiny, old, new, message):
     with pytest.raises(PytsnError, match=message):
         VideoData(video_layer(LAYER.replace(old, new)), "TRAIN", CaffeRng(1))
 
 
-def test_a_mean_of_0_is_none(run):
+def test_a_mean_of_0_is_none(tiny):
     plain, zero = (
         VideoData(video_layer(text), "TRAIN", CaffeRng(3)).next_batch()[0]
         for text in (LAYER, LAYER.replace("scale: 0.5", "mean_value: 0 scale: 0.5"))
@@ -341,7 +329,7 @@ def test_a_mean_of_0_is_none(run):
     assert torch.equal(plain, zero)
 
 
-def test_a_state_goes_on(run):
+def test_a_state_goes_on(tiny):
     layer, other = (VideoData(video_layer(LAYER), "TRAIN", CaffeRng(seed)) for seed in (6, 7))
     layer.next_batch()
     other.load_state(layer.state())
@@ -381,7 +369,7 @@ def test_prototxts():
     assert ours == rgb
 
 
-def test_the_written_nets_load_and_start_from_an_rgb_net(run, tmp_path, capsys):
+def test_the_written_nets_load_and_start_from_an_rgb_net(tiny, tmp_path, capsys):
     """make-prototxt rgbdiff, init-flow --channels 15: the train_val net takes the differences of a VideoData layer, and
     the deploy net is BNInception of 15 planes."""
     lists = ["--train_list", "list.txt", "--val_list", "list.txt", "--batch_size", "2", "--num_segments", "2"]
@@ -446,25 +434,25 @@ SOLVER = """net: "NAME.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 8 di
 weight_decay: 0.0005 random_seed: 5 solver_mode: CPU snapshot_prefix: "NAME" """
 
 
-def test_training_on_differences_is_training_behind_a_layer_that_subtracts(run, capsys):
+def test_training_on_differences_is_training_behind_a_layer_that_subtracts(tiny, capsys):
     """`pytsn train` with RGBDIFF, and with RGB frames behind a fixed convolution whose weights are -1 and 1."""
     text = TRAINED.replace("LENGTH", "2").replace("PLANES", "6").replace("MODALITY", "RGBDIFF").replace("FIRST", "")
-    (run / "differences.prototxt").write_text(text.replace('bottom: "changes"', 'bottom: "fold"'))
+    (tiny / "differences.prototxt").write_text(text.replace('bottom: "changes"', 'bottom: "fold"'))
     text = TRAINED.replace("LENGTH", "3").replace("PLANES", "9").replace("MODALITY", "RGB").replace("FIRST", SUBTRACTS)
-    (run / "frames.prototxt").write_text(text)
+    (tiny / "frames.prototxt").write_text(text)
     weights = np.zeros((6, 9, 1, 1), np.float32)
     for plane in range(6):
         weights[plane, [plane, plane + 3], 0, 0] = -1, 1
     net = parse_net(f'layer {{ name: "x" type: "Input" top: "fold" }} {SUBTRACTS}', "differ")
-    write_caffemodel(run / "differ.caffemodel", net, {"differ": [weights]})
+    write_caffemodel(tiny / "differ.caffemodel", net, {"differ": [weights]})
     logs, blobs = {}, {}
     for name in ("differences", "frames"):
-        (run / f"{name}_solver.prototxt").write_text(SOLVER.replace("NAME", name))
+        (tiny / f"{name}_solver.prototxt").write_text(SOLVER.replace("NAME", name))
         own = ["--weights=differ.caffemodel"] if name == "frames" else []
         assert run_command("train", [f"--solver={name}_solver.prototxt", "--workers", "0", *own]) == 0
         lines = capsys.readouterr().out.splitlines()
         logs[name] = [float(line.split("loss = ")[1].split()[0]) for line in lines if ", loss = " in line]
-        layers = read_caffemodel(run / f"{name}_iter_8.caffemodel").layers
+        layers = read_caffemodel(tiny / f"{name}_iter_8.caffemodel").layers
         blobs[name] = [blob.array() for layer in layers if layer.name in ("conv", "fc") for blob in layer.blobs]
     assert len(logs["frames"]) == 8 + 1  # before each update, and at the end
     assert len(set(logs["frames"])) == 9

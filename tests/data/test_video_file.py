@@ -16,6 +16,7 @@ from pytsn.flow.extract.threads import InOrder, ahead, in_threads
 from pytsn.flow.extract.video import ExtractSettings, extract_video, pair_batches
 from pytsn.flow.methods import make_flow
 from tests.flow.flow_videos import cut_short, decode, jpeg, make_sound, make_variable_rate, make_video, moving_frames
+from tests.waiting import PATIENCE
 
 
 def test_frames_are_the_files(tmp_path):
@@ -128,7 +129,7 @@ def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, kind):
     os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
     code = "import sys; from pytsn.data.video_file import VideoFrames; list(VideoFrames(sys.argv[1]))"
     # in a process of its own: opening a pipe that nobody writes would wait for ever
-    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=PATIENCE)
     assert run.stderr.splitlines()[-1].endswith(f"{path}: is a pipe or a device; frames come from files")
 
 

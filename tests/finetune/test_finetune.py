@@ -1,6 +1,5 @@
 """`pytsn finetune` against Caffe's recorded runs and `pytsn train`; validation, checkpoints, best weights, resuming."""
 
-import os
 import re
 import signal
 import subprocess
@@ -26,8 +25,11 @@ from pytsn.models import TSN
 from pytsn.runtime.distributed import Processes
 from pytsn.training.hardware import Hardware
 from pytsn.training.input.data_layers import DataLayers
-from tests.finetune.finetune_runs import DATA, make_finetune_run
-from tests.training.train_runs import ROOT, START, assert_log, log_of, read_until
+from tests.finetune.finetune_runs import DATA
+from tests.held import popen_stepwise
+from tests.places import TOOLS
+from tests.training.train_runs import START, assert_log, log_of, one_thread, read_until
+from tests.waiting import PATIENCE
 
 #: the issue's bound for losses; measured: every printed digit equal
 CLOSE = 1e-5
@@ -35,21 +37,6 @@ CLOSE = 1e-5
 FIXED = [f"--set={text}" for text in ("shuffle=false", "mirror=false", "multi_scale=false", "fix_crop=false")]
 FIXED += ["--set=new_height=64", "--set=new_width=64"]
 QUICK = ("--batch_size=4", "--accumulate=1", "--lr=0.01", "--set=display=1", "--set=clip_gradients=0.5")
-
-
-@pytest.fixture(scope="module")
-def folder(data, tmp_path_factory) -> Path:
-    return make_finetune_run(data, tmp_path_factory.mktemp("finetune") / "tiny")
-
-
-@pytest.fixture
-def tiny(folder, monkeypatch) -> Path:
-    """The tiny runs' folder as the current one; sums of one thread."""
-    monkeypatch.chdir(folder)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield folder
-    torch.set_num_threads(before)
 
 
 def finetune(out: str, *more: str, net: str = "deploy.prototxt", init: str = START) -> int:
@@ -229,11 +216,9 @@ def test_files_of_weighted_segments_are_right_under_the_plain_average(tiny, weig
 
 
 def start(out: str, folder: Path) -> subprocess.Popen:
-    """The LONG run in a process of its own."""
-    command = [sys.executable, str(ROOT / "tools/finetune.py"), "list.txt", f"--out={out}", "--net=deploy.prototxt"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*command, f"--init={START}", *DATA, *LONG], cwd=folder, env=environment, **pipes)
+    """The LONG run in a process of its own, which stops at the second line that nobody has read."""
+    command = [sys.executable, str(TOOLS / "finetune.py"), "list.txt", f"--out={out}", "--net=deploy.prototxt"]
+    return popen_stepwise([*command, f"--init={START}", *DATA, *LONG], cwd=folder, env=one_thread())
 
 
 def without_checkpoints(lines: list[str]) -> list[str]:
@@ -243,10 +228,10 @@ def without_checkpoints(lines: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(folder) -> list[str]:
+def whole(tiny_folder) -> list[str]:
     """The log of the LONG run, left alone."""
-    with start("whole", folder) as process:
-        output, errors = process.communicate(timeout=100)
+    with start("whole", tiny_folder) as process:
+        output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     return without_checkpoints(log_of(output))
 
@@ -330,13 +315,13 @@ def test_accumulating_is_a_larger_batch(tiny, capsys):
 def test_two_processes_are_one_that_accumulates(tiny):
     """torchrun, gloo: the same losses, and the same accuracy over five videos in three batches; rank 0 alone writes."""
     (tiny / "odd.txt").write_text("".join((tiny / "list.txt").read_text().splitlines(True)[:5]))
-    common = [str(ROOT / "tools/finetune.py"), "list_det_rgb.txt", "--val_list=odd.txt", "--net=deploy.prototxt", *DATA]
+    common = [str(TOOLS / "finetune.py"), "list_det_rgb.txt", "--val_list=odd.txt", "--net=deploy.prototxt", *DATA]
     common += [f"--init={START}", "--batch_size=2", "--epochs=6", "--lr=0.01", "--dropout=0", "--set=display=1", *FIXED]
     launchers = {"alone": [], "both": ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]}
     outputs = []
     for out, launcher in launchers.items():
         command = [sys.executable, *launcher, *common, f"--out={out}", f"--accumulate={1 if launcher else 2}"]
-        result = subprocess.run(command, cwd=tiny, capture_output=True, text=True, timeout=200)
+        result = subprocess.run(command, cwd=tiny, capture_output=True, text=True, timeout=PATIENCE)
         assert result.returncode == 0, result.stderr
         outputs.append(result.stdout)
     assert "effective batch: 4 videos (2 x 1 accumulated x 2 processes)" in outputs[1]

@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +23,10 @@ from pytsn.finetune.schedule import clip_on, effective_batch, plan_schedule, rat
 from pytsn.models import TSN, BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
-from tests.finetune.finetune_runs import DATA, make_finetune_run
+from tests.finetune.finetune_runs import DATA
 from tests.training.train_runs import START
 
 SHORT = ("--batch_size=2", "--accumulate=1", "--epochs=1")
-
-
-@pytest.fixture(scope="module")
-def made(data, tmp_path_factory) -> Path:
-    return make_finetune_run(data, tmp_path_factory.mktemp("finetune_start") / "tiny")
-
-
-@pytest.fixture
-def tiny(made, tmp_path, monkeypatch) -> Path:
-    """The tiny runs' folder as the current one, for a test that spoils it; the frames are shared."""
-    folder = shutil.copytree(made, tmp_path / "tiny", ignore=shutil.ignore_patterns("frames"))
-    (folder / "frames").symlink_to(made / "frames")
-    monkeypatch.chdir(folder)
-    torch.set_num_threads(1)
-    return folder
 
 
 def finetune(
@@ -61,7 +45,7 @@ def wide_net(channels: int) -> str:
 
 
 @pytest.mark.parametrize(("modality", "channels"), [("flow", 10), ("warped", 6), ("rgbdiff", 15)])
-def test_cross_modality_start(tiny, capsys, modality, channels):
+def test_cross_modality_start(own_tiny, capsys, modality, channels):
     """rgb weights into a net of other channels: the mean of the filters over the colours on every plane."""
     pattern = "flow_%c_%05d.png" if modality != "rgbdiff" else "img_%05d.png"
     net = wide_net(channels)
@@ -79,7 +63,7 @@ def test_cross_modality_start(tiny, capsys, modality, channels):
     assert read_state("run/last.safetensors")[0]["conv1.weight"].shape == (8, channels, 7, 7)
 
 
-def test_another_number_of_classes(tiny, capsys):
+def test_another_number_of_classes(own_tiny, capsys):
     """The classifier of the net grows and starts afresh, which is said; all else comes from the file."""
     assert finetune("--num_classes=5", "--lr=1e-12") == 0
     output = capsys.readouterr().out
@@ -93,7 +77,7 @@ def test_another_number_of_classes(tiny, capsys):
     assert net.state_dict()["fc_action.weight"].abs().max() > 0.01  # gaussian, std 0.05
 
 
-def test_classes_come_from_the_lists(tiny, capsys):
+def test_classes_come_from_the_lists(own_tiny, capsys):
     """A label 6 makes seven classes; lists that do not show all of a net's classes leave it as it is."""
     Path("seven.txt").write_text("frames/v0 40 6\nframes/v1 12 0\n")
     assert finetune(videos="seven.txt") == 0
@@ -103,7 +87,7 @@ def test_classes_come_from_the_lists(tiny, capsys):
     assert "average, 3 classes" in capsys.readouterr().out
 
 
-def test_other_forms_of_start_weights(tiny):
+def test_other_forms_of_start_weights(own_tiny):
     """A TSN's own state dict, with `base.` before its keys, and one of DataParallel's."""
     wanted = load_net("deploy.prototxt", START).state_dict()
     for number, prefix in enumerate(("base.", "module.", "")):
@@ -117,7 +101,7 @@ def test_other_forms_of_start_weights(tiny):
 
 
 @pytest.mark.slow
-def test_bn_inception_is_the_default(tiny, capsys):
+def test_bn_inception_is_the_default(own_tiny, capsys):
     """Two updates; what is left fits BNInception and the deploy prototxt of make-prototxt."""
     Path("two.txt").write_text("frames/v0 40 1\nframes/v1 12 0\n")
     options = ["--batch_size=1", "--num_segments=2", "--set=new_height=224", "--set=new_width=298", "--set=display=1"]
@@ -172,7 +156,7 @@ def test_a_schedule_of_ones_own():
     assert (clip_on(options()), clip_on(options(solver="s"))) == ("mean", "sum")
 
 
-def test_a_solver_file_says_how_to_learn(tiny):
+def test_a_solver_file_says_how_to_learn(own_tiny):
     """All but nets and lists; decays of every kind are spoken of."""
     Path("s.prototxt").write_text(
         'net: "nowhere.prototxt" test_iter: 9 base_lr: 0.5 lr_policy: "poly" power: 2 max_iter: 8 type: "Nesterov"'
@@ -185,7 +169,7 @@ def test_a_solver_file_says_how_to_learn(tiny):
     assert rate_text(solver) == f"0.5 to {0.5 * (1 / 8) ** 2:.3g} (poly)"
 
 
-def test_the_summary_says_what_is_trained(tiny, capsys):
+def test_the_summary_says_what_is_trained(own_tiny, capsys):
     """Counted by hand: conv1 8*3*49+8, its BN 16, 3x3 12*8*9+12, projection 6*8+6, classifier 3*18+3; frozen 2*12."""
     learned = (8 * 147 + 8) + 16 + (12 * 72 + 12) + (48 + 6) + (54 + 3)
     assert finetune("--val_list=list.txt", "--consensus=attention") == 0
@@ -198,7 +182,7 @@ def test_the_summary_says_what_is_trained(tiny, capsys):
     assert "warning: the learning rate is the papers', for updates of 128 videos" in output
 
 
-def test_numbers_that_are_no_longer_finite_stop_it(tiny, capsys):
+def test_numbers_that_are_no_longer_finite_stop_it(own_tiny, capsys):
     """Exit status 1, the iteration, and the last checkpoint is finite and still there."""
     more = ["--epochs=20", "--lr=1e15", "--set=clip_gradients=-1", "--set=snapshot=1", "--set=weight_decay=1"]
     assert finetune(*more) == 1
@@ -262,10 +246,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", sorted(BAD))
-def test_bad_input_is_one_line(tiny, capsys, case):
+def test_bad_input_is_one_line(own_tiny, capsys, case):
     spoil_it, more, message = BAD[case]
     if spoil_it:
-        spoil_it(tiny)
+        spoil_it(own_tiny)
     before = {path: path.stat().st_mtime_ns for path in Path("run").rglob("*")}
     capsys.readouterr()
     assert finetune(*more) == 2
@@ -278,7 +262,7 @@ def test_bad_input_is_one_line(tiny, capsys, case):
     assert all(before.get(path) == time for path, time in written.items())  # nothing written, nothing overwritten
 
 
-def test_going_on_without_init_does_not_set_bn_free(tiny, capsys):
+def test_going_on_without_init_does_not_set_bn_free(own_tiny, capsys):
     """BN is frozen where there are start weights; --resume reads none, and must not learn BN from there on."""
     assert finetune() == 0
     capsys.readouterr()
@@ -287,7 +271,7 @@ def test_going_on_without_init_does_not_set_bn_free(tiny, capsys):
     assert finetune("--resume", "--partial_bn=yes", init=None) == 0
 
 
-def test_weights_of_another_net_are_refused(tiny):
+def test_weights_of_another_net_are_refused(own_tiny):
     tsn = TSN(load_net("deploy.prototxt"))
     state = load_net("deploy.prototxt", START).state_dict()
     write_state("part.pth", {key: state[key] for key in state if not key.startswith("a_3x3")}, {})

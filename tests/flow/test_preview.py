@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,6 +17,8 @@ from pytsn.flow.preview.colour import flow_to_bgr
 from pytsn.flow.preview.rows import PreviewRow, count_pairs, folder_rows, pick_numbers, spread, video_rows
 from pytsn.flow.preview.sheet import Sheet, save_sheet, sheet_figure
 from pytsn.flow.warp.camera_motion import WarpResult
+from tests.held import hold_videos
+from tests.waiting import PATIENCE, wait_for_process
 
 COUNT, HEIGHT, WIDTH = 9, 60, 88
 
@@ -302,14 +302,18 @@ def test_a_name_that_is_no_text_is_escaped(tmp_path, monkeypatch, capsys):
 
 
 def test_ended_by_sigterm_it_leaves_nothing(tmp_path):
-    write_video(str(tmp_path / "a.avi"), [np.full((40, 48), 9, np.uint8).repeat(3).reshape(40, 48, 3)] * 400)
-    command = [sys.executable, "-m", "pytsn", "flow-preview", "a.avi", "--rows", "300", "--device", "cpu"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 60
-        while len(os.listdir(tmp_path)) == 1 and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.02)
-        assert process.poll() is None  # its temporary file is there, the 300 pairs of 340x256 are not done
-        process.send_signal(signal.SIGTERM)
-        assert (process.wait(60), process.stderr.read()) == (130, "stopped\n")
-    assert os.listdir(tmp_path) == ["a.avi"]
+    """It is held at frame 2 when it reads the video again, pairs counted and its temporary file made."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    write_video(str(folder / "a.avi"), [np.full((40, 48), 9, np.uint8).repeat(3).reshape(40, 48, 3)] * 5)
+    command = [sys.executable, "-m", "pytsn", "flow-preview", "a.avi", "--rows", "4", "--device", "cpu"]
+    environment = hold_videos(tmp_path / "site", ["a.avi"], frame=2, in_pass=2)
+    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for_process(process, (tmp_path / "site" / "held a.avi").exists, "the second frame")
+            assert len(os.listdir(folder)) == 2
+            process.send_signal(signal.SIGTERM)
+            assert (process.wait(PATIENCE), process.stderr.read()) == (130, "stopped\n")
+        finally:
+            process.kill()
+    assert os.listdir(folder) == ["a.avi"]

@@ -57,9 +57,9 @@ def test_opencv_recordings(pairs, median, name):
 
 
 @pytest.mark.parametrize(("median", "name"), [(5, "flow"), (1, "flow_no_median")])
-def test_small_recordings(data, median, name):
+def test_small_recordings(recordings, median, name):
     """Made-up scenes through OpenCV 4.14 (data/flow/record_dual_tvl1.py), in float32: they travel with the project."""
-    with np.load(data / "flow" / "dual_tvl1.npz", allow_pickle=False) as recorded:
+    with np.load(recordings / "flow" / "dual_tvl1.npz", allow_pickle=False) as recorded:
         gray0, gray1, expected = (recorded[key] for key in ("gray0", "gray1", name))
     options = OptflowOptions(median_filtering=median)
     flow = solve(torch.from_numpy(gray0), torch.from_numpy(gray1), "cpu", options).numpy()

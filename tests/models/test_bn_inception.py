@@ -1,6 +1,5 @@
 """BNInception against what Caffe recorded, blob by blob; its names, its size, its gradients, its train mode."""
 
-import importlib.util
 import lzma
 import re
 
@@ -16,48 +15,11 @@ from converter.net import load_net
 from pytsn.models import BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
+from tests.models.recipe_nets import BN_ORDER, deploy_net, layer_shapes, recipe_state
 
-BN_ORDER = ("weight", "bias", "running_mean", "running_var")  # slope, bias, mean, variance in the caffemodel
 BLOB_TOLERANCE = 3e-5  # of the largest magnitude; Caffe itself moves by 2.4e-6 from one BLAS thread to two
 SPLIT = re.compile(r"^(.+)_\1_\d+_split_\d+$")  # Caffe's copies of a blob that several layers read
 SCORE_TOLERANCE = 1e-4  # absolute, on scores of a few units
-
-
-def deploy_net(modality="rgb", classes=101):
-    spec = NetSpec("custom", modality, num_classes=classes)
-    return text_format.Parse(deploy_prototxt(spec), pb.NetParameter())
-
-
-def recipe_state(data, net, channels):
-    """The state dict of tests/recordings/bn_inception/recipe.py, shapes worked out from the layers of the prototxt."""
-    spec = importlib.util.spec_from_file_location("recipe", data / "bn_inception" / "recipe.py")
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
-    state = {}
-    for name, kind, shapes in layer_shapes(net, channels):
-        blobs = recipe.recipe(name, kind, shapes)
-        state |= {f"{state_name(name)}.{key}": torch.from_numpy(b) for key, b in zip(BN_ORDER, blobs, strict=False)}
-    return state
-
-
-def layer_shapes(net, channels):
-    """(name, type, blob shapes) of each layer with weights, by following channel counts through the graph."""
-    width = {"data": channels}
-    for layer in net.layer:
-        bottom, top = width[layer.bottom[0]], layer.top[0]
-        width[top] = bottom
-        if layer.type == "Convolution":
-            param = layer.convolution_param
-            width[top] = param.num_output
-            kernel = param.kernel_size[0]
-            yield layer.name, layer.type, [(param.num_output, bottom, kernel, kernel), (param.num_output,)]
-        elif layer.type == "BN":
-            yield layer.name, layer.type, [(1, bottom)] * 4
-        elif layer.type == "InnerProduct":
-            outputs = layer.inner_product_param.num_output
-            yield layer.name, layer.type, [(outputs, bottom), (outputs,)]
-        elif layer.type == "Concat":
-            width[top] = sum(width[name] for name in layer.bottom)
 
 
 def all_blobs(net):
@@ -72,16 +34,16 @@ def assert_close(got, recorded, name):
 
 
 @pytest.mark.parametrize(("modality", "channels", "mean"), [("rgb", 3, (104, 117, 123)), ("flow", 10, (128,) * 10)])
-def test_every_blob_is_caffes(data, modality, channels, mean):
+def test_every_blob_is_caffes(recordings, modality, channels, mean):
     proto = deploy_net(modality)
     net = BNInception(101, channels).eval()
-    net.load_state_dict(recipe_state(data, proto, channels), strict=True)
+    net.load_state_dict(recipe_state(recordings, proto, channels), strict=True)
     pixels = np.random.RandomState(0).randint(0, 256, (2, channels, 224, 224)).astype(np.float32)
     x = torch.from_numpy(pixels - np.array(mean, np.float32).reshape(1, -1, 1, 1))
     with torch.no_grad():
         blobs = {name: blob.double().numpy() for name, blob in net(x, blobs=all_blobs(proto)).items()}
         scores = net(x).numpy()
-    recorded = np.load(data / "bn_inception" / f"recipe_ucf101_{modality}.npz")
+    recorded = np.load(recordings / "bn_inception" / f"recipe_ucf101_{modality}.npz")
     compared = set()
     for key in recorded.files:
         statistic, _, name = key.rpartition(":")
@@ -174,7 +136,7 @@ def test_caffenet_built_from_the_written_prototxt_gives_the_same_blobs(tmp_path)
         assert_close(ours[name].numpy(), theirs[name].numpy(), name)
 
 
-def test_state_dicts_of_other_ports_load(data):
+def test_state_dicts_of_other_ports_load(recordings):
     """Those saved by PyTorch's own BatchNorm2d also hold num_batches_tracked; anything else foreign is refused."""
     net = BNInception(5, 3)
     state = {key: value + 1 for key, value in BNInception(5, 3).state_dict().items()}

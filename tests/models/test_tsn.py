@@ -19,7 +19,7 @@ from pytsn.models.net_spec import NetSpec
 from pytsn.models.partial_bn import normalisations
 from pytsn.models.prototxt import deploy_prototxt, train_val_prototxt
 from tests.converter.nets import build, pixels
-from tests.models.test_bn_inception import deploy_net, recipe_state
+from tests.models.recipe_nets import deploy_net, recipe_state
 
 N, S = 2, 3
 #: a deploy net of the same making in small: 2 BN layers, dropout, 4 classes; eval and train mode differ
@@ -51,10 +51,10 @@ def small(seed=0):
 
 
 @pytest.mark.parametrize(("modality", "channels", "blob"), [("rgb", 3, "pool_fusion"), ("flow", 10, "pool_fc")])
-def test_it_is_the_train_val_graph(data, modality, channels, blob):
+def test_it_is_the_train_val_graph(recordings, modality, channels, blob):
     """The released way, Reshape and AVE pooling in a train_val prototxt, in the TEST phase: bit for bit with a CaffeNet
     as base. BNInception is torch's own layers: within the 3e-5 that each of its blobs keeps to Caffe's."""
-    state = recipe_state(data, deploy_net(modality), channels)
+    state = recipe_state(recordings, deploy_net(modality), channels)
     spec = NetSpec("custom", modality, num_classes=101, num_segments=S)
     graph = CaffeNet(filter_net(parse_net(train_val_prototxt(spec))))
     graph.load_state_dict(state)

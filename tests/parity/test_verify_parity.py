@@ -14,7 +14,7 @@ from pytsn.cli import run_command
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 from tests.converter.nets import build
-from tests.models.test_bn_inception import deploy_net, recipe_state
+from tests.models.recipe_nets import deploy_net, recipe_state
 
 NET = """
     input: "data" input_shape { dim: 1 dim: 3 dim: 9 dim: 7 }
@@ -134,11 +134,11 @@ def test_incomplete_weights_are_refused(small, capsys):
 
 
 @pytest.mark.parametrize(("modality", "channels"), [("rgb", 3), ("flow", 10)])
-def test_bn_inception_of_the_recipe(modality, channels, data, tmp_path, capsys):
+def test_bn_inception_of_the_recipe(modality, channels, recordings, tmp_path, capsys):
     """The recipe's weights and input are formulas; what Caffe made of them is recorded: mean and std of every blob."""
-    folder = data / "bn_inception"
+    folder = recordings / "bn_inception"
     (tmp_path / "net.prototxt").write_text(deploy_prototxt(NetSpec("custom", modality, num_classes=101)))
-    write_state(tmp_path / "net.pth", recipe_state(data, deploy_net(modality), channels), {})
+    write_state(tmp_path / "net.pth", recipe_state(recordings, deploy_net(modality), channels), {})
     pixels = np.random.RandomState(0).randint(0, 256, (2, channels, 224, 224)).astype(np.float32)
     mean = np.float32([104, 117, 123]).reshape(3, 1, 1) if channels == 3 else np.float32(128)
     with np.load(folder / f"recipe_ucf101_{modality}.npz", allow_pickle=False) as recorded:

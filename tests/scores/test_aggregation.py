@@ -20,8 +20,8 @@ TOLERANCE = 1e-6  # absolute; the issue's figure. Scores are of order 1 to 10, f
 
 
 @pytest.fixture(scope="module")
-def recorded(data):
-    return np.load(data / "eval/aggregation.npz")
+def recorded(recordings):
+    return np.load(recordings / "eval/aggregation.npz")
 
 
 @pytest.fixture(scope="module")

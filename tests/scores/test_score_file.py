@@ -108,7 +108,7 @@ def test_the_recorded_file_of_the_original(golden):
     assert [score.shape for score in file.scores] == [(25, 10, 101)] * 6
 
 
-def test_a_file_that_python_2_wrote(data):
+def test_a_file_that_python_2_wrote(recordings):
     """np.savez of Python 2.7.18 with NumPy 1.16.6, called as the original calls it; labels are np.int64 there.
 
     The scores were made by this formula, exact in float32:
@@ -118,7 +118,7 @@ def test_a_file_that_python_2_wrote(data):
         t, c, k = np.meshgrid(np.arange(frames), np.arange(2), np.arange(3), indexing="ij")
         return ((1 + video) * (1 + t) * 2.0**-c - 7 * k).astype(np.float32)
 
-    path = data / "eval/scores_python2.npz"
+    path = recordings / "eval/scores_python2.npz"
     pickled = zipfile.ZipFile(path).read("scores.npy")
     assert b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n" in pickled  # protocol 2
     assert b"U\x02f4" in pickled  # a byte string, which Python 3 never writes
@@ -238,13 +238,13 @@ def test_nothing_is_written_that_could_not_be_read(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mutated_files_end_in_the_projects_own_error_or_in_scores(tmp_path, data):
+def test_mutated_files_end_in_the_projects_own_error_or_in_scores(tmp_path, recordings):
     """1400 seeded mutations of the Python 2 file and of one of ours: bytes changed, cut out, doubled."""
     rng = np.random.default_rng(0)
     small = [score[:2, :1] for score in SCORES]
     ours = write_scores(tmp_path / "ours", small, LABELS, ["a", "b", "c"], {"x": 1}).read_bytes()
     outcomes = {"read": 0, "refused": 0}
-    for original in (ours, (data / "eval/scores_python2.npz").read_bytes()):
+    for original in (ours, (recordings / "eval/scores_python2.npz").read_bytes()):
         for _ in range(700):
             damaged = bytearray(original)
             start, length = int(rng.integers(len(damaged))), int(rng.integers(1, 9))

@@ -10,19 +10,11 @@ from converter.caffemodel import read_caffemodel
 from converter.errors import PytsnError
 from converter.solverstate import read_solverstate
 from pytsn.runtime.distributed import Processes, world_from_environment
-from tests.training.tiny_videos import make_tiny_run
 from tests.training.train_runs import START, assert_caffemodel, assert_solverstate, log_of, train
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 #: rounding: a mean over processes is summed in another order than gradients that accumulate
 CLOSE = 2e-6
-
-
-@pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory) -> Path:
-    folder = make_tiny_run(data, tmp_path_factory.mktemp("distributed") / "tiny")
-    (folder / "ours").mkdir()
-    return folder
 
 
 def run(folder: Path, solver: str, prefix: str, *more: str, processes: int = 1):

@@ -7,24 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from converter.solverstate import solverstate_pieces
 from pytsn.cli import main
 from pytsn.training.snapshot import read_side
-from tests.training.test_run import arguments
-from tests.training.tiny_videos import make_tiny_run
-from tests.training.train_runs import START, train
-
-
-@pytest.fixture
-def tiny(data, tmp_path, monkeypatch) -> Path:
-    """The tiny runs' folder as the current one, for a test that spoils it."""
-    folder = make_tiny_run(data, tmp_path / "tiny")
-    (folder / "ours").mkdir()
-    monkeypatch.chdir(folder)
-    torch.set_num_threads(1)
-    return folder
+from tests.training.train_runs import START, arguments, iteration_of, train
 
 
 def spoil_list(folder: Path, line: str) -> None:
@@ -61,12 +48,12 @@ def errors_of(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("case", sorted(BEFORE_TRAINING))
-def test_found_before_training(tiny, capsys, case):
+def test_found_before_training(own_tiny, capsys, case):
     spoil, more, message = BEFORE_TRAINING[case]
     if spoil:
-        spoil(tiny)
+        spoil(own_tiny)
     pieces = solverstate_pieces(5, START, 0, [np.zeros(3, np.float32)])
-    (tiny / "other.solverstate").write_bytes(b"".join(pieces))
+    (own_tiny / "other.solverstate").write_bytes(b"".join(pieces))
     assert main(["train", *arguments("rgb_step", "ours/{run}", *more)]) == 2
     captured = capsys.readouterr()
     (error,) = errors_of(captured.err)
@@ -81,24 +68,26 @@ def snapshots(folder: Path) -> dict[str, bytes]:
 def spoil_frame(folder: Path, content: bytes | None) -> str:
     """Frame 20 of v3 goes, or becomes something else: sampling comes by it sooner or later."""
     path = folder / "frames/v3/img_00020.png"
-    path.unlink() if content is None else path.write_bytes(content)
+    path.unlink()  # a link to everybody's
+    if content is not None:
+        path.write_bytes(content)
     return str(path.relative_to(folder))
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "no such file"), (b"no image", "")])
-def test_a_frame_that_cannot_be_read_ends_the_run_in_a_line(tiny, capsys, content, message):
+def test_a_frame_that_cannot_be_read_ends_the_run_in_a_line(own_tiny, capsys, content, message):
     """The run stops in the middle of an epoch; what it had written is whole, and a run goes on from it once the frame
     is back."""
-    original = (tiny / "frames/v3/img_00020.png").read_bytes()
-    name = spoil_frame(tiny, content)
+    original = (own_tiny / "frames/v3/img_00020.png").read_bytes()
+    name = spoil_frame(own_tiny, content)
     more = ["--set=snapshot=1", "--set=max_iter=100", "--set=display=0", "--set=test_iter="]
     assert main(["train", *arguments("rgb_step", "ours/frame", *more)]) == 2
     (error,) = errors_of(capsys.readouterr().err)
     assert name in error
     assert message in error
-    iterations = [int(path.stem.rpartition("_")[2]) for path in (tiny / "ours").glob("*.solverstate")]
+    iterations = [int(path.stem.rpartition("_")[2]) for path in (own_tiny / "ours").glob("*.solverstate")]
     assert iterations
-    (tiny / name).write_bytes(original)
+    (own_tiny / name).write_bytes(original)
     last = f"ours/frame_iter_{max(iterations)}"
     more = [f"--snapshot={last}.solverstate", f"--set=max_iter={max(iterations) + 2}"]
     assert main(["train", *arguments("rgb_step", "ours/frame", *more)]) == 0
@@ -108,53 +97,53 @@ def test_a_frame_that_cannot_be_read_ends_the_run_in_a_line(tiny, capsys, conten
     ("rate", "message"),
     [("1e18", r"the (loss|gradient norm) is (nan|inf)"), ("3e38", "not written: weights are not finite, conv1")],
 )
-def test_numbers_that_are_not_finite_stop_the_run(tiny, capsys, rate, message):
+def test_numbers_that_are_not_finite_stop_the_run(own_tiny, capsys, rate, message):
     """Three good updates, then rates that ruin the weights: at once, or so that the next loss is no number. Exit status
     1, iteration and last snapshot told, nothing written after it."""
     options = ["--set=snapshot=1", "--set=max_iter=3"]
     assert main(["train", *arguments("rgb_step", "ours/nan", *options)]) == 0
-    before = snapshots(tiny)
+    before = snapshots(own_tiny)
     options = ["--snapshot=ours/nan_iter_3.solverstate", "--set=snapshot=1", f"--set=base_lr={rate}"]
     options += ["--set=clip_gradients=-1"]
     status = main(["train", *arguments("rgb_step", "ours/nan", *options)])
     (error,) = errors_of(capsys.readouterr().err)
     assert status == 1
     assert re.search(message, error), error
-    after = snapshots(tiny)
+    after = snapshots(own_tiny)
     assert {name: after[name] for name in before} == before
     last = max((name for name in after if name.endswith("solverstate")), key=lambda name: int(name[9:].split(".")[0]))
     assert f"last snapshot: ours/{last}" in error
     assert re.search(r"iteration \d+|nan_iter_\d+", error)
 
 
-def test_tensorboard_asks_for_its_package(tiny, capsys, monkeypatch):
+def test_tensorboard_asks_for_its_package(own_tiny, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert main(["train", *arguments("rgb_step", "ours/board", "--tensorboard=logs")]) == 2
     assert "pip install tensorboard" in errors_of(capsys.readouterr().err)[0]
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_the_run_in_a_line(tiny):
+def test_a_full_disk_ends_the_run_in_a_line(own_tiny):
     """Files may not grow beyond 32 kB, where a caffemodel has 13 kB and a side file more with every iteration: the run
     ends at some snapshot, and those before it are whole."""
     more = ["--set=snapshot=20", "--set=max_iter=100000", "--set=display=0", "--set=test_iter="]
     limit = 32 << 10
     run = train(
         arguments("rgb_step", "ours/full", *more),
-        tiny,
+        own_tiny,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert run.returncode == 2, run.stderr
     (error,) = errors_of(run.stderr)
     assert re.search(r"full_iter_\d+\.\w+: File too large", error), error
-    written = sorted((tiny / "ours").glob("*.solverstate"), key=lambda path: path.stat().st_mtime_ns)
+    written = sorted((own_tiny / "ours").glob("*.solverstate"), key=iteration_of)
     assert written
-    assert not [path for path in (tiny / "ours").iterdir() if path.name.startswith(".")]
+    assert not [path for path in (own_tiny / "ours").iterdir() if path.name.startswith(".")]
     state = written[-1]
     assert read_side(state, state.with_suffix(".caffemodel"))[1] == ""
 
 
-def test_a_side_file_of_other_data_is_told(tiny, capsys):
+def test_a_side_file_of_other_data_is_told(own_tiny, capsys):
     """Fewer test nets: the run goes on as Caffe's would, and says so. Another list: a line that says what to do."""
     more = ["--set=snapshot=2", "--set=max_iter=3", "--set=test_iter="]
     assert main(["train", *arguments("rgb_step", "ours/side", *more)]) == 0
@@ -162,7 +151,7 @@ def test_a_side_file_of_other_data_is_told(tiny, capsys):
     capsys.readouterr()
     assert main(["train", *arguments("rgb_step", "ours/side", *resume)]) == 0
     assert "start afresh, as in Caffe: the side file is of a run with 0 test nets" in capsys.readouterr().out
-    (tiny / "list.txt").write_text("frames/v0 40 0\n")
+    (own_tiny / "list.txt").write_text("frames/v0 40 0\n")
     assert main(["train", *arguments("rgb_step", "ours/side", *resume, "--set=test_iter=")]) == 2
     (error,) = errors_of(capsys.readouterr().err)
     assert re.search(r"list\.txt: 1 videos, .* 6.*rename ours/side_iter_2\.pytsnstate", error), error

@@ -1,57 +1,35 @@
 """Training against Caffe's own runs: every number printed, every caffemodel and solverstate written."""
 
 import signal
-from pathlib import Path
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from pytsn.cli import main
-from tests.training.tiny_videos import make_tiny_run
 from tests.training.train_runs import (
-    START,
+    arguments,
     assert_caffemodel,
     assert_log,
     assert_solverstate,
+    iteration_of,
     kill,
     log_of,
     read_until,
     start,
+    start_stepwise,
     train,
 )
+from tests.waiting import PATIENCE
 
 #: the issue's bound; Caffe against itself with another BLAS kernel moves a blob by 8e-7 and no printed digit
 CLOSE = 1e-5
 RUNS = ["det_fixed", "det_step_clip", "det_multistep_itersize", "rgb_step", "rgb_itersize"]
 
 
-@pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory) -> Path:
-    """A current folder as Caffe had it for the tiny runs. Our own snapshots go to ours/."""
-    folder = make_tiny_run(data, tmp_path_factory.mktemp("train") / "tiny")
-    (folder / "ours").mkdir()
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tests share the machine; the sums of one thread are also those that were measured."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def arguments(run: str, prefix: str = "ours/{run}", *more: str) -> list[str]:
-    weights = [f"--weights={START}"] if run.startswith("det") and not any("--snapshot" in text for text in more) else []
-    prefix = prefix.format(run=run)
-    return [f"--solver={run}/solver.prototxt", "--workers=0", f"--set=snapshot_prefix={prefix}", *weights, *more]
-
-
 @pytest.mark.parametrize("run", RUNS)
-def test_a_run_is_caffes_run(tiny, monkeypatch, capsys, run):
-    monkeypatch.chdir(tiny)
+def test_a_run_is_caffes_run(tiny, capsys, run):
     assert main(["train", *arguments(run)]) == 0
     log = [line.replace(f"ours/{run}_", f"{run}/snap_") for line in log_of(capsys.readouterr().out)]
     assert_log(log, (tiny / run / "train.log").read_text().splitlines(), CLOSE)
@@ -63,12 +41,11 @@ def test_a_run_is_caffes_run(tiny, monkeypatch, capsys, run):
         assert_solverstate(own.with_suffix(".solverstate"), path.with_suffix(".solverstate"), CLOSE)
 
 
-def test_a_seed_gives_caffes_initial_weights(tiny, monkeypatch):
+def test_a_seed_gives_caffes_initial_weights(tiny):
     """Fillers draw from Caffe's stream, between the data layers' seeds: equal to the last bit."""
     from pytsn.training.run import Training, TrainOptions
     from pytsn.training.settings import plan_solver
 
-    monkeypatch.chdir(tiny)
     for run in ("rgb_step", "rgb_itersize"):
         training = Training(plan_solver(f"{run}/solver.prototxt").solver, TrainOptions())
         training.param.snapshot_prefix = f"ours/init_{run}"
@@ -78,10 +55,9 @@ def test_a_seed_gives_caffes_initial_weights(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("run", [run for run in RUNS if run.startswith("det")])
-def test_a_snapshot_of_caffe_is_gone_on_from(tiny, monkeypatch, capsys, run):
+def test_a_snapshot_of_caffe_is_gone_on_from(tiny, capsys, run):
     """From Caffe's own mid-run snapshot to Caffe's final one. A resumed Caffe reads its list from the start again;
     where ten iterations did not end with the list, it is turned so that the same videos come next."""
-    monkeypatch.chdir(tiny)
     videos = (tiny / "list_det_rgb.txt").read_text().splitlines()
     used = 10 * 4 * (3 if "itersize" in run else 1) % len(videos)
     (tiny / "turned.txt").write_text("\n".join([*videos[used:], *videos[:used]]))
@@ -97,8 +73,7 @@ def test_a_snapshot_of_caffe_is_gone_on_from(tiny, monkeypatch, capsys, run):
     assert_solverstate(own.with_suffix(".solverstate"), last.with_suffix(".solverstate"), CLOSE)
 
 
-def test_resuming_without_a_side_file_says_so(tiny, monkeypatch, capsys):
-    monkeypatch.chdir(tiny)
+def test_resuming_without_a_side_file_says_so(tiny, capsys):
     more = ["--snapshot=rgb_step/snap_iter_30.solverstate", "--set=max_iter=31", "--set=test_iter="]
     assert main(["train", *arguments("rgb_step", "ours/side", *more)]) == 0
     assert "start afresh, as in Caffe: no snap_iter_30.pytsnstate beside it" in capsys.readouterr().out
@@ -107,7 +82,10 @@ def test_resuming_without_a_side_file_says_so(tiny, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(tiny):
     """SIGKILL, three times, wherever it hits; each time the run goes on from its last snapshot. In the end weights,
-    history and every line printed on the way are those of the run that was left alone, to the last bit."""
+    history and every line printed on the way are those of the run that was left alone, to the last bit.
+
+    A run that is to be killed cannot come to its end before: it stops at the second line that nobody has read. Before
+    the kill it is given up to 30 ms, so that it is hit between lines, too."""
     seed = int(np.random.default_rng().integers(1 << 32))
     print("kill points from seed", seed)
     random = np.random.default_rng(seed)
@@ -117,12 +95,13 @@ def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(tiny):
     wanted = [line.replace("ours/whole", "ours/killed") for line in log_of(whole.stdout)]
     resume: list[str] = []
     for _ in range(3):
-        process = start(arguments("rgb_step", "ours/killed", *more, *resume), tiny)
+        process = start_stepwise(arguments("rgb_step", "ours/killed", *more, *resume), tiny)
         read_until(process, "Snapshotting solver state")
         for _ in range(int(random.integers(0, 12))):
             process.stdout.readline()
+        time.sleep(random.uniform(0, 0.03))
         kill(process)
-        states = sorted((tiny / "ours").glob("killed_iter_*.solverstate"), key=lambda path: path.stat().st_mtime_ns)
+        states = sorted((tiny / "ours").glob("killed_iter_*.solverstate"), key=iteration_of)
         # The line comes before the files: a run killed in between has none yet, and starts again.
         resume = [f"--snapshot=ours/{states[-1].name}"] if states else []
     final = train(arguments("rgb_step", "ours/killed", *more, *resume), tiny)
@@ -134,10 +113,9 @@ def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(tiny):
 
 
 @pytest.mark.parametrize("more", [["--rng=torch"], ["--seed=-1"], ["--rng=torch", "--precision=bf16"]])
-def test_torch_streams_go_on_too(tiny, monkeypatch, capsys, more):
+def test_torch_streams_go_on_too(tiny, capsys, more):
     """Without Caffe's stream dropout and data have generators of their own, batches are drawn ahead: all of it is kept.
     A second run from the same seed must be another one from the first iteration on, or the seed would not matter."""
-    monkeypatch.chdir(tiny)
     more = [*more, "--set=snapshot=5", "--set=max_iter=11", "--set=test_interval=4"]
     assert main(["train", *arguments("rgb_itersize", "ours/torch", *more)]) == 0
     whole = log_of(capsys.readouterr().out)
@@ -159,7 +137,7 @@ def test_a_signal_stops_after_a_snapshot(tiny, number, status):
     process = start(arguments("rgb_step", prefix, "--set=snapshot=0", "--set=max_iter=100000"), tiny)
     read_until(process, "Iteration 3, lr")
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == status
     found = list((tiny / "ours").glob(f"stopped_{status}_iter_*.solverstate"))
     assert len(found) == 1

@@ -1,11 +1,9 @@
 """What a solver's and the command's settings make of a run: test passes, snapshots, logs, curves, weights."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from converter.errors import PytsnError
 from converter.net import load_net
@@ -17,24 +15,7 @@ from pytsn.training.overrides import parse_override
 from pytsn.training.run import Training, TrainOptions
 from pytsn.training.settings import plan_hardware, plan_solver
 from pytsn.training.solver_nets import check_processes, train_spec
-from tests.training.test_run import arguments
-from tests.training.tiny_videos import make_tiny_run
-from tests.training.train_runs import START, log_of
-
-
-@pytest.fixture(scope="module")
-def folder(data, tmp_path_factory) -> Path:
-    folder = make_tiny_run(data, tmp_path_factory.mktemp("settings") / "tiny")
-    (folder / "ours").mkdir()
-    return folder
-
-
-@pytest.fixture
-def tiny(folder, monkeypatch) -> Path:
-    """The tiny runs' folder as the current one. Snapshots go to ours/."""
-    monkeypatch.chdir(folder)
-    torch.set_num_threads(1)
-    return folder
+from tests.training.train_runs import START, arguments, log_of
 
 
 def log(capsys, run: str, *more: str) -> list[str]:

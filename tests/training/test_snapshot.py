@@ -62,8 +62,8 @@ STATES = [
 
 
 @pytest.mark.parametrize(("stem", "iteration", "current_step"), STATES)
-def test_a_solverstate_of_caffe_is_read_and_written_byte_for_byte(data, stem, iteration, current_step):
-    path = data / "tiny" / f"{stem}.solverstate"
+def test_a_solverstate_of_caffe_is_read_and_written_byte_for_byte(recordings, stem, iteration, current_step):
+    path = recordings / "tiny" / f"{stem}.solverstate"
     state = read_solverstate(path)
     assert (state.iteration, state.current_step, state.learned_net) == (iteration, current_step, f"{stem}.caffemodel")
     pieces = solverstate_pieces(state.iteration, state.learned_net, state.current_step, state.arrays())

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -18,20 +17,9 @@ from pytsn.caffe_random.generator import CaffeRng
 from pytsn.data.video_list import ListedVideo, read_video_list
 from pytsn.training.input.reader_pool import ReaderPool
 from pytsn.training.input.video_data import VideoData
-from tests.conftest import ROOT
-from tests.training.tiny_videos import make_tiny_run, video_layer
-
-
-@pytest.fixture(scope="module")
-def tiny(data, tmp_path_factory):
-    return make_tiny_run(data, tmp_path_factory.mktemp("tiny") / "run")
-
-
-@pytest.fixture
-def run(tiny, monkeypatch):
-    """The folder of the tiny runs, as the current one."""
-    monkeypatch.chdir(tiny)
-    return tiny
+from tests.places import ROOT
+from tests.training.tiny_videos import rgb_layer, video_layer
+from tests.waiting import is_running, wait_for
 
 
 def build(case, rng, phases=("TRAIN", "TEST"), **options):
@@ -52,12 +40,12 @@ CASES = {"rgb_step": (7, 1), "rgb_itersize": (3, 3)}  # random_seed, and iter_si
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
 @pytest.mark.parametrize("case", CASES)
-def test_batches_are_caffes(run, case, workers):
+def test_batches_are_caffes(tiny, case, workers):
     """Every byte of what Caffe's layers made in a seeded run: shuffled names, segments, crops, mirrors. Dropout drew
     from the same generator after each TRAIN batch: 18 values for each of 3 segments."""
     rng = CaffeRng(CASES[case][0])
     train, test = build(case, rng, workers=workers)
-    with np.load(run / case / "batches.npz") as recorded:
+    with np.load(tiny / case / "batches.npz") as recorded:
         wanted = dict(recorded)
     assert train.shape == wanted["train_data"].shape[1:]
     for data, labels in zip(wanted["test_data"], wanted["test_label"], strict=True):
@@ -74,7 +62,7 @@ def test_batches_are_caffes(run, case, workers):
     test.close()
 
 
-def test_next_batch_takes_the_mean_off(run):
+def test_next_batch_takes_the_mean_off(tiny):
     (plain,), (whole,) = (build("rgb_step", CaffeRng(7), ["TRAIN"]) for _ in range(2))
     for _ in range(2):
         data, labels = whole.next_batch()
@@ -85,7 +73,7 @@ def test_next_batch_takes_the_mean_off(run):
         assert torch.equal(labels, wanted_labels)
 
 
-def test_data_without_randomness(run):
+def test_data_without_randomness(tiny):
     """det_*: every list line has one frame a segment, so a batch is the frames themselves, resized to 64x64."""
     (train,) = build("det_fixed", CaffeRng(1), ["TRAIN"])
     for batch in range(3):
@@ -141,7 +129,7 @@ def flow_by_loops(rng, count, phase):
 
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
-def test_flow_against_loops(run, phase):
+def test_flow_against_loops(tiny, phase):
     samples = flow_by_loops(CaffeRng(21), 15, phase)
     layer = VideoData(video_layer(FLOW), phase, CaffeRng(21))
     assert layer.shape == (3, 16, 50, 50)
@@ -153,7 +141,7 @@ def test_flow_against_loops(run, phase):
 
 
 @pytest.mark.parametrize("ahead", [1, 3])
-def test_more_batches_ahead_are_the_same_batches(run, ahead):
+def test_more_batches_ahead_are_the_same_batches(tiny, ahead):
     """Nobody else draws from the generator here, so taking the seeds earlier changes nothing."""
     layer = VideoData(video_layer(FLOW), "TRAIN", CaffeRng(21), workers=2, ahead=ahead)
     samples = flow_by_loops(CaffeRng(21), 15, "TRAIN")
@@ -171,7 +159,7 @@ def plans_of(layer, batches):
     return found
 
 
-def test_ranks_read_every_batch_once(run):
+def test_ranks_read_every_batch_once(tiny):
     """Rank r of 3 reads the batches r, r + 3, ... of one process, in the same shuffled order; an epoch is 6 videos."""
     text = FLOW.replace("batch_size: 3", "batch_size: 1")
     one = plans_of(VideoData(video_layer(text), "TRAIN", CaffeRng(5)), 18)
@@ -184,7 +172,7 @@ def test_ranks_read_every_batch_once(run):
 
 @pytest.mark.parametrize(("ahead", "world"), [(1, 1), (3, 1), (2, 2)])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_state_goes_on_with_the_same_batches(run, ahead, world, workers):
+def test_state_goes_on_with_the_same_batches(tiny, ahead, world, workers):
     options = {"ahead": ahead, "world": world, "rank": world - 1, "workers": workers}
     rng = CaffeRng(21)
     layer = VideoData(video_layer(FLOW), "TRAIN", rng, **options)
@@ -207,7 +195,7 @@ def test_state_goes_on_with_the_same_batches(run, ahead, world, workers):
 
 
 @pytest.mark.parametrize(("before", "after"), [(3, 1), (1, 3), (3, 2)])
-def test_a_state_of_another_reading_ahead(run, before, after):
+def test_a_state_of_another_reading_ahead(tiny, before, after):
     """The seeds already taken go to the batches they were taken for, even if they have to be saved once more."""
     rng = CaffeRng(21)
     layer = VideoData(video_layer(FLOW), "TRAIN", rng, ahead=before)
@@ -224,7 +212,7 @@ def test_a_state_of_another_reading_ahead(run, before, after):
     assert len(wanted) == 3
 
 
-def test_state_without_any_draws(run):
+def test_state_without_any_draws(tiny):
     (layer,) = build("det_fixed", CaffeRng(1), ["TEST"])
     layer.next_uint8()
     state = layer.state()
@@ -234,10 +222,10 @@ def test_state_without_any_draws(run):
     assert torch.equal(other.next_uint8()[0], wanted)
 
 
-def test_a_state_of_another_list_is_refused(run):
+def test_a_state_of_another_list_is_refused(tiny):
     layer = VideoData(video_layer(FLOW), "TRAIN", CaffeRng(1))
     state = layer.state()
-    (run / "short.txt").write_text("frames/v0 40 0\n")
+    (tiny / "short.txt").write_text("frames/v0 40 0\n")
     other = VideoData(video_layer(FLOW.replace("list.txt", "short.txt")), "TRAIN", CaffeRng(1))
     with pytest.raises(PytsnError, match=r"short.txt: 1 videos, but the saved state is of 6"):
         other.load_state(state)
@@ -245,12 +233,12 @@ def test_a_state_of_another_list_is_refused(run):
         layer.load_state({"cursor": 0})
 
 
-def test_without_a_generator_runs_differ(run):
+def test_without_a_generator_runs_differ(tiny):
     seeds = [VideoData(video_layer(FLOW), "TRAIN").state()["seeds"][0] for _ in range(2)]
     assert seeds[0] != seeds[1]  # one chance in 2^32 to fail
 
 
-def test_what_a_layer_draws_while_it_is_made(run):
+def test_what_a_layer_draws_while_it_is_made(tiny):
     """Transform seed (twice), shuffle seed, frame seed; those that are not needed are not drawn."""
     variants = {FLOW: 4, FLOW.replace("shuffle: true", ""): 3, FLOW.replace("mirror: true", ""): 4}
     for text, count in variants.items():
@@ -262,20 +250,11 @@ def test_what_a_layer_draws_while_it_is_made(run):
     assert rng.raw() == CaffeRng(3).raws(3)[2]
 
 
-RGB = """video_data_param { source: "SOURCE" batch_size: 2 new_length: LENGTH num_segments: 3 modality: RGB
-  name_pattern: "img_%05d.png" } transform_param { crop_size: 40 SCALE }"""
-
-
-def rgb(source, length=1, extra=""):
-    text = RGB.replace("SOURCE", str(source)).replace("LENGTH", str(length)).replace("SCALE", extra)
-    return video_layer(text)
-
-
-def test_short_videos_start_at_frame_1(run):
+def test_short_videos_start_at_frame_1(tiny):
     """v1 has 12 frames: 4 a segment, fewer than 5. Caffe divides by zero while it sets up a layer whose first video is
     such, else takes offset 0; here it is always offset 0, and a note says so."""
-    (run / "list_short.txt").write_text("frames/v1 12 0\nframes/v0 40 0\n")
-    layer = VideoData(rgb("list_short.txt", 5), "TRAIN", CaffeRng(1))
+    (tiny / "list_short.txt").write_text("frames/v1 12 0\nframes/v0 40 0\n")
+    layer = VideoData(rgb_layer("list_short.txt", 5), "TRAIN", CaffeRng(1))
     assert layer.notes == [
         "list_short.txt: 1 videos are too short for 3 segments of 5 frames, first 'frames/v1' (12 frames, line 1): all "
         "their segments start at frame 1"
@@ -283,22 +262,22 @@ def test_short_videos_start_at_frame_1(run):
     plans = plans_of(layer, 1)[0]
     assert plans[0].frames == (1, 2, 3, 4, 5) * 3
     assert plans[1].frames != (1, 2, 3, 4, 5) * 3
-    assert VideoData(rgb("list.txt"), "TRAIN", CaffeRng(1)).notes == []
+    assert VideoData(rgb_layer("list.txt"), "TRAIN", CaffeRng(1)).notes == []
 
 
-def test_videos_shorter_than_a_snippet_repeat_their_last_frame(run):
+def test_videos_shorter_than_a_snippet_repeat_their_last_frame(tiny):
     """Caffe looks for frame 13 of v1 for ever. Listed as shorter than it is (9 of 12), it has what a snippet needs."""
-    (run / "list_shorter.txt").write_text("frames/v0 40 0\nframes/v1 12 0\n")
-    layer = VideoData(rgb("list_shorter.txt", 14), "TRAIN", CaffeRng(1))
+    (tiny / "list_shorter.txt").write_text("frames/v0 40 0\nframes/v1 12 0\n")
+    layer = VideoData(rgb_layer("list_shorter.txt", 14), "TRAIN", CaffeRng(1))
     assert layer.notes[0].endswith("; 1 with fewer frames repeat their last one")
     assert plans_of(layer, 1)[0][1].frames == (*range(1, 13), 12, 12) * 3
-    (run / "list_shorter.txt").write_text("frames/v0 40 0\nframes/v1 9 0\n")
-    layer = VideoData(rgb("list_shorter.txt", 12), "TRAIN", CaffeRng(1))
+    (tiny / "list_shorter.txt").write_text("frames/v0 40 0\nframes/v1 9 0\n")
+    layer = VideoData(rgb_layer("list_shorter.txt", 12), "TRAIN", CaffeRng(1))
     assert plans_of(layer, 1)[0][1].frames == tuple(range(1, 13)) * 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_missing_and_a_broken_frame(run, workers, tmp_path):
+def test_a_missing_and_a_broken_frame(tiny, workers, tmp_path):
     for video in ("a", "b"):
         os.makedirs(tmp_path / video)
         for number in range(1, 4):
@@ -306,19 +285,19 @@ def test_a_missing_and_a_broken_frame(run, workers, tmp_path):
             cv2.imwrite(str(tmp_path / video / f"img_{number:05d}.png"), image)
     (tmp_path / "list.txt").write_text(f"{tmp_path}/a 3 0\n{tmp_path}/b 3 1\n")
     (tmp_path / "b" / "img_00002.png").unlink()
-    layer = VideoData(rgb(tmp_path / "list.txt"), "TRAIN", CaffeRng(1), workers=workers)
+    layer = VideoData(rgb_layer(tmp_path / "list.txt"), "TRAIN", CaffeRng(1), workers=workers)
     with pytest.raises(PytsnError, match=r"b/img_00002\.png: no such file"):
         layer.next_batch()
     layer.close()
     whole = (tmp_path / "b" / "img_00001.png").read_bytes()
     (tmp_path / "b" / "img_00002.png").write_bytes(whole[:-20])
-    layer = VideoData(rgb(tmp_path / "list.txt"), "TRAIN", CaffeRng(1), workers=workers)
+    layer = VideoData(rgb_layer(tmp_path / "list.txt"), "TRAIN", CaffeRng(1), workers=workers)
     with pytest.raises(PytsnError, match=r"b/img_00002\.png: the image is cut short"):
         layer.next_batch()
     layer.close()
 
 
-def test_layers_that_share_a_pool_one_after_the_other(run):
+def test_layers_that_share_a_pool_one_after_the_other(tiny):
     """The second layer's memory may come to lie where the first one's lay; the processes must not mix them up."""
     wanted, _ = VideoData(video_layer(FLOW), "TRAIN", CaffeRng(8)).next_uint8()
     pool = ReaderPool(1)
@@ -330,9 +309,9 @@ def test_layers_that_share_a_pool_one_after_the_other(run):
     assert torch.equal(data, wanted)
 
 
-def test_a_killed_reader(run):
+def test_a_killed_reader(tiny):
     pool = ReaderPool(2)
-    layer = VideoData(rgb("list.txt"), "TRAIN", CaffeRng(1), pool=pool)
+    layer = VideoData(rgb_layer("list.txt"), "TRAIN", CaffeRng(1), pool=pool)
     layer.next_uint8()
     for process in pool.pids:
         os.kill(process, signal.SIGKILL)
@@ -343,43 +322,36 @@ def test_a_killed_reader(run):
 
 SCRIPT = """
 if __name__ == "__main__":
-    import time
+    import sys
     from pytsn.training.input.video_data import VideoData
-    from tests.training.test_video_data import rgb
-    layer = VideoData(rgb("list.txt"), "TRAIN", workers=2)
+    from tests.training.tiny_videos import rgb_layer
+    layer = VideoData(rgb_layer("list.txt"), "TRAIN", workers=2)
     layer.next_uint8()
     print(*layer._pool.pids, flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
-def is_running(process):
-    try:
-        return open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
-def test_readers_end_with_a_killed_run(run, tmp_path):
+def test_readers_end_with_a_killed_run(tiny, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [sys.executable, tmp_path / "script.py"], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, tmp_path / "script.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as process:
         readers = process.stdout.readline().split()
         assert readers
         assert all(is_running(reader) for reader in readers)
         process.kill()
-    for _ in range(100):
-        if not any(is_running(reader) for reader in readers):
-            return
-        time.sleep(0.1)
-    pytest.fail("readers are left over ten seconds after their run was killed")
+    wait_for(lambda: not any(is_running(reader) for reader in readers), "the end of a killed run's readers")
 
 
-def test_labels_outside_the_classes(run):
-    layer = VideoData(rgb("list.txt"), "TEST", CaffeRng(1))
+def test_labels_outside_the_classes(tiny):
+    layer = VideoData(rgb_layer("list.txt"), "TEST", CaffeRng(1))
     layer.check_labels(3)
     with pytest.raises(PytsnError, match=r"list.txt, line 5: label 2 of video 'frames/v4', but the net has 2 classes"):
         layer.check_labels(2)
@@ -392,13 +364,15 @@ def write_mean(path, values):
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-def test_mean_file(run, tmp_path, scaled):
+def test_mean_file(tiny, tmp_path, scaled):
     """The mean under the crop, mirrored with it; under multi_scale always its upper left corner."""
     mean = np.random.default_rng(0).uniform(0, 200, (9, 128, 170)).astype(np.float32)
     write_mean(tmp_path / "mean.binaryproto", mean)
     extra = "mirror: true scale: 0.25 " + ("multi_scale: true " if scaled else "")
-    plain = VideoData(rgb("list.txt", 1, extra), "TRAIN", CaffeRng(4))
-    layer = VideoData(rgb("list.txt", 1, f'{extra} mean_file: "{tmp_path}/mean.binaryproto"'), "TRAIN", CaffeRng(4))
+    plain = VideoData(rgb_layer("list.txt", 1, extra), "TRAIN", CaffeRng(4))
+    layer = VideoData(
+        rgb_layer("list.txt", 1, f'{extra} mean_file: "{tmp_path}/mean.binaryproto"'), "TRAIN", CaffeRng(4)
+    )
     mirrored = 0
     for _ in range(4):
         data, _ = layer.next_batch()
@@ -426,7 +400,7 @@ def test_mean_file(run, tmp_path, scaled):
         (FLOW.replace("mean_value: 128", 'mean_file: "list.txt"'), "list.txt: not a mean file|does not fit"),
     ],
 )
-def test_layers_that_cannot_work(run, text, message):
+def test_layers_that_cannot_work(tiny, text, message):
     with pytest.raises(PytsnError, match=message):
         VideoData(video_layer(text), "TRAIN", CaffeRng(1))
 

@@ -11,12 +11,21 @@ import numpy as np
 
 from converter.caffemodel import read_caffemodel
 from converter.solverstate import read_solverstate
+from tests.held import popen_stepwise
+from tests.places import TOOLS
+from tests.waiting import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = str(ROOT / "tools" / "train_tsn.py")
+TOOL = str(TOOLS / "train_tsn.py")
 _NUMBER = re.compile(r"(?<![\w#])[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)(?!\w)")
 #: a caffemodel that Caffe filled; the det runs start from it
 START = "rgb_step/init_iter_0.caffemodel"
+
+
+def arguments(run: str, prefix: str = "ours/{run}", *more: str) -> list[str]:
+    """Those of `pytsn train` for a recorded run, whose start weights are the recorded ones where it has any."""
+    weights = [f"--weights={START}"] if run.startswith("det") and not any("--snapshot" in text for text in more) else []
+    prefix = prefix.format(run=run)
+    return [f"--solver={run}/solver.prototxt", "--workers=0", f"--set=snapshot_prefix={prefix}", *weights, *more]
 
 
 def log_of(output: str) -> list[str]:
@@ -65,16 +74,30 @@ def assert_solverstate(found: Path, wanted: Path, tolerance: float) -> None:
 def train(arguments: list[str], folder: Path, launcher: tuple[str, ...] = (), **options) -> subprocess.CompletedProcess:
     """Runs tools/train_tsn.py in ``folder``, to its end."""
     with start(arguments, folder, launcher, **options) as process:
-        output, errors = process.communicate(timeout=300)
+        output, errors = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def start(arguments: list[str], folder: Path, launcher: tuple[str, ...] = (), **options) -> subprocess.Popen:
     """Starts tools/train_tsn.py in ``folder``."""
     command = [sys.executable, *launcher, TOOL, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, **pipes, **options)
+    return subprocess.Popen(command, cwd=folder, env=one_thread(), **pipes, **options)
+
+
+def start_stepwise(arguments: list[str], folder: Path) -> subprocess.Popen:
+    """The same, but it stops at the second line that nobody has read."""
+    return popen_stepwise([sys.executable, TOOL, *arguments], cwd=folder, env=one_thread())
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of a process whose sums are those of one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def iteration_of(snapshot: Path) -> int:
+    """The 20 of snap_iter_20.solverstate."""
+    return int(snapshot.stem.rpartition("_")[2])
 
 
 def read_until(process: subprocess.Popen, text: str) -> list[str]:

@@ -16,13 +16,14 @@ from pytsn.weights.download_resume import PartFile
 from pytsn.weights.get_models import Getter, Outcome, Wanted
 from pytsn.weights.model_sources import sources
 from pytsn.weights.released_models import RELEASED
+from tests.places import ROOT
+from tests.waiting import PATIENCE
 from tests.weights.weight_files import few_convolutions, small_net
 from tests.weights.weight_servers import answer, cut, running_server
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "ucf101_split_1_tsn_rgb_reference_bn_inception.caffemodel"
 ONE = ["--dataset", "ucf101", "--split", "1", "--modality", "rgb"]
-HURRY = Patience(stall=1, tries=2, wait=0.001)
+HURRY = Patience(stall=PATIENCE, tries=2, wait=0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -238,7 +239,7 @@ def test_wanted_files():
 def _hold(path, ready, done):
     with hold_lock(path):
         ready.set()
-        done.wait(30)
+        done.wait(PATIENCE)
 
 
 def test_two_processes_do_not_fetch_one_file(run):
@@ -248,7 +249,7 @@ def test_two_processes_do_not_fetch_one_file(run):
     other = spawn.Process(target=_hold, args=(str(run.folder / f"{NAME}.lock"), ready, done))
     other.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(PATIENCE)
         assert run().status == 2
         assert "another process is fetching it" in run.lines[0]
     finally:

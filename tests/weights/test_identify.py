@@ -384,8 +384,8 @@ def test_other_files_under_their_own_names_are_fine(tmp_path, name):
     assert identify(tmp_path / name).is_fine
 
 
-def test_solverstates_onnx_and_mean_images(data, tmp_path):
-    snapshot = data / "tiny" / "det_fixed" / "snap_iter_20.solverstate"
+def test_solverstates_onnx_and_mean_images(recordings, tmp_path):
+    snapshot = recordings / "tiny" / "det_fixed" / "snap_iter_20.solverstate"
     found = identify(snapshot)
     assert (found.kind, found.damage, found.layers) == ("solverstate", [], 0)
     assert found.notes[0].startswith("iteration 20, 16 blobs of history, net '")
@@ -401,16 +401,16 @@ def test_solverstates_onnx_and_mean_images(data, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["det_fixed/snap_iter_10", "rgb_step/snap_iter_30"])
-def test_snapshots_of_caffe(data, name):
-    path = data / "tiny" / f"{name}.caffemodel"
+def test_snapshots_of_caffe(recordings, name):
+    path = recordings / "tiny" / f"{name}.caffemodel"
     found = identify(path)
     assert found.is_fine
     assert (found.bn, found.bn_shape[0]) == ("variance", 1)
     assert found.layers == sum(bool(layer.blobs) for layer in pb.NetParameter.FromString(path.read_bytes()).layer)
 
 
-def test_a_snapshot_from_before_training_is_of_no_use(data):
-    found = identify(data / "tiny" / "rgb_step" / "init_iter_0.caffemodel")
+def test_a_snapshot_from_before_training_is_of_no_use(recordings):
+    found = identify(recordings / "tiny" / "rgb_step" / "init_iter_0.caffemodel")
     assert found.damage == ["no variance but 0 (saved before any training?) in layer 'conv1_bn'"]
 
 
@@ -508,11 +508,11 @@ def test_too_many_layers_are_refused_before_they_fill_the_memory(tmp_path, monke
     assert peak < 10 * found.size  # as message objects they would take hundreds of bytes each
 
 
-def test_any_damage_is_told_and_never_raised(data, tmp_path):
+def test_any_damage_is_told_and_never_raised(recordings, tmp_path):
     """Mutations of a text, a real snapshot and a PyTorch file."""
     sources = [
-        data / "tiny" / "det_fixed" / "train_val.prototxt",
-        data / "tiny" / "det_fixed" / "snap_iter_20.caffemodel",
+        recordings / "tiny" / "det_fixed" / "train_val.prototxt",
+        recordings / "tiny" / "det_fixed" / "snap_iter_20.caffemodel",
     ]
     torch.save({"fc.weight": torch.ones(9, 9)}, tmp_path / "net.pth")
     rng = random.Random(5)

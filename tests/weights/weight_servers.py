@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import http.server
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -47,7 +46,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def serve(handler, state, limit: int | None = None) -> None:
+def serve(handler, state, limit: int | None = None, **headers: str) -> None:
     """The file as asked for, all of it or a range of it; of that, the first ``limit`` bytes only."""
     body = state.files.get(handler.path.partition("?")[0])
     if body is None:
@@ -64,6 +63,8 @@ def serve(handler, state, limit: int | None = None) -> None:
     if state.tag(body):
         handler.send_header("ETag", state.tag(body))
         handler.send_header("Last-Modified", MODIFIED)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
     handler.wfile.write(body[start:] if limit is None else body[start : start + limit])
     return None
@@ -74,15 +75,31 @@ def cut(limit: int) -> Callable:
     return lambda handler, state: serve(handler, state, limit)
 
 
-def stall(limit: int, seconds: float) -> Callable:
-    """Sends ``limit`` bytes, then nothing for so long."""
+def stall(limit: int) -> Callable:
+    """Sends ``limit`` bytes, then nothing until the other side hangs up. A header says so, for ``time_out_at_once``."""
 
     def act(handler, state):
-        serve(handler, state, limit)
+        serve(handler, state, limit, Stalls_After=str(limit))
         handler.wfile.flush()
-        time.sleep(seconds)
+        with contextlib.suppress(OSError):
+            handler.connection.recv(1)
 
     return act
+
+
+def time_out_at_once(read1: Callable) -> Callable:
+    """HTTPResponse.read1 that times out where ``stall`` would keep it waiting, and nowhere else: no clock is asked, so
+    that a good server that is slow is not taken for a stalled one."""
+
+    def read(response, amount: int = -1) -> bytes:
+        limit, came = response.headers.get("Stalls-After"), getattr(response, "came", 0)
+        if limit is not None and came >= int(limit):
+            raise TimeoutError("timed out")
+        data = read1(response, amount)
+        response.came = came + len(data)
+        return data
+
+    return read
 
 
 def answer(code: int, body: bytes = b"", **headers: str) -> Callable:

@@ -1,17 +1,11 @@
-"""The process that extracts videos one by one: lines of JSON come in by stdin and go out by stdout.
+"""What a worker process does with one video after the other; a damaged video that crashes a decoder, or the system's
+out-of-memory killer, ends only the worker.
 
-In: a first line of WorkerSettings, then one VideoTask a line; the end of stdin ends the process at once, so that no
-worker outlives the run. Out: see ``WorkerEvents``. A process per worker, so that neither a damaged video that crashes a
-decoder nor the system's out-of-memory killer ends the run.
+While a video is on the way the worker tells ("opened", {"frames": announced}) and ("pairs", {"count": just done}).
 """
 
 import dataclasses
 import errno
-import json
-import os
-import queue
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,6 +17,7 @@ from pytsn.flow.extract.marker import ABSENT, UNRECORDED, WHOLE, FolderState, ch
 from pytsn.flow.extract.video import ExtractSettings, extract_video, make_extract_flow
 from pytsn.flow.methods import FlowFunction
 from pytsn.runtime.locks import TAKEN, UNPROTECTED
+from pytsn.runtime.worker_process import tell
 
 #: what became of a video: DONE; KEPT and KEPT_UNRECORDED: was there already; BUSY: another run is on it; FAILED; STOP:
 #: failed in a way that the next video would, too (the disk is full)
@@ -42,10 +37,6 @@ class WorkerSettings:
     batch_size: int = 4
     threads: int = 1
     resume: bool = False
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "WorkerSettings":
-        return cls(**{**values, "extract": ExtractSettings(**values["extract"])})
 
 
 @dataclass(frozen=True)
@@ -67,21 +58,6 @@ class Outcome:
     pairs: int = 0
     reason: str = ""
     notes: tuple[str, ...] = field(default=())
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Outcome":
-        return cls(**{**values, "notes": tuple(values["notes"])})
-
-
-class WorkerEvents:
-    """Writes ready; refused (reason); opened (frames announced); pairs (count done); outcome."""
-
-    def __init__(self, stream) -> None:
-        self._stream = stream
-
-    def send(self, event: str, **values: object) -> None:
-        self._stream.write(json.dumps({"event": event, **values}) + "\n")
-        self._stream.flush()
 
 
 def do_video(task: VideoTask, settings: WorkerSettings, flow: FlowFunction, send: Callable[..., object]) -> Outcome:
@@ -151,37 +127,12 @@ def guarded(task: VideoTask, settings: WorkerSettings, flow: FlowFunction, send:
         return Outcome(task.name, FAILED, reason=" ".join(f"{task.path}: {type(error).__name__}: {error}".split()))
 
 
-def _tasks() -> queue.SimpleQueue:
-    """stdin's lines; at its end the process ends, whatever it is doing."""
-    lines: queue.SimpleQueue = queue.SimpleQueue()
+def make_extractor(settings: WorkerSettings) -> Callable[[VideoTask], Outcome]:
+    """What a worker process calls (pytsn/runtime/worker_process.py). Raises PytsnError for settings that it refuses."""
+    load_cv2().setNumThreads(1)  # processes, and threads with pairs of their own, are the parallelism
+    flow = make_extract_flow(settings.extract, settings.device, settings.threads)
 
-    def read() -> None:
-        for line in sys.stdin:
-            lines.put(line)
-        os._exit(0)
+    def extract(task: VideoTask) -> Outcome:
+        return guarded(task, settings, flow, lambda event, **values: tell((event, values)))
 
-    threading.Thread(target=read, daemon=True).start()
-    return lines
-
-
-def main() -> None:
-    """Runs until stdin ends. Whatever libraries print goes to stderr, which the run keeps for when something breaks."""
-    events = WorkerEvents(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)
-    lines = _tasks()
-    settings = WorkerSettings.from_dict(json.loads(lines.get()))
-    try:
-        load_cv2().setNumThreads(1)  # processes, and threads with pairs of their own, are the parallelism
-        flow = make_extract_flow(settings.extract, settings.device, settings.threads)
-    except PytsnError as error:
-        events.send("refused", reason=str(error))
-        return
-    events.send("ready")
-    while True:
-        task = VideoTask(**json.loads(lines.get()))
-        outcome = guarded(task, settings, flow, events.send)
-        events.send("outcome", outcome=dataclasses.asdict(outcome))
-
-
-if __name__ == "__main__":
-    main()
+    return extract

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class SampleBuffer:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.key = shape, next(_KEYS)
         if hasattr(os, "memfd_create"):  # Linux; unlike /dev/shm it is not cut to 64 MB in containers
-            self._file = os.fdopen(os.memfd_create("pytsn-samples"), "r+b")
+            self._file: Any = os.fdopen(os.memfd_create("pytsn-samples"), "r+b")
             self.path = f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
         else:
             self._file = tempfile.NamedTemporaryFile(prefix="pytsn-samples-")  # noqa: SIM115 - open while self lives
