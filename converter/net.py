@@ -221,14 +221,15 @@ class CaffeNet(nn.Module):
         return {f"{blob}@0": tensor for blob, tensor in x.items()}
 
     def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var"):
-        """Loads a caffemodel's weights by layer name. Returns the report (converter/weights.py, LoadReport).
+        """Loads weights by layer name, of a caffemodel, a converted file or a port's checkpoint, whatever its name.
+        Returns the report (converter/weights.py, LoadReport).
 
         Raises PytsnError naming file and layer unless every layer of the net finds its weights there, in its own shape;
         load_net is the lenient door.
         """
-        from converter.weights import load_weights
+        from converter.weights import load_any_weights
 
-        report = load_weights(self, path, bn_style)
+        report = load_any_weights(self, path, bn_style)
         report.require_complete()
         return report
 

@@ -8,6 +8,7 @@ from pytsn.commands.arguments import add_bn_style
 
 HELP = """Converts Caffe weights to PyTorch (.pth, .safetensors) or ONNX files, and PyTorch files back to a caffemodel.
 
+Weights are told by what is in the file, so a checkpoint of tsn-pytorch or mmaction (.pth.tar) converts as well.
 The prototxt says what the net is; the suffix of each -o says what to write:
 
   .safetensors, .pth   state dict; loads into pytsn.models.BNInception and earlier PyTorch ports of these nets
@@ -23,7 +24,11 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net_proto", metavar="NET_PROTO", help="prototxt of the net")
-    parser.add_argument("net_weights", metavar="NET_WEIGHTS", help=".caffemodel, or a converted .pth or .safetensors")
+    parser.add_argument(
+        "net_weights",
+        metavar="NET_WEIGHTS",
+        help="weights: a caffemodel, a converted file, or another port's checkpoint",
+    )
     parser.add_argument(
         "-o", "--output", metavar="OUT", action="append", default=[], help="file to write; may be given several times"
     )
