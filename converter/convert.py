@@ -38,14 +38,19 @@ def check_outputs(outputs: Iterable[str | os.PathLike], sources: Iterable[str | 
         seen[output.resolve()] = "is given twice"
 
 
-def load_for_conversion(prototxt: str | os.PathLike, weights: str | os.PathLike, bn_style: str = "var") -> CaffeNet:
-    """The net of phase TEST with its weights; ``net.report`` tells what matched.
+def load_for_conversion(
+    prototxt: str | os.PathLike,
+    weights: str | os.PathLike,
+    bn_style: str = "var",
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> CaffeNet:
+    """The net of phase TEST with its weights; ``net.report`` tells what matched. ``input_shapes``: as load_net's.
 
     Raises PytsnError as load_net does, and for BN style "invstd" with a converted file: those hold variances.
     """
     if is_state_file(weights) and bn_style != "var":
         raise PytsnError(f"{weights}: converted already, so its BN layers hold variances: leave --bn_style out")
-    return load_net(prototxt, weights, bn_style=bn_style)
+    return load_net(prototxt, weights, bn_style=bn_style, input_shapes=input_shapes)
 
 
 def source_metadata(net: CaffeNet, prototxt: str | os.PathLike, weights: str | os.PathLike) -> dict[str, str]:

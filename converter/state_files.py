@@ -1,8 +1,6 @@
 """Converted weights on disk: `.safetensors` and `.pth`, plain state dicts with a word about where they come from."""
 
 import os
-import pickle
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,20 +16,6 @@ from converter.torch_tensors import load_tensors
 
 _METADATA_KEY = "pytsn"
 _PARALLEL = "module."  # what DataParallel puts before every key
-#: what torch's and pickle's readers raise for damage, and for what they refuse
-_DAMAGE = (
-    RuntimeError,  # RecursionError, NotImplementedError
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    EOFError,
-    OSError,  # a file cut short: torch seeks behind its end
-    ValueError,
-    LookupError,  # the restricted unpicklers, on damaged opcodes
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-)
 
 
 def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -115,7 +99,7 @@ def _read_pth(path) -> tuple[dict, dict]:
     try:
         with open(path, "rb") as file:  # by its name torch would read it as safetensors
             loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except _DAMAGE:  # or it holds more than tensors
+    except Exception:  # it is damaged, which has a dozen names, or holds more than tensors, which the next reader skips
         loaded = _read_mixed(path)
     if not isinstance(loaded, dict):
         raise PytsnError(f"{path}: holds a {type(loaded).__name__}, a state dict was expected")
@@ -130,6 +114,6 @@ def _read_mixed(path) -> object:
         return load_tensors(path)
     except PytsnError:
         raise
-    except _DAMAGE as error:
+    except Exception as error:  # struct.error, AssertionError, LookupError ...
         reason = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
         raise PytsnError(f"{path}: damaged, or not a PyTorch file: {reason}") from None

@@ -1,6 +1,7 @@
 """`convert`: caffemodels to PyTorch and ONNX files, and back."""
 
 import argparse
+import re
 from pathlib import Path
 
 from converter.errors import PytsnError
@@ -39,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " the inverse standard deviation",
     )
     parser.add_argument(
+        "--input_shape",
+        metavar="BLOB=N,C,H,W",
+        action="append",
+        default=[],
+        help="shape of an input that the prototxt does not tell, of another Caffe's data layer say; may be repeated",
+    )
+    parser.add_argument(
         "--allow_missing",
         action="store_true",
         help="go on when layers of the net are missing in the weights; they keep their initial fill",
@@ -52,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.output and not args.inspect:
         raise PytsnError("nothing to do: give an output with -o OUT, or --inspect")
     check_outputs(args.output, (args.net_proto, args.net_weights))
-    net = load_for_conversion(args.net_proto, args.net_weights, args.bn_style)
+    net = load_for_conversion(args.net_proto, args.net_weights, args.bn_style, _input_shapes(args.input_shape))
     assert net.report is not None  # weights were given
     if args.inspect:
         print("\n".join(inspection_lines(net)))
@@ -66,3 +74,15 @@ def run(args: argparse.Namespace) -> int:
         for note in notes:
             print(f"  {note}")
     return 0
+
+
+def _input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
+    """``data=1,3,224,224`` as {"data": (1, 3, 224, 224)}."""
+    shapes = {}
+    for text in texts:
+        blob, _, dims = text.rpartition("=")
+        numbers = dims.split(",")
+        if not blob or not all(re.fullmatch(r"[1-9]\d{0,8}", number.strip()) for number in numbers):
+            raise PytsnError(f"--input_shape {text}: BLOB=N,C,H,W was expected, data=1,3,224,224 say")
+        shapes[blob] = tuple(int(number) for number in numbers)
+    return shapes
