@@ -3,7 +3,7 @@ subtracted.
 
 Ports are told by what their keys begin with, nets by one layer's name; nothing is guessed from shapes. Sources (facts
 alone): yjxiong/tsn-pytorch, models.py and main.py; its tf_model_zoo/bninception/bn_inception.yaml, whose layers have
-Caffe's names with ``_`` for ``/``; open-mmlab/mmaction 0.1, bninception.py, cls_head.py and
+Caffe's names with ``_`` for ``/``; open-mmlab/mmaction, bninception.py, cls_head.py and
 configs/TSN/ucf101/tsn_rgb_bninception.py; open-mmlab/mmaction2, tsn_head.py and resnet.py.
 """
 
