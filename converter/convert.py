@@ -77,7 +77,7 @@ def _description(net: CaffeNet) -> dict[str, str]:
     described: dict[str, str] = {}
     name, shape = next(((name, shape) for name, shape in net.inputs.items() if shape is not None and shape), ("", ()))
     if len(shape) > 1:
-        means = net.report.means(shape[1])
+        means = net.report.means(shape[1]) if net.report else None
         means = (input_means(shape[1]) if means is None else means).reshape(-1)
         described |= {
             "input": name,

@@ -7,8 +7,7 @@ error: it could change what the net computes. Source of the syntax: protobuf's t
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from google.protobuf.descriptor import Descriptor
+from typing import Any
 
 from converter import caffe_tsn_pb2 as pb
 
@@ -76,7 +75,8 @@ def _is_data_layer(entry: _Entry) -> bool:
     return reads and not any(each.name == "bottom" for each in entry.inside)
 
 
-def _unknown(entry: _Entry, message: Descriptor) -> Iterator[_Entry]:
+def _unknown(entry: _Entry, message: Any) -> Iterator[_Entry]:
+    """The fields that ``message``, a Descriptor, lacks; those of known messages inside it too."""
     for each in entry.inside:
         known = message.fields_by_name.get(each.name)
         if known is None:

@@ -105,7 +105,8 @@ def origin_metadata(origin: Origin, loaded: Mapping, state: Mapping[str, torch.T
     """
     if origin.net is None and not origin.unread:
         return {}
-    meta = loaded.get("meta") if isinstance(loaded.get("meta"), dict) else {}
+    meta = loaded.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
     found = {"origin_port": origin.port.name}
     for name, value in (("epoch", loaded.get("epoch", meta.get("epoch"))), ("best", loaded.get("best_prec1"))):
         number = _number(value)
@@ -138,8 +139,10 @@ def trained_means(metadata: Mapping[str, str], channels: int | None = None) -> n
 def _unlike_caffe(metadata: Mapping[str, str]) -> tuple[str, str] | None:
     """The means and those of Caffe's nets, in words; None where they agree or nothing is told."""
     means = trained_means(metadata)
-    own = None if means is None else input_means(len(means))
-    return (_listed(means), _listed(own)) if own is not None and (means != own).any() else None
+    if means is None:
+        return None
+    own = input_means(len(means))
+    return None if np.array_equal(means, own) else (_listed(means), _listed(own))
 
 
 def _listed(means: np.ndarray) -> str:

@@ -10,6 +10,7 @@ Source: pickletools.py, and what torch/_utils.py and NumPy put into pickles.
 import pickle
 import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import torch
@@ -75,6 +76,8 @@ class Unpickler(pickle._Unpickler):  # the one in Python: the one in C makes roo
     """Reads one pickle from ``file``."""
 
     dispatch: ClassVar[dict] = {**pickle._Unpickler.dispatch}
+    stack: list  # pickle's own, as is pop_mark
+    pop_mark: Callable[[], list]
 
     def __init__(self, file: BinaryIO, storages: Storages | None = None) -> None:
         super().__init__(file, encoding="utf-8")
@@ -132,8 +135,9 @@ class Unpickler(pickle._Unpickler):  # the one in Python: the one in C makes roo
 
     def make_number(self, kind: object, data: object = b"") -> object:
         form = _NUMBERS.get(kind.code) if isinstance(kind, _NumberType) else None
-        fits = form is not None and isinstance(data, bytes) and struct.calcsize(form) == len(data)
-        return struct.unpack(form, data)[0] if fits else StandIn()
+        if form is None or not isinstance(data, bytes) or struct.calcsize(form) != len(data):
+            return StandIn()
+        return struct.unpack(form, data)[0]
 
 
 for _code, _load in (
