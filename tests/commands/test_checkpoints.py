@@ -13,11 +13,11 @@ from converter.net import load_net
 from converter.state_files import read_state
 from converter.weights import save_caffemodel
 from pytsn.cli import main, run_command
-from pytsn.data.ten_crops import oversample_rgb
 from pytsn.scores.score_file import read_scores
-from tests.commands.test_eval_net import write_frames
+from tests.commands.eval_nets import write_frames
 from tests.converter.port_checkpoints import SMALL, as_tsn_pytorch, small_state, tsn_pytorch_file
-from tests.finetune.finetune_runs import DATA, make_finetune_run
+from tests.data.crop_oracles import frame_crops
+from tests.finetune.finetune_runs import DATA
 from tests.training.train_runs import START
 
 NAMES = ("ucf101_rgb_model_best.pth.tar", "no_ending", "lies.caffemodel")
@@ -45,7 +45,7 @@ def slow_scores(world: Path, means: tuple[int, ...]) -> np.ndarray:
     step = (COUNT - 1) // 24
     rows = []
     for number in range(1, 2 + step * 24, step):
-        crops = oversample_rgb(cv2.imread(f"{world}/frames/v/img_{number:05d}.jpg"), 24).astype(np.float32)
+        crops = frame_crops(cv2.imread(f"{world}/frames/v/img_{number:05d}.jpg"), 24).astype(np.float32)
         for plane, mean in enumerate(means):
             crops[:, plane] -= mean
         with torch.no_grad():
@@ -125,15 +125,7 @@ def test_init_flow(world, tmp_path, capsys):
     assert torch.equal(both["conv1_7x7_s2.weight"], state["conv1_7x7_s2.weight"])
 
 
-@pytest.fixture
-def tiny(data, tmp_path, monkeypatch) -> Path:
-    folder = make_finetune_run(data, tmp_path / "tiny")
-    monkeypatch.chdir(folder)
-    torch.set_num_threads(1)
-    return folder
-
-
-def test_finetune_and_train_start_from_what_lies_in_the_file(tiny, capsys):
+def test_finetune_and_train_start_from_what_lies_in_the_file(own_tiny, capsys):
     """The start caffemodel's weights as a checkpoint with more than tensors in it: the same losses, line by line."""
     net = load_net("rgb_step/train_val.prototxt", START, "TRAIN")
     state = {f"module.{key}": value for key, value in net.state_dict().items()}
