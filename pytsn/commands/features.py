@@ -117,8 +117,8 @@ def _options(args: argparse.Namespace):
 def _net(args: argparse.Namespace, options):
     """The net; for several workers it is the check of files and arguments before they start."""
     net = options.make_net(tuple(args.net))
-    for line in net.report.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+    for line in net.report.remarks():
+        print(line, file=sys.stderr)
     wanted = MODALITIES[args.modality].channels
     if net.channels != wanted:
         raise PytsnError(f"{args.net[0]}: takes {net.channels} planes, modality {args.modality} gives {wanted}")

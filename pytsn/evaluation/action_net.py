@@ -146,7 +146,11 @@ class ActionNet:
         return self._shaped(scores)
 
     def _mean(self) -> tuple[float, ...]:
-        """What is subtracted from each channel; 0 of differences, where it cancels."""
+        """What is subtracted from each channel: what the weights were trained with where their file tells, else as in
+        Caffe; 0 of differences, where it cancels."""
+        trained = self.report.means(self.channels)
+        if trained is not None:
+            return tuple(trained.reshape(-1).tolist())
         mean = self._row.mean or (0,)
         return mean if len(mean) == self.channels else mean * self.channels
 
