@@ -29,7 +29,7 @@ def _start() -> None:
 
 
 def round_square_roots() -> None:
-    """From now on PyTorch takes correctly rounded square roots, as on a GPU; Intel's library does not always."""
+    """From now on PyTorch's square roots are rounded correctly, as on a GPU; on the CPU they are not always."""
     torch.Tensor.sqrt_ = lambda roots: roots.copy_(torch.sqrt(roots.double()))
 
 

@@ -92,8 +92,10 @@ def test_workspaces_are_kept_and_grow(monkeypatch):
     def find(pairs, height=20, width=33):
         return gpu_triton.find_workspace(torch.zeros(pairs, height, width, dtype=torch.uint8), A, TILES[0])
 
-    first = find(3)
+    with torch.inference_mode():
+        first = find(3)
     assert first.capacity == 3
+    assert not first._fields.is_inference()
     assert find(2) is first
     larger = find(5)
     assert larger.capacity == 5

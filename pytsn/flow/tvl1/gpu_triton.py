@@ -56,7 +56,8 @@ def find_workspace(gray: Tensor, preset: Preset, tile: Tile) -> "Workspace":
             _workspaces.pop(key, None)  # its memory first
             while len(_workspaces) >= _KEPT:
                 _workspaces.popitem(last=False)
-            _workspaces[key] = Workspace(gray.device, key[1], pairs, preset, tile)
+            with torch.inference_mode(False):  # or later calls could not write into its buffers
+                _workspaces[key] = Workspace(gray.device, key[1], pairs, preset, tile)
         _workspaces.move_to_end(key)
         return _workspaces[key]
 

@@ -59,9 +59,9 @@ class Workspace:
     def solve_level(self, image0: Tensor, layers1: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         """image0 (B, h, w), layers1 (B, 3, h, w), flow (B, 2, h, w) at the start -> flow, int32 iterations (B, warps).
 
-        All warps of one level; B is at most ``capacity``. Contiguous float32 on the workspace's device.
+        All warps of one level; B is at most ``capacity``. Float32 on the workspace's device.
         """
-        return self._levels[tuple(image0.shape[1:])].solve(image0, layers1, flow)
+        return self._levels[tuple(image0.shape[1:])].solve(image0.contiguous(), layers1.contiguous(), flow)
 
 
 class _Level:
@@ -147,7 +147,7 @@ def _options(warps: int) -> dict[str, object]:
 def _captured(work: Callable[[], object], device: torch.device) -> Callable[[], object]:
     """``work`` as a CUDA graph, which the host starts with a single call; ``work`` itself where that fails.
 
-    All pairs must be at rest meanwhile, or ``work`` be harmless: it is run once before, so that kernels are compiled.
+    It is done once here, too, so that all kernels are compiled.
     """
     if device.type != "cuda":
         return work
