@@ -217,6 +217,7 @@ def test_kernels_compile_for_cards_that_are_not_here(tile, architecture):
     from triton.compiler import ASTSource
 
     from pytsn.flow.tvl1 import gpu_kernels as kernels
+    from pytsn.flow.tvl1.gpu_warp_kernel import linearise
 
     if not isinstance(kernels.advance, triton.runtime.JITFunction):
         pytest.skip("TRITON_INTERPRET is set")
@@ -224,7 +225,7 @@ def test_kernels_compile_for_cards_that_are_not_here(tile, architecture):
     kinds = dict.fromkeys(floats, "*fp32") | dict.fromkeys(doubles, "*fp64") | {"state": "*i32"}
     kinds |= dict.fromkeys(("theta", "threshold", "rate"), "fp32")
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "STEPS": tile.steps, "TILES": 32, "BLOCK": 256}
-    for kernel in (kernels.linearise, kernels.advance, kernels.decide):
+    for kernel in (linearise, kernels.advance, kernels.decide):
         own = {name: constants[name] for name in kernel.arg_names if name in constants}
         signature = {name: "constexpr" if name in own else kinds.get(name, "i32") for name in kernel.arg_names}
         options = {"num_warps": tile.warps, "num_stages": 1, "enable_fp_fusion": False}

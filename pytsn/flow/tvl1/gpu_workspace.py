@@ -15,6 +15,7 @@ from pytsn.flow.tvl1 import gpu_kernels as kernels
 from pytsn.flow.tvl1.gpu_pyramid import level_sizes
 from pytsn.flow.tvl1.gpu_solver import next_check
 from pytsn.flow.tvl1.gpu_tiles import Tile, power_of_two, whole_level
+from pytsn.flow.tvl1.gpu_warp_kernel import linearise
 from pytsn.flow.tvl1.presets import Preset
 
 #: launches in a row without any word to the host; a CUDA graph holds so many
@@ -112,7 +113,7 @@ class _Level:
 
     def _linearise(self, image0: Tensor, layers1: Tensor) -> None:
         blocks = -(-self.size[0] * self.size[1] // _PIXELS_A_PROGRAM)
-        kernels.linearise[(blocks, len(image0))](
+        linearise[(blocks, len(image0))](
             *(self.fields, self.term, self.state, image0, layers1, *self.size, self.capacity, self.first),
             BLOCK=_PIXELS_A_PROGRAM,
             **_options(4),
