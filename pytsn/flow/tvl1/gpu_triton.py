@@ -50,14 +50,15 @@ def find_workspace(gray: Tensor, preset: Preset, tile: Tile) -> "Workspace":
     """One for frames like ``gray`` (B, H, W), kept for the next call; it grows with B and never shrinks."""
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
-    key, pairs = (gray.device, tuple(gray.shape[1:]), preset, tile), len(gray)
+    pairs, height, width = gray.shape
+    key = (gray.device, height, width, preset, tile)
     with _lock:
         if key not in _workspaces or _workspaces[key].capacity < pairs:
             _workspaces.pop(key, None)  # its memory first
             while len(_workspaces) >= _KEPT:
                 _workspaces.popitem(last=False)
             with torch.inference_mode(False):  # or later calls could not write into its buffers
-                _workspaces[key] = Workspace(gray.device, key[1], pairs, preset, tile)
+                _workspaces[key] = Workspace(gray.device, (height, width), pairs, preset, tile)
         _workspaces.move_to_end(key)
         return _workspaces[key]
 
@@ -93,8 +94,8 @@ def _waves(right: float, down: float) -> Tensor:
     """A pattern moved by so many pixels, uint8 ``_SMALL``."""
     y, x = (torch.arange(side, dtype=torch.float64) for side in _SMALL)
     y, x = (y - down)[:, None], x - right
-    total = sum(torch.sin((math.cos(k) * x + math.sin(k) * y) / (2 + k) + k) for k in range(8))
-    return (128 + 30 * total).clamp(0, 255).round().to(torch.uint8)
+    waves = [torch.sin((math.cos(k) * x + math.sin(k) * y) / (2 + k) + k) for k in range(8)]
+    return (128 + 30 * torch.stack(waves).sum(0)).clamp(0, 255).round().to(torch.uint8)
 
 
 def _seconds(device: torch.device, tile: Tile) -> float:

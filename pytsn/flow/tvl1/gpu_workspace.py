@@ -62,7 +62,8 @@ class Workspace:
 
         All warps of one level; B is at most ``capacity``. Float32 on the workspace's device.
         """
-        return self._levels[tuple(image0.shape[1:])].solve(image0.contiguous(), layers1.contiguous(), flow)
+        height, width = image0.shape[1:]
+        return self._levels[height, width].solve(image0.contiguous(), layers1.contiguous(), flow)
 
 
 class _Level:
