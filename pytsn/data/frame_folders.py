@@ -87,7 +87,9 @@ def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry
     known, least = {video.name for video in videos}, MODALITIES[modality].least_frames
     absent = [name for name, _ in entries if name not in known]
     return absent + [
-        video.name for video in videos if video.frame_count(modality) < least or not is_frame_folder(video.folder)
+        video.name
+        for video in videos
+        if video.frame_count(modality) < least or not (video.is_file or is_frame_folder(video.folder))
     ]
 
 

@@ -1,8 +1,9 @@
-"""What is known of a video whose frames lie on disk."""
+"""What is known of a video on disk, a folder of frames or a file."""
 
 from dataclasses import dataclass
 
 from pytsn.data.modalities import MODALITIES
+from pytsn.data.video_file import is_video_file
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class FrameFolder:
 @dataclass(frozen=True)
 class Video:
     """A video to be evaluated: name, label from 0, folder of its frames, and how many there are of each modality;
-    duration in seconds where it is known."""
+    duration in seconds where it is known. ``folder`` may be a video file: its counts are those of an extraction."""
 
     name: str
     label: int
@@ -29,3 +30,8 @@ class Video:
     def frame_count(self, modality: str) -> int:
         """Images that the folder holds for the modality: frames, or pairs of flow images."""
         return self.flow_count if MODALITIES[modality].is_flow else self.rgb_count
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``folder`` is a video file, to be decoded on the fly."""
+        return is_video_file(self.folder)

@@ -1,0 +1,97 @@
+"""Video files by name below a folder, and how many images an extraction of each would give."""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+from pytsn.data.decoded_snippets import look_through
+from pytsn.data.sources import VIDEO_EXTENSIONS
+from pytsn.data.videos import Video
+from pytsn.runtime.cores import cpu_count
+
+#: wraps the paths that are counted, for a progress bar
+Progress = Callable[[Sequence[str]], Iterable[str]]
+
+
+def find_video_files(root: str, names: Collection[str] | None = None) -> dict[str, str]:
+    """The video files below ``root`` by name (the file's without its extension), at any depth, in order of their paths;
+    hidden files and folders are left out.
+
+    names: those that are wanted, None for all. Raises PytsnError for a folder that is not there, and when two files have
+    one of these names, which are both told.
+    """
+    found: dict[str, str] = {}
+    for path in _video_paths(root):
+        name = os.path.splitext(os.path.basename(path))[0]
+        if names is not None and name not in names:
+            continue
+        if name in found:
+            raise PytsnError(f"two videos are called '{name}': {found[name]} and {path}; rename or remove one")
+        found[name] = path
+    return found
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file is a video by its name: one of VIDEO_EXTENSIONS, not hidden."""
+    return not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in VIDEO_EXTENSIONS
+
+
+def count_images(
+    videos: Sequence[Video], progress: Progress = lambda paths: paths
+) -> tuple[list[Video], dict[str, str]]:
+    """The videos, those that are files and have no count with the images that an extraction would give: frames but one.
+
+    Counting decodes every frame, because what containers announce is often wrong; files are shared out among threads.
+    Second: name of each video that cannot be decoded -> why; its count stays 0.
+    """
+    waiting = {video.folder: video.name for video in videos if not video.rgb_count and video.is_file}
+    counts, broken = {}, {}
+    with ThreadPoolExecutor(max(1, cpu_count()), thread_name_prefix="count") as pool:
+        for path, found in zip(progress(list(waiting)), pool.map(_try_count, waiting), strict=True):
+            if isinstance(found, int):
+                counts[path] = found
+            else:
+                broken[waiting[path]] = str(found)
+    counted = [
+        replace(video, rgb_count=counts[video.folder], flow_count=counts[video.folder])
+        if video.folder in counts
+        else video
+        for video in videos
+    ]
+    return counted, broken
+
+
+def without_extensions(videos: Sequence[Video]) -> list[Video]:
+    """The videos of a list, those that are files named without their extensions as their folders of frames would be,
+    unless two would then have one name."""
+    short = [os.path.splitext(video.name)[0] if video.is_file else video.name for video in videos]
+    if len(set(short)) < len(short):
+        return list(videos)
+    return [replace(video, name=name) for video, name in zip(videos, short, strict=True)]
+
+
+def _try_count(path: str) -> int | PytsnError:
+    try:
+        return look_through(path).images
+    except PytsnError as error:
+        return error
+
+
+def _video_paths(root: str) -> list[str]:
+    found, seen = [], set()
+    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a folder linked into itself
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [os.path.join(folder, name) for name in files if is_video_name(name)]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise explain_os_error(error, error.filename)
