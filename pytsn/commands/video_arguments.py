@@ -4,10 +4,13 @@ Nothing here imports torch: ``--help`` answers at once.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from pytsn.commands.arguments import Add, add_flow_method
-from pytsn.data.frame_size import default_frame_size, size_text
+from pytsn.data.frame_size import Size, default_frame_size, size_text
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.ten_crops import FRAME_SIZE
+from pytsn.data.videos import Video
 
 #: of the help text; an Inception V3's
 _LARGER_CROP = 299
@@ -33,9 +36,9 @@ def add_videos(parser: argparse.ArgumentParser, what: str) -> None:
     """--videos and how the flow of video files is computed, in a group of their own; ``what``: the flag's help."""
     group = parser.add_argument_group(
         "video files",
-        "Decoded on the fly, to the same bytes as the images of build-of, once to count frames and once to read them. "
-        "Flow is computed for the snippets alone: 125 pairs of frames a video at 25 snippets, by TV-L1 about 7 pairs a "
-        "second on a CPU core, so 18 seconds a video; build-of computes it once for many tests.",
+        "Decoded on the fly, to the same bytes as the images of build-of, once to count frames and once to read\n"
+        "them. Flow is computed for the snippets alone: 125 pairs of frames a video at 25 snippets, by TV-L1 about\n"
+        "7 pairs a second on a CPU core, so 18 seconds a video; build-of computes it once for many tests.",
     )
     add = group.add_argument
     add("--videos", action="store_true", help=what)
@@ -51,3 +54,13 @@ def flow_method(args: argparse.Namespace, devices: tuple[str, ...]):
     stream = "warped" if args.flow_type == "warp_tvl1" else "flow"
     own = devices if args.algorithm == "tvl1" else ("cpu",)
     return FlowMethod(args.algorithm, args.preset, own, stream)
+
+
+def video_settings(args: argparse.Namespace, videos: Sequence[Video], size: Size) -> dict[str, str]:
+    """What scores and features depend on further, for their files: frames of another size than the released nets', and
+    how the flow of video files was computed. Nothing of frames of 340x256 and of folders: older files say nothing then.
+    """
+    settings = {} if size == FRAME_SIZE else {"frame_size": size_text(size)}
+    if MODALITIES[args.modality].is_flow and any(video.is_file for video in videos):
+        settings["flow"] = flow_method(args, ("cpu",)).title
+    return settings

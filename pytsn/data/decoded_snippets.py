@@ -109,8 +109,8 @@ def video_snippets(
         if number == last:
             return
     raise PytsnError(
-        f"{path}: ends before image {last} of {count} (a video of N frames has N - 1 images): is a list's count wrong, or "
-        "the file being written?"
+        f"{path}: ends before image {last} of {count} (a video of N frames has N - 1 images): is a list's count wrong, "
+        "or the file being written?"
     )
 
 

@@ -144,9 +144,7 @@ def decode_snippets(video: Video, ticks: Sequence[int], options: SnippetOptions)
     stream = options.modality
     if MODALITIES[stream].is_flow:
         if options.flow is None:
-            raise PytsnError(
-                f"{video.folder}: a video file, its flow has to be computed: SnippetOptions.flow says how"
-            )
+            raise PytsnError(f"{video.folder}: a video file, its flow has to be computed: SnippetOptions.flow says how")
         stream = options.flow.stream
     count = video.frame_count(options.modality)
     found = video_snippets(video.folder, {stream: ticks}, count, options.flow, size=options.frame_size)

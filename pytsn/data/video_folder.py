@@ -1,7 +1,7 @@
 """Video files by name below a folder, and how many images an extraction of each would give."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.data.decoded_snippets import look_through
 from pytsn.data.sources import VIDEO_EXTENSIONS
-from pytsn.data.videos import Video
+from pytsn.data.videos import FrameFolder, Video
 from pytsn.runtime.cores import cpu_count
 
 #: wraps the paths that are counted, for a progress bar
@@ -20,8 +20,8 @@ def find_video_files(root: str, names: Collection[str] | None = None) -> dict[st
     """The video files below ``root`` by name (the file's without its extension), at any depth, in order of their paths;
     hidden files and folders are left out.
 
-    names: those that are wanted, None for all. Raises PytsnError for a folder that is not there, and when two files have
-    one of these names, which are both told.
+    names: those that are wanted, None for all. Raises PytsnError for a folder that is not there, and when two files
+    have one of these names, which are both told.
     """
     found: dict[str, str] = {}
     for path in _video_paths(root):
@@ -34,6 +34,30 @@ def find_video_files(root: str, names: Collection[str] | None = None) -> dict[st
     return found
 
 
+def find_file_folders(root: str, owners: Mapping[str, str]) -> dict[str, FrameFolder]:
+    """Video files below ``root`` as folders of frames whose images are not counted yet, by the names of their videos.
+
+    owners: name of a file -> name of its video. Raises PytsnError as ``find_video_files``, and when a video has two.
+    """
+    found: dict[str, FrameFolder] = {}
+    for name, path in find_video_files(root, owners).items():
+        other = found.setdefault(owners[name], FrameFolder(path, 0, 0)).path
+        if other != path:
+            raise PytsnError(f"video '{owners[name]}' has two files: {other} and {path}; remove one")
+    return found
+
+
+def find_listed_files(root: str, videos: Sequence[Video]) -> list[Video]:
+    """The videos of a list of frame folders, each with the video file of its folder's name below ``root`` instead,
+    where there is one; its images are not counted yet. Raises PytsnError as ``find_video_files``."""
+    names = [os.path.basename(video.folder.rstrip("/")) for video in videos]
+    files = find_video_files(root, set(names))
+    return [
+        replace(video, folder=files[name], rgb_count=0, flow_count=0) if name in files and not video.is_file else video
+        for name, video in zip(names, videos, strict=True)
+    ]
+
+
 def is_video_name(name: str) -> bool:
     """Whether a file is a video by its name: one of VIDEO_EXTENSIONS, not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in VIDEO_EXTENSIONS
@@ -42,7 +66,7 @@ def is_video_name(name: str) -> bool:
 def count_images(
     videos: Sequence[Video], progress: Progress = lambda paths: paths
 ) -> tuple[list[Video], dict[str, str]]:
-    """The videos, those that are files and have no count with the images that an extraction would give: frames but one.
+    """The videos, files without a count with that of the images that an extraction would give: frames but one.
 
     Counting decodes every frame, because what containers announce is often wrong; files are shared out among threads.
     Second: name of each video that cannot be decoded -> why; its count stays 0.

@@ -1,7 +1,7 @@
 """Scoring the videos of an evaluation with a progress bar, kept in a store as they finish."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -10,6 +10,11 @@ from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet
 from pytsn.evaluation.score_videos import EvalOptions, score_videos, score_videos_in_processes
 from pytsn.scores.resume import ScoreStore
+
+
+def counting_progress(paths: Sequence[str]) -> Iterable[str]:
+    """The paths of video files with a bar that moves as their images are counted; none without any."""
+    return tqdm(paths, "counting frames", unit="video", disable=None if paths else True)
 
 
 def collect_scores(

@@ -56,6 +56,11 @@ def worker_device(worker: int, options: EvalOptions) -> str:
     return str(device)
 
 
+def flow_devices(options: EvalOptions) -> tuple[str, ...]:
+    """Where the flow of video files is computed: for each worker, beside its net."""
+    return tuple(worker_device(worker, options) for worker in range(options.processes))
+
+
 def score_video(net: ActionNet, video: Video, snippets: np.ndarray, options: SnippetOptions) -> np.ndarray:
     """Scores float32 (T, 10, K) of a video from its distinct snippets: repeated ticks repeat their scores."""
     return repeat_ticks(net.score_snippets(snippets), video, options)
@@ -102,7 +107,7 @@ class _Scorer:
     """What a worker process does: videos -> their scores."""
 
     def __init__(self, net_files: tuple[str, str], options: EvalOptions, worker: int) -> None:
-        self.options = options
+        self.options = replace(options, snippets=options.snippets.for_worker(worker))
         torch.set_num_threads(max(1, cpu_count() // options.processes))
         self.net = ActionNet(*net_files, replace(options.net, device=worker_device(worker, options)))
         self.pipeline = Pipeline(self.net) if self.net.device.type == "cuda" else None

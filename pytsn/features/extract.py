@@ -13,6 +13,7 @@ from pytsn.data.frame_folders import find_missing, missing_message, parse_list_f
 from pytsn.data.modalities import MODALITIES
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
 from pytsn.data.sources import find_sources, folder_video
+from pytsn.data.video_folder import Progress, count_images, without_extensions
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, worker_device
@@ -32,23 +33,39 @@ class FeatureOptions:
     num_worker: int = 1
     gpus: tuple[int, ...] = ()
 
+    def devices(self) -> tuple[str, ...]:
+        """Where each worker computes. Raises PytsnError for a device that is not there."""
+        spread = EvalOptions(self.net, gpus=self.gpus)
+        return tuple(worker_device(worker, spread) for worker in range(self.num_worker))
+
     def make_net(self, net_files: tuple[str, str], worker: int = 0) -> FeatureNet:
         """The net on the device of worker ``worker``."""
-        place = worker_device(worker, EvalOptions(self.net, gpus=self.gpus))
+        place = self.devices()[worker]
         return FeatureNet(*net_files, replace(self.net, device=place), self.crops, self.spatial)
 
 
-def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tuple[list[Video], list[str]]:
-    """The videos of a list file (``path count label``), or of a folder that holds folders of frames (label -1); and the
-    names of those left out for want of frames (``allow_missing``).
+def listed_videos(
+    source: str,
+    modality: str,
+    allow_missing: bool = False,
+    video_files: bool = False,
+    progress: Progress = lambda paths: paths,
+) -> tuple[list[Video], list[str]]:
+    """The videos of a list file (``path count label``), or of a folder that holds folders of frames or else video files
+    (label -1); and the names of those left out for want of frames (``allow_missing``). ``video_files``: the folder's
+    video files, whatever else is there; ``progress`` wraps those that have to be counted.
 
     Raises PytsnError naming the file and line, or the videos without frames.
     """
-    videos = _folder_videos(source) if os.path.isdir(source) else parse_list_file(source)
+    found = (
+        _folder_videos(source, video_files) if os.path.isdir(source) else without_extensions(parse_list_file(source))
+    )
+    videos, broken = count_images(found, progress)
     missing = set(find_missing(videos, modality))
     if missing and not (allow_missing and len(missing) < len(videos)):
         names = [video.name for video in videos if video.name in missing]
-        raise PytsnError(missing_message(names, len(videos), source, MODALITIES[modality].least_frames))
+        text = missing_message(names, len(videos), source, MODALITIES[modality].least_frames)
+        raise PytsnError(text + "".join(f"; {reason}" for reason in list(broken.values())[:1]))
     return [video for video in videos if video.name not in missing], sorted(missing)
 
 
@@ -75,7 +92,8 @@ class _Extractor:
     """What a worker process does: a video -> its features."""
 
     def __init__(self, net_files: tuple[str, str], options: FeatureOptions, worker: int) -> None:
-        self.options, self.threads = options, max(1, cpu_count() // options.num_worker)
+        snippets = options.snippets.for_worker(worker)
+        self.options, self.threads = replace(options, snippets=snippets), max(1, cpu_count() // options.num_worker)
         torch.set_num_threads(self.threads)
         self.net = options.make_net(net_files, worker)
 
@@ -83,9 +101,12 @@ class _Extractor:
         return next(extract_features(self.net, [video], self.options, self.threads))
 
 
-def _folder_videos(source: str) -> list[Video]:
+def _folder_videos(source: str, video_files: bool) -> list[Video]:
     sources = find_sources([source])
+    files = [item for item in sources if item.is_video]
     frames = [item for item in sources if not item.is_video]
-    if not frames:
-        raise PytsnError(f"{source}: holds videos, not frames; extract them first by build-of")
+    if video_files and not files:
+        raise PytsnError(f"{source}: holds no video files")
+    if video_files or not frames:
+        return [Video(item.name, -1, item.path, 0, 0) for item in files]
     return [replace(folder_video(item.path, item.name), label=-1) for item in frames]

@@ -121,7 +121,7 @@ class Predictor:
         return self._prediction(source, facts.images, facts.fps, ticks, scores, kept)
 
     def _video_snippets(self, path: str, ticks: Mapping[str, Sequence[int]], count: int, keep: Callable) -> Iterator:
-        """(stream, snippet); one pass over the video for each size of frames. The first stream's frames go to ``keep``."""
+        """(stream, snippet); a pass over the video for each size of frames. The first stream's go to ``keep``."""
         first = self.frame_sizes[next(iter(ticks))]
         for size in dict.fromkeys(self.frame_sizes[stream] for stream in ticks):
             streams = {stream: ticks[stream] for stream in ticks if self.frame_sizes[stream] == size}
