@@ -22,7 +22,7 @@ from contestants import SIDE, caffe_net, cpu_forwards, forward, pixels, products
 from timing import Times, interleave, machine, peak_memory, print_table, ratio
 
 from converter.core_threads import CoreThreads
-from converter.fused import fuse
+from converter.fused import PRECISIONS, fuse
 from converter.net import CaffeNet, load_net
 from converter.weights import save_caffemodel
 from pytsn.runtime.cores import cpu_count
@@ -88,7 +88,7 @@ def cuda_table(args: argparse.Namespace) -> None:
     """Times the precisions on the GPU, with and without torch.compile, and prints the table."""
     net, x = caffe_net(args.classes), pixels(args.crops).to(args.device)
     nets = {"fp32, NCHW": fuse(net, channels_last=False)}
-    for precision in ("fp32", "tf32", "bf16"):
+    for precision in PRECISIONS:
         nets[precision] = fuse(net, precision=precision)
         nets[f"{precision}, compiled"] = fuse(net, precision=precision, compiled=True)
     forwards = {name: forward(fused.to(args.device), x) for name, fused in nets.items()}

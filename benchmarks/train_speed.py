@@ -2,7 +2,7 @@
 
     python benchmarks/train_speed.py                       2 videos x 3 segments an iteration, on all cores
     python benchmarks/train_speed.py --modality flow
-    python benchmarks/train_speed.py --device cuda         32 videos; fp32, TF32, bf16, with and without torch.compile
+    python benchmarks/train_speed.py --device cuda         32 videos; fp32, TF32, bf16, with and without CUDA graphs
 
 Each round takes, in turn, one iteration (data, forward, backward, clipping, update) of the UCF101 net as `pytsn train`
 runs it, reading random JPEG frames from a temporary folder, and the same of eager PyTorch, channels-last, partial BN
@@ -22,6 +22,7 @@ from timing import interleave, machine, print_table, ratio
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
 from pytsn.runtime.cores import cpu_count
+from pytsn.runtime.device import PRECISIONS
 from pytsn.training.hardware import Hardware
 from pytsn.training.run import Training
 from pytsn.training.settings import default_workers
@@ -36,12 +37,18 @@ class Contestant:
         self.hardware = hardware
         self.waited: list[float] = []
         self._batch: dict[str, torch.Tensor] = {}
-        self._next_batch = self.run.train.data_layers.next_batch
-        self.run.train.data_layers.next_batch = self._keep
+        self._layers = self.run.train.data_layers
+        self._next_batch, self._next_raw = self._layers.next_batch, self._layers.next_raw
+        self._layers.next_batch, self._layers.next_raw = self._keep, self._keep_raw
 
     def _keep(self, device: torch.device) -> dict[str, torch.Tensor]:
         self._batch = self._next_batch(device)
         return self._batch
+
+    def _keep_raw(self, device: torch.device) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        raw = self._next_raw(device)
+        self._batch = self._layers.blobs(raw)
+        return raw
 
     def iterate(self) -> None:
         """An iteration of pytsn's."""
@@ -63,9 +70,9 @@ def contestants(dataset: Dataset, args: argparse.Namespace, stack: contextlib.Ex
         hardwares = {"fp32": Hardware(device)}
     else:
         hardwares = {"fp32, NCHW": Hardware(device, channels_last=False)}
-        for precision in ("fp32", "tf32", "bf16"):
+        for precision in PRECISIONS:
             hardwares[precision] = Hardware(device, precision)
-            hardwares[f"{precision}, compiled"] = Hardware(device, precision, compile=True)
+            hardwares[f"{precision}, graphs"] = Hardware(device, precision, record=True)
     found = {name: Contestant(dataset, hardware, args.workers) for name, hardware in hardwares.items()}
     for contestant in found.values():
         stack.callback(contestant.run.close)
@@ -79,14 +86,14 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
         calls = {}
         for name, run in runs.items():
             calls[f"pytsn train, {name}"] = run.iterate
-            if not run.hardware.compile:
+            if not run.hardware.record:
                 calls[f"eager PyTorch, {name}"] = run.iterate_plain
         times = interleave(calls, args.rounds)
     waited = {f"pytsn train, {name}": run.waited[-args.rounds :] for name, run in runs.items()}
     eager = [name for name in times if name.startswith("eager")]
     rows = []
     for name, own in times.items():
-        limit = next(plain for plain in eager if name.partition(", ")[2].removesuffix(", compiled") in plain)
+        limit = next(plain for plain in eager if name.partition(", ")[2].removesuffix(", graphs") in plain)
         wait = f"{sum(waited[name]) / sum(own):.1%}" if name in waited else ""
         speed = [
             f"{min(own):.4f}",

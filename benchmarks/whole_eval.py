@@ -23,10 +23,11 @@ from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
 from timing import interleave, machine
 
 from converter.weights import save_caffemodel
-from pytsn.data.frame_folders import Video
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, score_videos, scores_in_processes
 from pytsn.runtime.cores import cpu_count
+from pytsn.runtime.device import PRECISIONS
 
 FRAMES, CROPS, CLASSES = 25, 10, 101
 _REPEATS = 20  # of the product in a round: a second, where the videos take several
@@ -62,7 +63,7 @@ def contestant(files: tuple[str, str], videos: list[Video], args: argparse.Names
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
-    parser.add_argument("--precision", default="fp32", help="fp32, tf32 or bf16 (default: fp32)")
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="(default: %(default)s)")
     parser.add_argument("--videos", type=int, default=3, help="videos a round (default: 3)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")

@@ -11,6 +11,13 @@ import pytest
 
 from tests.places import ROOT
 
+# Read once, when torch loads, also by the processes that tests start. Threads that wait for each other by spinning make
+# small nets many times slower on a machine that has other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the cores are shared out
+    _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+
 SHARED = Path(os.environ.get("PYTSN_SHARED", ROOT.parent / "shared"))
 
 
@@ -46,12 +53,16 @@ def rgb_caffemodel(golden: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """How many threads torch takes is as before after each test."""
-    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+def same_torch() -> Iterator[None]:
+    """Whatever tests ran before, torch draws the same numbers in a test, and takes as many threads."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.manual_seed(0)
     yield
-    if before is not None:
-        sys.modules["torch"].set_num_threads(before)
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from tests.places import ROOT
 
-_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, of Linux; fcntl names it from Python 3.10 on, not on all systems
-
 _HELD_VIDEOS = """
 import os, time
 from pytsn.data.video_file import VideoFrames
@@ -49,14 +47,14 @@ def hold_videos(folder: Path, names: list[str], frame: int, in_pass: int = 1) ->
 
 
 def popen_stepwise(command: list[str], **options) -> subprocess.Popen:
-    """A program (text mode) that stops at its second write to stdout that nobody has read.
+    """A program (text mode) that stops at its second write to stdout that nobody has read. Linux only.
 
     The pipe keeps writes apart (O_DIRECT) and has room for one of them. Reading ``process.stdout`` line by line takes
     one at a time.
     """
     read_end, write_end = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
     try:
-        fcntl.fcntl(write_end, _SET_PIPE_SIZE, 1)  # rounded up to a page, the place of one write
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 1)  # rounded up to a page, the place of one write
         process = subprocess.Popen(command, stdout=write_end, stderr=subprocess.PIPE, text=True, **options)
     finally:
         os.close(write_end)

@@ -1,5 +1,6 @@
 """Waiting for what a program reports, never for a time."""
 
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,18 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"waited in vain: {what}"
         time.sleep(0.01)
+
+
+def wait_for_process(process: subprocess.Popen, condition: Callable[[], object], what: str) -> None:
+    """``wait_for`` what a process is to do; AssertionError with its stderr when it ends instead."""
+
+    def holds() -> bool:
+        if condition():
+            return True
+        assert process.poll() is None, process.stderr.read()
+        return False
+
+    wait_for(holds, what)
 
 
 def is_running(pid: int | str) -> bool:

@@ -2,8 +2,10 @@
 
 FOLDER/cell.json     settings that the scores depend on, and how far it got
 FOLDER/train         what finetune writes: deploy.prototxt, last.safetensors; train.log beside it
-FOLDER/scores.npz    scores of the test videos: (T, 1, K) each, the mean over the crops, times weights_sum
+FOLDER/scores.npz    scores of the test videos: (T, 1, K) each, the mean over the crops
 
+A test shows other snippets than the S of training, and more, so their scores are averaged. What finetune writes is made
+for that, whatever a weighted consensus has learned (pytsn/finetune/checkpoints.py: state_for_tests).
 A finished cell is used again as long as its settings are the same; one that was stopped goes on where it was.
 """
 
@@ -19,7 +21,6 @@ import numpy as np
 
 from converter.files import explain_os_error
 from converter.net import load_net
-from converter.state_files import read_state
 from pytsn.ablation.plan import Cell
 from pytsn.ablation.resume import (
     DONE,
@@ -31,8 +32,8 @@ from pytsn.ablation.resume import (
     videos_hash,
     write_cell,
 )
-from pytsn.data.frame_folders import Video
 from pytsn.data.snippet_reader import SnippetOptions
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, score_videos
 from pytsn.finetune.checkpoints import Checkpoints
@@ -52,18 +53,6 @@ class Stopped(Exception):
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.signal = signal
-
-
-def weights_sum(consensus: str, path: str) -> np.float32:
-    """What a consensus' weights add up to: of weighted, as learned; 1 for every other kind.
-
-    A test shows other snippets than the S of training, and more: each gets the mean of the S weights, so that the
-    average over snippets is to be multiplied by their sum. It is not 1, and may be negative: then the classifier has
-    learned its scores the other way round, and a plain average would choose the worst class.
-    """
-    if consensus != "weighted":
-        return np.float32(1)
-    return np.float32(read_state(path)[0]["consensus.weight"].float().sum())
 
 
 class CellRun:
@@ -173,13 +162,13 @@ class CellRun:
         deploy, weights = str(train / "deploy.prototxt"), str(train / "last.safetensors")
         score = describe(load_net(deploy), self.training.score_name).score  # the blob that was trained
         options = NetOptions(str(hardware.device), score_name=score, crops=self.crops)
-        net, factor = ActionNet(deploy, weights, options), weights_sum(self.cell.consensus, weights)
+        net = ActionNet(deploy, weights, options)
         todo = store.todo()
         waiting = [self.test[index] for index in todo]
         scored = score_videos(net, waiting, EvalOptions(options, self.snippets))
         with contextlib.closing(scored):
             for count, (index, (_, scores)) in enumerate(zip(todo, scored, strict=True), start=1):
-                store.add(index, factor * scores.mean(axis=1, keepdims=True))  # (T, C, K) -> (T, 1, K)
+                store.add(index, scores.mean(axis=1, keepdims=True))  # (T, C, K) -> (T, 1, K)
                 done(1, (len(self.test) - len(todo) + count) / len(self.test))
                 if stopped := self.signal():
                     raise Stopped(stopped)

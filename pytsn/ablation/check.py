@@ -2,12 +2,12 @@
 
 from converter.errors import PytsnError
 from pytsn.caffe_random.source import TorchRng
+from pytsn.data.modalities import Modality, find_modality
 from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.finetune.data import data_layer, make_spec
 from pytsn.finetune.init import start_from
 from pytsn.finetune.net import build_tsn, input_shape
 from pytsn.finetune.options import FinetuneOptions
-from pytsn.models.modalities import TsnModality, find_modality
 from pytsn.models.tsn import TSN
 from pytsn.training.input.data_layers import DataLayers
 
@@ -28,7 +28,7 @@ def checked_tsn(training: FinetuneOptions) -> TSN:
         start_from(tsn, training.init, training.bn_style)
     data_layers = DataLayers("TRAIN", rng=TorchRng(0))
     try:
-        layer = data_layer(training, spec, "TRAIN", row.planes, shape)
+        layer = data_layer(training, spec, "TRAIN", row.images.planes, shape)
         data, _ = data_layers.on_data_layer(layer).values()
         data_layers.layers[layer.name].check_labels(tsn.about.num_classes)
     except PytsnError as error:
@@ -41,7 +41,7 @@ def checked_tsn(training: FinetuneOptions) -> TSN:
     return tsn
 
 
-def _check_test(training: FinetuneOptions, tsn: TSN, row: TsnModality, shape: tuple[int, ...]) -> None:
+def _check_test(training: FinetuneOptions, tsn: TSN, row: Modality, shape: tuple[int, ...]) -> None:
     source = training.net or "BN-Inception"
     if tsn.about.channels != row.channels:
         raise PytsnError(

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from converter.errors import PytsnError
 from converter.files import write_bytes
 from pytsn.ablation.options import AblationOptions
-from pytsn.data.frame_folders import Video, find_missing, make_videos, missing_message, parse_directory, parse_list_file
+from pytsn.data.datasets import CUSTOM, DATASETS
+from pytsn.data.frame_folders import find_missing, make_videos, missing_message, parse_directory, parse_list_file
 from pytsn.data.frame_store import count_frames, is_frame_folder
-from pytsn.data.snippet_ticks import LEAST_FRAMES
-from pytsn.data.splits import NUM_SPLITS, parse_split_file
-from pytsn.models.modalities import find_modality
+from pytsn.data.modalities import find_modality
+from pytsn.data.splits import parse_split_file
+from pytsn.data.videos import Video
 
 _PARTS = ("train", "test")
 _NUMBER = "%05d"
-_BUILD = {"warped": " --flow_type warp_tvl1"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class AblationData:
 
     def write_list(self, part: str, modality: str, path: str | os.PathLike) -> None:
         """Writes ``folder frames label`` lines, as training reads them."""
-        frames = find_modality(modality).frames
-        rows = (f"{each.folder} {each.frame_count(frames)} {each.label}\n" for each in self.videos[part][modality])
+        rows = (f"{each.folder} {each.frame_count(modality)} {each.label}\n" for each in self.videos[part][modality])
         write_bytes(path, "".join(rows).encode())
 
 
@@ -51,12 +50,12 @@ def image_names(options: AblationOptions) -> tuple[tuple[str, str, str], str]:
 
 def load_data(options: AblationOptions) -> AblationData:
     """Finds the videos and their images. Raises PytsnError that names missing videos unless they may be missing."""
-    entries = _custom_entries(options) if options.dataset == "custom" else _split_entries(options)
+    entries = _custom_entries(options) if options.dataset == CUSTOM else _split_entries(options)
     notes, found = [], {}
     for modality in options.modalities:
         videos = {part: _videos(options, modality, entries[part]) for part in _PARTS}
-        frames = find_modality(modality).frames
-        if not any(video.frame_count(frames) >= LEAST_FRAMES[frames] for part in _PARTS for video in videos[part]):
+        least = find_modality(modality).least_frames
+        if not any(video.frame_count(modality) >= least for part in _PARTS for video in videos[part]):
             notes.append(_left_out(options, modality))
             continue
         found[modality] = videos
@@ -85,21 +84,22 @@ def _custom_entries(options: AblationOptions) -> dict[str, list[Video]]:
 
 
 def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
-    if not 1 <= options.split <= NUM_SPLITS:
-        raise PytsnError(f"--split {options.split}: there are splits 1 to {NUM_SPLITS}")
+    splits = DATASETS[options.dataset].splits
+    if not 1 <= options.split <= splits:
+        raise PytsnError(f"--split {options.split}: there are splits 1 to {splits}")
     split = parse_split_file(options.dataset, options.split_path)[options.split - 1]
     return {part: [Video(name, label, "", 0, 0) for name, label in getattr(split, part)] for part in _PARTS}
 
 
 def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -> list[Video]:
     """The entries that have a folder below the modality's root, with the counts of images on disk."""
-    root, prefixes = (options.warped_path if modality == "warped" else options.frame_path), image_names(options)[0]
+    root, prefixes = _root(options, modality), image_names(options)[0]
     if root is None:
         return []
-    if options.dataset != "custom":
+    if options.dataset != CUSTOM:
         folders = parse_directory(root, *prefixes, {entry.name for entry in entries})
         return make_videos([(entry.name, entry.label) for entry in entries], folders)
-    absolute = modality == "warped"  # a list's absolute folders are those of the frames
+    absolute = find_modality(modality).own_folders  # a list's absolute folders are those of the frames
     videos = []
     for entry in entries:
         own = os.path.basename(entry.folder.rstrip("/")) if absolute and os.path.isabs(entry.folder) else entry.folder
@@ -110,12 +110,15 @@ def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -
     return videos
 
 
+def _root(options: AblationOptions, modality: str) -> str | None:
+    """Where the folders of the modality's images lie."""
+    return options.warped_path if find_modality(modality).own_folders else options.frame_path
+
+
 def _left_out(options: AblationOptions, modality: str) -> str:
-    frames = find_modality(modality).frames
-    kind = {"rgb": "frames", "rgbdiff": "frames", "flow": "flow images"}[frames]
-    root = options.warped_path if modality == "warped" else options.frame_path
-    where = "no --warped_path" if root is None else f"no {kind} in {root}"
-    made = f"pytsn build-of VIDEOS {root or 'WARPED'}{_BUILD.get(modality, '')}"
+    row, root = find_modality(modality), _root(options, modality)
+    where = "no --warped_path" if root is None else f"no {row.images.title} in {root}"
+    made = f"pytsn build-of VIDEOS {root or 'WARPED'} {row.build_flags}".rstrip()
     return f"{modality} is left out, {where}: `{made}` makes them"
 
 
@@ -126,9 +129,7 @@ def _common(options: AblationOptions, found: Mapping, entries: Mapping) -> tuple
     for part in _PARTS:
         missing: dict[str, None] = {}
         for modality, videos in found.items():
-            missing.update(
-                dict.fromkeys(find_missing(videos[part], find_modality(modality).frames, _named(entries[part])))
-            )
+            missing.update(dict.fromkeys(find_missing(videos[part], modality, _named(entries[part]))))
         if missing:
             text = missing_message(list(missing), len(entries[part]), options.frame_path)
             text = f"{part}: {text} (or not those of every modality)"

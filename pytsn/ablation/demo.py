@@ -6,7 +6,6 @@ first filters of rgb nets are given and stay: edges, blind to colour.
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.files import explain_os_error, write_bytes
 from converter.proto import parse_net
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.ten_crops import FRAME_SIZE
-from pytsn.demo.nets import FEATURE_BLOB, STREAMS, Stream, deploy_prototxt
+from pytsn.demo.nets import FEATURE_BLOB, Stream, deploy_prototxt
 from pytsn.demo.training import BASE_LR, BATCH, DROPOUT
 from pytsn.demo.videos import CLASSES
 from pytsn.demo.weights import write_start
-from pytsn.models.modalities import TSN_MODALITIES
 
 #: channels of the levels; the first net is that of the other tables
 LEVELS = {"levels3": (16, 32, 64), "levels2": (16, 32), "levels1": (16,)}
@@ -33,15 +32,7 @@ _SEED = 0  # of the start weights, the same in every run
 
 def demo_stream(modality: str, widths: tuple[int, ...]) -> Stream:
     """The demo's stream of a modality, with so many channels a level."""
-    row = TSN_MODALITIES[modality]
-    given = modality == "rgb"
-    return replace(
-        STREAMS["flow" if row.frames == "flow" else "rgb"],
-        modality=modality,
-        channels=row.channels,
-        widths=widths,
-        conv1_given=given,
-    )
+    return Stream(modality, widths, conv1_given=not MODALITIES[modality].training.cross_modality)
 
 
 def with_dropout(text: str, ratio: float) -> str:
@@ -79,7 +70,7 @@ def demo_arguments(demo: Path, out: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise explain_os_error(error, folder) from None
     for name, widths in LEVELS.items():
-        for modality in TSN_MODALITIES:
+        for modality in MODALITIES:
             path = folder / f"{name}_{modality}.prototxt"
             write_bytes(
                 path, with_dropout(deploy_prototxt(demo_stream(modality, widths), len(CLASSES)), DROPOUT).encode()
@@ -87,7 +78,7 @@ def demo_arguments(demo: Path, out: Path) -> Mapping[str, Any]:
             nets.append(f"{name}:{modality}={path}")
         start = folder / f"{name}_rgb_start.caffemodel"
         write_start(start, folder / f"{name}_rgb.prototxt", _SEED)
-        inits += [f"{name}:rgb={start}", *(f"{name}:{each}=none" for each in TSN_MODALITIES if each != "rgb")]
+        inits += [f"{name}:rgb={start}", *(f"{name}:{each}=none" for each in MODALITIES if each != "rgb")]
     warped = demo / "warped"
     return {
         "dataset": "ucf101",

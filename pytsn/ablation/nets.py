@@ -10,7 +10,7 @@ from converter.errors import PytsnError
 from converter.files import write_bytes
 from converter.proto import filter_net, read_net
 from pytsn.ablation.options import NetChoice
-from pytsn.models.modalities import find_modality
+from pytsn.data.modalities import find_modality
 
 _CHANNELS = 1  # axis of an input (N, C, H, W)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from converter.errors import PytsnError
+from pytsn.data.modalities import FLOW, MODALITIES, RGB
 from pytsn.evaluation.action_net import NUM_CROPS
 from pytsn.models.consensus import make_consensus
-from pytsn.models.modalities import TSN_MODALITIES
 from pytsn.training.overrides import Override
 
 TABLES = ("modalities", "consensus", "depth")
@@ -53,10 +53,10 @@ class AblationOptions:
     warped_path: str | None = None
     allow_missing: bool = False
     title: str | None = None
-    rgb_pattern: str = "img_%05d.jpg"
-    flow_pattern: str = "flow_%c_%05d.jpg"
+    rgb_pattern: str = RGB.name_pattern
+    flow_pattern: str = FLOW.name_pattern
     tables: tuple[str, ...] = TABLES
-    modalities: tuple[str, ...] = tuple(TSN_MODALITIES)
+    modalities: tuple[str, ...] = tuple(MODALITIES)
     consensus: tuple[str, ...] = CONSENSUS
     segments: int = 3
     nets: tuple[NetChoice, ...] = (NetChoice(BUILT_IN),)
@@ -79,7 +79,7 @@ class AblationOptions:
             if value < 1:
                 raise PytsnError(f"--{name} {value}: must be above 0")
         _among("--tables", self.tables, TABLES)
-        _among("--modalities", self.modalities, TSN_MODALITIES)
+        _among("--modalities", self.modalities, MODALITIES)
         if "consensus" in self.tables:
             if self.segments == 1:
                 raise PytsnError("--num_segments 1: nothing to agree on: the consensus table needs at least 2")
@@ -116,10 +116,10 @@ def parse_nets(texts: Sequence[str]) -> tuple[NetChoice, ...]:
     for text in texts:
         key, equals, path = text.partition("=")
         name, colon, modality = key.partition(":")
-        if name in TSN_MODALITIES or not name or "/" in name or bool(equals) != bool(path):
+        if name in MODALITIES or not name or "/" in name or bool(equals) != bool(path):
             raise PytsnError(f"--net {text}: NAME=FILE or NAME:MODALITY=FILE was expected, NAME not a modality's")
         if colon:
-            _among(f"--net {text}:", [modality], tuple(TSN_MODALITIES))
+            _among(f"--net {text}:", [modality], tuple(MODALITIES))
         if not equals and name != BUILT_IN:
             raise PytsnError(f"--net {text}: only {BUILT_IN} needs no file; NAME=FILE was expected")
         files = found.setdefault(name, {})
@@ -134,7 +134,7 @@ def parse_choices(option: str, texts: Sequence[str], nets: Sequence[NetChoice]) 
     Raises PytsnError for an unknown key, and for a value that is no number where one is needed.
     """
     names = [net.name for net in nets]
-    known = {"", *TSN_MODALITIES, *names, *(f"{name}:{modality}" for name in names for modality in TSN_MODALITIES)}
+    known = {"", *MODALITIES, *names, *(f"{name}:{modality}" for name in names for modality in MODALITIES)}
     found: dict[str, Any] = {}
     for text in texts:
         key, value = text.split("=", 1) if "=" in text else ("", text)

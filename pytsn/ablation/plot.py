@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from converter.files import atomic_path
 from pytsn.ablation.plan import Figure
 from pytsn.ablation.table import PAPER, Result, figure_text
+from pytsn.data.modalities import MODALITIES
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _DOTS_PER_INCH = 110
 _TITLES = {"modalities": "input modalities", "consensus": "consensus of training", "depth": "depth of network"}
 #: of bars, by what they are: one modality, or several fused
-_COLOURS = {"rgb": "#4477aa", "rgbdiff": "#88bbdd", "flow": "#cc6644", "warped": "#e8aa88", "fused": "#66666f"}
+_COLOURS = {**{row.name: row.colour for row in MODALITIES.values()}, "fused": "#66666f"}
 _NUMBERS = 104  # where the figures stand as text, on the axis of %
 _SEED: dict[str, Any] = {"marker": "o", "color": "black", "s": 9, "zorder": 3, "linewidths": 0}
 _PAPER: dict[str, Any] = {"marker": "D", "facecolors": "white", "edgecolors": "#888888", "s": 28, "zorder": 3}

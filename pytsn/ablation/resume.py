@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converter.errors import PytsnError
 from converter.files import sha256_of
-from pytsn.data.frame_folders import Video
+from pytsn.data.videos import Video
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.runtime.unfinished import as_recorded, changes, read_record, write_record
 

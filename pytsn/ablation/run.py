@@ -17,8 +17,8 @@ from pytsn.ablation.options import AblationOptions
 from pytsn.ablation.plan import Cell, Row, heading, make_cells, make_rows
 from pytsn.ablation.table import Result, as_json, make_results, markdown_table, table_cells, text_table
 from pytsn.ablation.training import cell_training, schedule
+from pytsn.data.modalities import find_modality
 from pytsn.data.snippet_reader import SnippetOptions
-from pytsn.models.modalities import find_modality
 from pytsn.scores.aggregation import default_aggregation
 from pytsn.training.settings import plan_hardware
 
@@ -60,7 +60,7 @@ class Ablation:
     def _run(self, cell: Cell) -> CellRun:
         row = find_modality(cell.modality)
         prefixes, suffix = image_names(self.options)
-        snippets = SnippetOptions(row.frames, self.options.snippets, *prefixes, ext=suffix)
+        snippets = SnippetOptions(row.read_as, self.options.snippets, *prefixes, ext=suffix)
         videos, train_list = self.data.videos, self._list(cell.modality)
         count, net = len(videos["train"][cell.modality]), self._nets[cell.net, cell.modality]
         training = cell_training(self.options, cell, self.data.num_classes, train_list, count, net)

@@ -1,8 +1,7 @@
 """From the scores of cells to the figures of the tables, and the tables as text, Markdown and JSON.
 
 Tested as the papers test, whatever the consensus of training: the scores of 25 snippets x 10 crops averaged, before any
-softmax, times the sum of what a weighted consensus has learned (cell.weights_sum); streams added by weight;
-accuracy is the mean of the class accuracies.
+softmax; streams added by weight; accuracy is the mean of the class accuracies.
 """
 
 from collections.abc import Mapping, Sequence

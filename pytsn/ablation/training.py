@@ -5,9 +5,10 @@ from dataclasses import replace
 from converter import caffe_tsn_pb2 as pb
 from pytsn.ablation.options import AblationOptions
 from pytsn.ablation.plan import Cell
+from pytsn.data.modalities import find_modality
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import plan_schedule
-from pytsn.models.modalities import RELEASED_BATCH, find_modality
+from pytsn.models.training_settings import RELEASED_BATCH
 from pytsn.training.overrides import Override
 
 _CHECKPOINTS = 10  # of a run
@@ -21,8 +22,7 @@ def cell_training(
 
     Raises PytsnError for wishes that do not go together.
     """
-    row = find_modality(cell.modality)
-    pattern = options.flow_pattern if row.frames == "flow" else options.rgb_pattern
+    pattern = options.flow_pattern if find_modality(cell.modality).is_flow else options.rgb_pattern
     name = Override("video_data_param", "name_pattern", pattern)
     training = FinetuneOptions(
         train_list=train_list,
@@ -56,7 +56,7 @@ def schedule(training: FinetuneOptions, videos: int) -> pb.SolverParameter:
 def _init(options: AblationOptions, cell: Cell) -> str | None:
     """Start weights: the modality's own, or rgb's, whose first filters finetune averages over the colours."""
     found = options.find_choice("init", cell.net, cell.modality)
-    if found is None and find_modality(cell.modality).cross_modality:
+    if found is None and find_modality(cell.modality).training.cross_modality:
         found = options.find_choice("init", cell.net, "rgb")
     return None if found == _NOTHING else found
 

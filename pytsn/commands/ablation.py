@@ -3,6 +3,20 @@
 import argparse
 import sys
 
+from pytsn.commands.arguments import (
+    add_allow_missing,
+    add_bn_style,
+    add_device,
+    add_overrides,
+    add_precision,
+    add_readers,
+    add_split_path,
+    add_trained_blob,
+)
+from pytsn.data.datasets import CUSTOM, SPLIT_DATASETS, SPLITS
+from pytsn.data.modalities import FLOW, MODALITIES, RGB
+from pytsn.runtime.words import one_of
+
 HELP = """\
 the papers' ablations on your dataset: input modalities, consensus functions, depth; one table, one plot
 
@@ -29,23 +43,19 @@ own (--init flow=none: from scratch). Without these, schedule and learning rate 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ablation."""
     add = parser.add_argument
-    add(
-        "dataset",
-        choices=("ucf101", "hmdb51", "custom", "demo"),
-        metavar="DATASET",
-        help="ucf101, hmdb51, custom, demo",
-    )
+    datasets = (*SPLIT_DATASETS, CUSTOM, "demo")
+    add("dataset", choices=datasets, metavar="DATASET", help=", ".join(datasets))
     add("frame_path", metavar="FRAMES", help="root folder of the frames; for demo: the folder that it made")
     add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
-    add("--split", type=int, default=1, metavar="N", help="1, 2 or 3 (default: %(default)s)")
-    add("--split_path", metavar="DIR", help="folder of the split files (default: data)")
+    add("--split", type=int, default=1, metavar="N", help=f"{one_of(map(str, SPLITS))} (default: %(default)s)")
+    add_split_path(add, default=None)
     add("--train_list", metavar="LIST", help="of a custom dataset: lines `path count label`")
     add("--val_list", metavar="LIST", help="of a custom dataset: the videos that are tested")
     add("--warped_path", metavar="DIR", help="root folder of the warped flow")
     add("--title", metavar="TEXT", help="what to call the videos (default: by dataset and split)")
-    add("--allow_missing", action="store_true", help="leave out videos that lack images of a modality")
-    add("--rgb_pattern", default="img_%05d.jpg", metavar="P", help="names of frames (default: img_%%05d.jpg)")
-    add("--flow_pattern", default="flow_%c_%05d.jpg", metavar="P", help="of flow images (default: flow_%%c_%%05d.jpg)")
+    add_allow_missing(add, "lack images of a modality")
+    add("--rgb_pattern", default=RGB.name_pattern, metavar="P", help="names of frames (default: %(default)s)")
+    add("--flow_pattern", default=FLOW.name_pattern, metavar="P", help="of flow images (default: %(default)s)")
     add("--dry_run", action="store_true", help="print the plan and how long it may take, train nothing")
     _add_tables(parser)
     _add_training(parser)
@@ -54,11 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_tables(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("tables").add_argument
     add("--tables", type=_names, metavar="T,T", help="modalities, consensus, depth (default: all)")
-    add("--modalities", type=_names, metavar="M,M", help="rgb, flow, warped, rgbdiff (default: all that have images)")
+    add("--modalities", type=_names, metavar="M,M", help=f"{', '.join(MODALITIES)} (default: all that have images)")
     add("--consensus", type=_names, metavar="C,C", help="default: max,average,weighted,topk:2,attention")
     add("--num_segments", type=int, default=3, metavar="S", help="of consensus table and + TSN row (default: 3)")
     add("--net", action="append", metavar="NAME=FILE", help="a net of the depth table; the first is the others' too;")
-    add("--score_name", metavar="BLOB", help="its scores (default: fc-action, fc_action or its only result)")
+    add_trained_blob(add)
     add("--seeds", type=_names, metavar="N,N", help="a run for each; the table gives mean and deviation (default: 0)")
     add("--num_frame_per_video", type=int, metavar="T", help="snippets of a test (default: 25)")
     add("--crops", type=int, choices=(1, 10), default=10, help="of a snippet in a test (default: %(default)s)")
@@ -67,7 +77,7 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("training (see pytsn finetune)").add_argument
     add("--init", action="append", metavar="[K=]WEIGHTS", help="weights to start from")
-    add("--bn_style", choices=("var", "invstd"), default="var", help="of --init caffemodels (see convert)")
+    add_bn_style(add, "BN of --init caffemodels, see convert")
     add("--solver", action="append", metavar="[K=]FILE", help="solver prototxt: rate, length, iter_size ...")
     add("--epochs", action="append", metavar="[K=]E", help="passes over the training videos (default: the papers')")
     add("--iterations", action="append", metavar="[K=]N", help="updates instead")
@@ -76,10 +86,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--batch_size", type=int, metavar="N", help="videos a pass (default: 32)")
     add("--accumulate", type=int, metavar="A", help="passes an update (default: as many as make 128 videos)")
     add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
-    add("--set", action="append", metavar="F=V", help="change a field of data or solver; may be repeated")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="of training; tests are fp32")
-    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+    add_overrides(add)
+    add_device(add)
+    add_precision(add, "; of training, tests are fp32")
+    add_readers(add)
 
 
 def _names(text: str) -> tuple[str, ...]:

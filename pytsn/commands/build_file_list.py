@@ -9,10 +9,15 @@ from collections.abc import Callable
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
+from pytsn.commands.arguments import add_allow_missing, add_annotations, add_prefixes, add_split_path
 from pytsn.data.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
-from pytsn.data.frame_folders import FrameFolder, Split, make_videos, missing_message, parse_directory, parse_split_file
-from pytsn.data.splits import NUM_SPLITS
+from pytsn.data.datasets import ANNOTATED_DATASETS, SPLIT_DATASETS, SPLITS
+from pytsn.data.frame_folders import make_videos, missing_message, parse_directory
+from pytsn.data.modalities import FLOW, IMAGES, RGB
+from pytsn.data.splits import Split, parse_split_file
+from pytsn.data.videos import FrameFolder
 from pytsn.evaluation.choose_videos import find_anet_folders
+from pytsn.runtime.words import one_of
 
 HELP = """\
 write the lists of frame folders that training reads, `folder count label` per line
@@ -35,31 +40,25 @@ videos, labelled by the longest action. A leading v_ in folder names is fine.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of build-file-list; the flow prefixes lack the last underscore, as in the original."""
     add = parser.add_argument
-    add("dataset", metavar="DATASET", help="ucf101, hmdb51, activitynet_1.2 or activitynet_1.3")
+    add("dataset", metavar="DATASET", help=one_of((*SPLIT_DATASETS, *ANNOTATED_DATASETS)))
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
-    add("--rgb_prefix", default="img_", metavar="P", help="prefix of rgb frames (default: %(default)s)")
-    add("--flow_x_prefix", default="flow_x", metavar="P", help="prefix of x flow images (default: %(default)s)")
-    add("--flow_y_prefix", default="flow_y", metavar="P", help="prefix of y flow images (default: %(default)s)")
-    add("--num_split", type=int, default=NUM_SPLITS, metavar="N", help="splits 1 to N (default: all)")
+    add_prefixes(add, (RGB.prefixes[0], *(prefix.removesuffix("_") for prefix in FLOW.prefixes)))
+    add("--num_split", type=int, default=SPLITS[-1], metavar="N", help="splits 1 to N (default: all)")
     add(
         "--out_list_path", default="data/", metavar="DIR", help="where to write; made if missing (default: %(default)s)"
     )
     add("--shuffle", action="store_true", help="shuffle the lines of each list")
     add("--seed", type=int, metavar="S", help="makes --shuffle repeatable (default: another order each time)")
-    add(
-        "--anet_file",
-        metavar="JSON",
-        help="ActivityNet's annotations (default: as in the original, below --split_path)",
-    )
+    add_annotations(add)
     add("--anet_unit", choices=("clips", "videos"), default="clips", help="what ActivityNet's lists name")
-    add("--split_path", default="data", metavar="DIR", help="folder of the split files (default: %(default)s)")
-    add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
+    add_split_path(add)
+    add_allow_missing(add)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the original's lines and writes its files, all or none. Raises PytsnError for missing videos and files."""
-    if not 1 <= args.num_split <= NUM_SPLITS:
-        raise PytsnError(f"--num_split {args.num_split}: there are splits 1 to {NUM_SPLITS}")
+    if args.num_split not in SPLITS:
+        raise PytsnError(f"--num_split {args.num_split}: there are splits 1 to {SPLITS[-1]}")
     print(f"processing dataset {args.dataset}")
     splits = _splits(args)[: args.num_split]
     folders = _frame_folders(args, {name for split in splits for name, _ in split.train + split.test})
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 def _splits(args: argparse.Namespace) -> list[Split]:
     if args.dataset not in ACTIVITYNET:
         if args.anet_file:
-            raise PytsnError("--anet_file goes with the datasets activitynet_1.2 and activitynet_1.3")
+            raise PytsnError(f"--anet_file goes with the datasets {one_of(ANNOTATED_DATASETS, 'and')}")
         return parse_split_file(args.dataset, args.split_path)
     path = args.anet_file or activitynet_path(args.dataset, args.split_path)
     database = read_activitynet(path, ACTIVITYNET[args.dataset])
@@ -98,7 +97,7 @@ def _frame_folders(args: argparse.Namespace, names: set[str]) -> dict[str, Frame
         print(f"warning: {text}", file=sys.stderr)
     if not folders:
         raise PytsnError(f"no video of {args.dataset} has frames in {args.frame_path}: nothing to list")
-    for modality in ("rgb", "flow"):
+    for modality in IMAGES:
         empty = sum(getattr(folder, f"{modality}_count") == 0 for folder in folders.values())
         if empty:
             print(f"warning: {empty} videos have no {modality} images: 0 in the {modality} lists", file=sys.stderr)
@@ -116,7 +115,7 @@ def _list_files(
     files = {}
     for part, entries in (("train", split.train), ("val", split.test)):
         videos = make_videos(entries, folders)
-        for modality in ("rgb", "flow"):
+        for modality in IMAGES:
             lines = [f"{video.folder} {video.frame_count(modality)} {video.label}\n" for video in videos]
             if shuffle:
                 shuffle(lines)

@@ -7,6 +7,7 @@ import tempfile
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error
+from pytsn.commands.arguments import add_device
 from pytsn.flow.methods import ALGORITHMS
 
 HELP = """\
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--new_height", type=int, default=HEIGHT, metavar="H", help=f"height of the images ({size})")
     add("--num_gpu", type=int, metavar="N", help="worker i runs on cuda:(i %% N) (default: all GPUs there are)")
     add("--resume", default="no", choices=["yes", "no"], help=_RESUME)
-    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
+    add_device(add)
     add("--batch_size", type=int, metavar="B", help="pairs of 340x256 computed at once (default: GPU 32, CPU 4)")
     add("--algorithm", default="tvl1", choices=ALGORITHMS, help="others than tvl1 are quick and cost accuracy")
     add("--preset", metavar="P", help="which OpenCV's TV-L1 (default: opencv2.4-cuda, the released models')")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from converter.errors import PytsnError
+from pytsn.commands.arguments import add_bn_style
 
 HELP = """Converts Caffe weights to PyTorch (.pth, .safetensors) or ONNX files, and PyTorch files back to a caffemodel.
 
@@ -27,12 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="OUT", action="append", default=[], help="file to write; may be given several times"
     )
     parser.add_argument("--inspect", action="store_true", help="print layers, shapes and numbers of parameters")
-    parser.add_argument(
-        "--bn_style",
-        choices=("var", "invstd"),
-        default="var",
-        help="what the fourth blob of the caffemodel's BN layers holds: the variance, or in files from before 27 April"
-        " 2016 the inverse standard deviation (default: var)",
+    add_bn_style(
+        parser.add_argument,
+        "what the fourth blob of the caffemodel's BN layers holds: the variance, or in files from before 27 April 2016"
+        " the inverse standard deviation",
     )
     parser.add_argument(
         "--allow_missing",

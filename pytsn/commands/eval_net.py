@@ -5,6 +5,9 @@ import os
 import sys
 
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
+from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM
+from pytsn.data.modalities import MODALITIES
+from pytsn.runtime.words import one_of
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -38,22 +41,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _aggregation(args: argparse.Namespace):
     """The aggregation; one of windows counts on the snippets' rate."""
-    from converter.errors import PytsnError
-    from pytsn.scores.aggregation import parse_aggregation
+    from pytsn.scores.snippet_rate import aggregation_at
 
-    rate = _rates(args)["snippet_rate"]
-    aggregate = parse_aggregation(args.aggregation, rate or 1)
-    if aggregate.fps is not None and rate is None:
-        print(
-            f"note: aggregation {args.aggregation} takes the snippets for {float(aggregate.fps):g} a second, whatever "
-            "a video's length; --snippet_rate samples them so",
-            file=sys.stderr,
-        )
-    elif aggregate.fps not in (None, rate):
-        raise PytsnError(
-            f"aggregation {args.aggregation} counts on {float(aggregate.fps):g} snippets a second, --snippet_rate is "
-            f"{args.snippet_rate}"
-        )
+    aggregate, notes = aggregation_at(args.aggregation, [_rates(args)["snippet_rate"]], "--snippet_rate is")
+    for line in notes:
+        print(line, file=sys.stderr)
     return aggregate
 
 
@@ -64,13 +56,13 @@ def _note_ignored(args: argparse.Namespace) -> None:
         print("note: --caffe_path is ignored, no Caffe is needed", file=sys.stderr)
     if args.resume and not args.save_scores:
         raise PytsnError("--resume needs --save_scores: it goes on with that file's unfinished scores")
-    if (args.dataset == "custom") != bool(args.test_list):
+    if (args.dataset == CUSTOM) != bool(args.test_list):
         raise PytsnError("dataset 'custom' and --test_list FILE go together")
-    if args.dataset not in ("activitynet_1.2", "activitynet_1.3") and (args.anet_file or args.subset):
-        raise PytsnError("--anet_file and --subset go with the datasets activitynet_1.2 and activitynet_1.3")
+    if args.dataset not in ANNOTATED_DATASETS and (args.anet_file or args.subset):
+        raise PytsnError(f"--anet_file and --subset go with the datasets {one_of(ANNOTATED_DATASETS, 'and')}")
     if args.video_fps and not args.snippet_rate:
         raise PytsnError("--video_fps goes with --snippet_rate")
-    if args.rgbdiff and args.modality != "rgbdiff":
+    if args.rgbdiff and not MODALITIES[args.modality].difference:
         raise PytsnError(f"--rgbdiff {args.rgbdiff} goes with modality rgbdiff, not {args.modality}")
 
 
@@ -103,7 +95,6 @@ def _choose(args: argparse.Namespace):
 def _score(args: argparse.Namespace, chosen) -> list:
     """The scores of all videos, V x (T, 10, K), from the store where it has them."""
     from converter.errors import PytsnError
-    from pytsn.data.snippet_ticks import NET_CHANNELS
     from pytsn.evaluation.action_net import ActionNet
     from pytsn.evaluation.progress import collect_scores
     from pytsn.evaluation.score_videos import worker_device
@@ -114,8 +105,8 @@ def _score(args: argparse.Namespace, chosen) -> list:
     net = ActionNet(args.net_proto, args.net_weights, _on_device(options, worker_device(0, options)))
     for line in net.report.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    if net.channels != NET_CHANNELS[args.modality]:
-        wanted = NET_CHANNELS[args.modality]
+    wanted = MODALITIES[args.modality].channels
+    if net.channels != wanted:
         raise PytsnError(f"{args.net_proto}: takes {net.channels} planes, modality {args.modality} gives {wanted}")
     beyond = [video for video in chosen.videos if video.label >= net.num_classes]
     if beyond:
@@ -180,7 +171,7 @@ def _store(args: argparse.Namespace, chosen):
         "bn_style": args.bn_style,
         "score_name": args.score_name,
     }
-    if args.modality == "rgbdiff":
+    if MODALITIES[args.modality].difference:
         settings["rgbdiff"] = args.rgbdiff or "signed"
     if args.snippet_rate:
         settings |= {"num_frame_per_video": None, "snippet_rate": args.snippet_rate, "video_fps": args.video_fps}

@@ -2,8 +2,26 @@
 
 import argparse
 
+from pytsn.commands.arguments import (
+    add_aggregation,
+    add_allow_missing,
+    add_annotations,
+    add_bn_style,
+    add_crop_batch,
+    add_device,
+    add_difference,
+    add_modality,
+    add_precision,
+    add_prefixes,
+    add_score_name,
+    add_split_path,
+    add_workers,
+)
+from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM, SPLIT_DATASETS, SPLITS
+from pytsn.runtime.words import one_of
+
 #: what DATASET may be
-DATASETS = ("ucf101", "hmdb51", "activitynet_1.2", "activitynet_1.3", "custom")
+DATASETS = (*SPLIT_DATASETS, *ANNOTATED_DATASETS, CUSTOM)
 
 HELP = """\
 test a net on the videos of a split: class scores, class accuracies, mean accuracy
@@ -31,14 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of eval-net."""
     add = parser.add_argument
     add("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
-    add("split", type=int, choices=(1, 2, 3), metavar="SPLIT", help="1, 2 or 3")
-    add("modality", choices=("rgb", "flow", "rgbdiff"), metavar="MODALITY", help="rgb, flow or rgbdiff")
+    add("split", type=int, choices=SPLITS, metavar="SPLIT", help=one_of(map(str, SPLITS)))
+    add_modality(add, "modality", metavar="MODALITY")
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
     add("net_proto", metavar="NET_PROTO", help="deploy prototxt")
     add("net_weights", metavar="NET_WEIGHTS", help="caffemodel, .pth or .safetensors")
-    add("--rgb_prefix", default="img_", metavar="P", help="prefix of rgb frames (default: %(default)s)")
-    add("--flow_x_prefix", default="flow_x_", metavar="P", help="prefix of x flow images (default: %(default)s)")
-    add("--flow_y_prefix", default="flow_y_", metavar="P", help="prefix of y flow images (default: %(default)s)")
+    add_prefixes(add)
     add(
         "--num_frame_per_video", type=_positive, default=25, metavar="T", help="snippets a video (default: %(default)s)"
     )
@@ -46,28 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--video_fps", metavar="F", help="frames a second of the videos (default: by ActivityNet's durations)")
     add("--save_scores", metavar="F", help="write the scores to F.npz")
     add("--resume", action="store_true", help="go on with the scores that an interrupted run left beside F")
-    add("--num_worker", type=_positive, default=1, metavar="N", help="processes (default: %(default)s)")
-    add("--gpus", type=int, nargs="+", metavar="G", help="CUDA devices to spread the workers over")
-    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
-    add(
-        "--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity; others print their drift"
-    )
-    add("--batch_size", type=_positive, metavar="N", help="crops a forward (default: 10 on a CPU, 250 on a GPU)")
-    add("--split_path", default="data", metavar="DIR", help="folder of the split files (default: %(default)s)")
+    add_workers(add, _positive)
+    add_device(add)
+    add_precision(add, "; prints the drift")
+    add_crop_batch(add, _positive)
+    add_split_path(add)
     add("--test_list", metavar="FILE", help="list of a custom dataset")
-    add(
-        "--anet_file",
-        metavar="JSON",
-        help="ActivityNet's annotations (default: as in the original, below --split_path)",
-    )
+    add_annotations(add)
     add("--subset", choices=("training", "validation", "testing"), help="of ActivityNet (default: by the split)")
-    add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
-    add("--score_name", metavar="BLOB", help="score blob (default: fc-action or fc_action)")
-    add("--bn_style", choices=("var", "invstd"), default="var", help="fourth BN blob of the caffemodel: see docs")
-    add("--rgbdiff", choices=("signed", "absolute"), help="differences that the rgbdiff net learned (default: signed)")
-    add(
-        "--aggregation", default="mean", metavar="A", help="frames to video: mean, topk:K, window, anet2016, multiscale"
-    )
+    add_allow_missing(add)
+    add_score_name(add)
+    add_bn_style(add)
+    add_difference(add, default=None)
+    add_aggregation(add)
     add("--caffe_path", metavar="DIR", help="accepted for old scripts; there is no Caffe any more")
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from converter.errors import PytsnError
+from pytsn.commands.arguments import add_aggregation
 
 HELP = """\
 fuse score files of several streams and print the accuracy
@@ -30,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("score_files", nargs="+", metavar="F", help="score files (.npz)")
     add("--score_weights", nargs="+", type=float, metavar="W", help="weight of each file (default: 1 each)")
     add("--crop_agg", choices=("max", "mean"), default="mean", help="crops to frame (default: mean; window takes max)")
-    add(
-        "--aggregation", default="mean", metavar="A", help="frames to video: mean, topk:K, window, anet2016, multiscale"
-    )
+    add_aggregation(add)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,15 +45,19 @@ def run(args: argparse.Namespace) -> int:
         file_warnings,
         fused_evaluation,
         label_sets_of,
+        snippet_rate_of,
         summarise,
     )
     from pytsn.scores.aggregation import fusion
     from pytsn.scores.alignment import align
     from pytsn.scores.score_file import read_scores
+    from pytsn.scores.snippet_rate import aggregation_at
 
     weights = _weights(args)
     files = [read_scores(path) for path in args.score_files]
-    aggregate = _aggregation(args.aggregation, files)
+    aggregate, notes = aggregation_at(args.aggregation, map(snippet_rate_of, files), "the files hold")
+    for line in notes:
+        print(line, file=sys.stderr)
     aligned = align(files)
     streams = [
         np.stack([aggregate(video, normalization=False, crop_agg=args.crop_agg) for video in scores])
@@ -70,23 +73,6 @@ def run(args: argparse.Namespace) -> int:
     for text in (*aligned.warnings, *named, *summary.warnings):
         print(f"warning: {text}", file=sys.stderr)
     return 0
-
-
-def _aggregation(text: str, files: list):
-    """The aggregation; one of windows counts on the rate that the files' snippets were sampled at."""
-    from pytsn.evaluation.summary import snippet_rate_of
-    from pytsn.scores.aggregation import parse_aggregation
-
-    rates = {snippet_rate_of(file) for file in files}
-    rate = next(iter(rates)) if len(rates) == 1 else None
-    aggregate = parse_aggregation(text, rate or 1)
-    if aggregate.fps is not None and len(rates) > 1:
-        raise PytsnError(f"aggregation {text}: the files hold different numbers of snippets a second")
-    if aggregate.fps is not None and rate not in (None, aggregate.fps):
-        raise PytsnError(
-            f"aggregation {text} counts on {float(aggregate.fps):g} snippets a second, the files hold {float(rate):g}"
-        )
-    return aggregate
 
 
 def _weights(args: argparse.Namespace) -> list[float]:

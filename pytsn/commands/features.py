@@ -6,6 +6,17 @@ import sys
 from typing import Any
 
 from converter.errors import PytsnError
+from pytsn.commands.arguments import (
+    add_allow_missing,
+    add_bn_style,
+    add_crop_batch,
+    add_device,
+    add_difference,
+    add_modality,
+    add_precision,
+    add_workers,
+)
+from pytsn.data.modalities import MODALITIES
 
 HELP = """\
 write a blob of a net for each snippet of each video
@@ -27,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("list", metavar="LIST", help="list file, or folder of folders of frames")
     add("-o", "--output", required=True, metavar="OUT", help="FILE.npz, FILE.h5 or a folder")
-    add("--modality", required=True, choices=("rgb", "flow", "rgbdiff"), help="rgb, flow or rgbdiff")
+    add_modality(add, "--modality", required=True)
     add("--net", required=True, nargs=2, metavar=("PROTO", "WEIGHTS"), help="deploy prototxt; caffemodel or converted")
     add("--blob", default="global_pool", metavar="NAME", help="which blob (default: %(default)s)")
     add("--spatial", action="store_true", help="keep the blob's height and width (default: averaged)")
@@ -36,14 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--snippet_rate", metavar="R", help="R snippets a second instead; needs --video_fps")
     add("--video_fps", metavar="F", help="frames a second of the videos")
     add("--resume", action="store_true", help="go on with what an interrupted run left")
-    add("--allow_missing", action="store_true", help="leave out videos that have no frames on disk")
-    add("--num_worker", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
-    add("--gpus", type=int, nargs="+", metavar="G", help="CUDA devices to spread the workers over")
-    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
-    add("--batch_size", type=int, metavar="N", help="crops a forward (default: 10 on a CPU, 250 on a GPU)")
-    add("--bn_style", choices=("var", "invstd"), default="var", help="fourth BN blob of the caffemodel: see docs")
-    add("--rgbdiff", choices=("signed", "absolute"), default="signed", help="what the rgbdiff net learned")
+    add_allow_missing(add)
+    add_workers(add)
+    add_device(add)
+    add_precision(add)
+    add_crop_batch(add)
+    add_bn_style(add)
+    add_difference(add)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,12 +116,10 @@ def _options(args: argparse.Namespace):
 
 def _net(args: argparse.Namespace, options):
     """The net; for several workers it is the check of files and arguments before they start."""
-    from pytsn.data.snippet_ticks import NET_CHANNELS
-
     net = options.make_net(tuple(args.net))
     for line in net.report.warnings:
         print(f"warning: {line}", file=sys.stderr)
-    wanted = NET_CHANNELS[args.modality]
+    wanted = MODALITIES[args.modality].channels
     if net.channels != wanted:
         raise PytsnError(f"{args.net[0]}: takes {net.channels} planes, modality {args.modality} gives {wanted}")
     return net

@@ -3,6 +3,17 @@
 import argparse
 import sys
 
+from pytsn.commands.arguments import (
+    add_bn_style,
+    add_device,
+    add_overrides,
+    add_precision,
+    add_readers,
+    add_trained_blob,
+)
+from pytsn.data.modalities import MODALITIES
+from pytsn.runtime.words import one_of
+
 HELP = """\
 fine-tune a TSN on lists of videos: any classes, modality, consensus and snippet net
 
@@ -30,14 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("train_list", metavar="TRAIN_LIST", help="videos to train on: lines `folder frames label`")
     add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
     add("--val_list", metavar="LIST", help="videos to validate by, each epoch")
-    add("--modality", default="rgb", help="rgb, flow, warped or rgbdiff (default: %(default)s)")
+    add("--modality", default="rgb", help=f"{one_of(MODALITIES)} (default: %(default)s)")
     add("--num_segments", type=int, default=3, metavar="S", help="snippets a video (default: %(default)s)")
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
     add("--num_classes", type=int, metavar="K", help="classes (default: the largest label + 1)")
     add("--init", metavar="WEIGHTS", help="caffemodel, .safetensors or .pth to start from")
-    add("--bn_style", choices=("var", "invstd"), default="var", help="of an --init caffemodel (see convert)")
+    add_bn_style(add, "BN of an --init caffemodel, see convert")
     add("--net", metavar="DEPLOY", help="deploy prototxt of the snippet net (default: BN-Inception)")
-    add("--score_name", metavar="BLOB", help="its scores (default: fc-action, fc_action or its only result)")
+    add_trained_blob(add)
     add("--dropout", type=float, metavar="R", help="ratio before the classifier (default: the modality's)")
     add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
     _add_schedule(parser)
@@ -60,16 +71,19 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
         choices=("sum", "mean"),
         help="clip the sum over passes (Caffe; default with --solver) or their mean",
     )
-    add("--set", action="append", default=[], metavar="F=V", help="change a field of data or solver; may be repeated")
+    add_overrides(add)
     add("--seed", type=int, metavar="N", help="of all random numbers")
     add("--resume", action="store_true", help="go on from the checkpoint in FOLDER, same options")
 
 
 def _add_hardware(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
-    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+    add_device(add)
+    add_precision(add)
+    add(
+        "--graphs", choices=("auto", "on", "off"), default="auto", help="replay passes from CUDA graphs (auto: on CUDA)"
+    )
+    add_readers(add)
     add("--format", choices=("safetensors", "pth"), default="safetensors", help="of weights (default: %(default)s)")
 
 
@@ -87,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
     rank, local_rank, world = world_from_environment()
     options = _options(args)
-    hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision)
+    hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision, graphs=args.graphs)
     workers = default_workers(hardware.device, world) if args.workers is None else args.workers
     with contextlib.closing(Finetuning(options, hardware, workers, join(hardware.device))) as training:
         with ProgressLog(training.param.max_iter, rank == 0) as log, StopSignals() as signals:

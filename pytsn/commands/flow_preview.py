@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from converter.errors import PytsnError, printable
+from pytsn.commands.arguments import add_device, add_flow_method
 
 HELP = """\
 draw frames, flow and warped flow of a video on one sheet
@@ -25,17 +26,13 @@ options from --algorithm to --new_height are for videos.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of flow-preview."""
-    from pytsn.flow.methods import ALGORITHMS
-    from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
-
     add = parser.add_argument
     add("source", metavar="VIDEO", help="a video, or a folder of extracted images (img_, flow_x_, flow_y_)")
     add("-o", "--output", metavar="PNG", help="where to write (default: VIDEO_flow.png in the current folder)")
     add("--rows", type=int, default=6, metavar="N", help="pairs, spread over the video (default: 6)")
     add("--frames", type=int, nargs="+", metavar="K", help="the numbers of the pairs instead")
-    add("--algorithm", choices=ALGORITHMS, default="tvl1", help="default: tvl1, as the models were trained on")
-    add("--preset", choices=tuple(PRESETS), default=DEFAULT_PRESET, help=f"of TV-L1 (default: {DEFAULT_PRESET})")
-    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
+    add_flow_method(add)
+    add_device(add)
     add("--new_width", type=int, default=340, metavar="W", help="frames are resized first (default: 340)")
     add("--new_height", type=int, default=256, metavar="H", help="default: 256; 0 and 0 keep the video's size")
     add("--bound", type=float, default=20.0, metavar="PX", help="pixels at the ends of the grey levels (default: 20)")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+from pytsn.data.datasets import SPLITS
+
 HELP = """Downloads the released TSN weights, checks them, and puts them under the names of the original's scripts.
 
   reference   12 nets: UCF101 and HMDB51, rgb and flow, splits 1 to 3 (scripts/get_reference_models.sh)
@@ -28,12 +30,12 @@ Exit status: 0 all files asked for are there; 1 some could not be had; 2 none co
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from pytsn.weights.released_models import HOST, KINDS
+    from pytsn.weights.released_models import DATASETS_RELEASED, HOST, KINDS, MODALITIES_RELEASED
 
     parser.add_argument("kind", metavar="KIND", choices=KINDS, help="reference or init")
-    parser.add_argument("--dataset", choices=("ucf101", "hmdb51"), help="(default: both)")
-    parser.add_argument("--split", type=int, choices=(1, 2, 3), help="(default: all three)")
-    parser.add_argument("--modality", choices=("rgb", "flow"), help="(default: both)")
+    parser.add_argument("--dataset", choices=DATASETS_RELEASED, help="(default: both)")
+    parser.add_argument("--split", type=int, choices=SPLITS, help="(default: all three)")
+    parser.add_argument("--modality", choices=MODALITIES_RELEASED, help="(default: both)")
     parser.add_argument(
         "--base_url",
         metavar="URL",

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text, write_bytes
+from pytsn.commands.arguments import add_modality
+from pytsn.data.datasets import DATASETS, SPLIT_DATASETS
+from pytsn.data.modalities import IMAGES
+from pytsn.runtime.words import one_of
 
 HELP = """\
 write the deploy, train_val and solver prototxts of BN-Inception
@@ -26,11 +30,14 @@ A dataset of your own is trained by UCF101's schedule; lists hold a line `folder
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of make-prototxt."""
-    parser.add_argument("dataset", metavar="DATASET", help="ucf101, hmdb51 or a name of your own (needs --num_classes)")
-    parser.add_argument("modality", metavar="MODALITY", choices=("rgb", "flow", "rgbdiff"), help="rgb, flow or rgbdiff")
+    classes = one_of(str(DATASETS[name].classes) for name in SPLIT_DATASETS)
+    parser.add_argument(
+        "dataset", metavar="DATASET", help=f"{', '.join(SPLIT_DATASETS)} or a name of your own (needs --num_classes)"
+    )
+    add_modality(parser.add_argument, "modality", metavar="MODALITY")
     parser.add_argument("--kind", choices=("deploy", "train_val", "solver", "all"), default="all", help="default: all")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="where to write (default: models/DATASET)")
-    parser.add_argument("--num_classes", type=int, metavar="K", help="default: the dataset's own, 101 or 51")
+    parser.add_argument("--num_classes", type=int, metavar="K", help=f"default: the dataset's own, {classes}")
     parser.add_argument(
         "--num_segments", type=int, default=3, metavar="S", help="snippets per training video (default: 3)"
     )
@@ -39,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch_size", type=int, default=32, metavar="N", help="training videos per batch (default: 32)"
     )
     parser.add_argument(
-        "--train_list", metavar="FILE", help="default: data/DATASET_FRAMES_train_split_N.txt, FRAMES rgb or flow"
+        "--train_list",
+        metavar="FILE",
+        help=f"default: data/DATASET_FRAMES_train_split_N.txt, FRAMES {one_of(IMAGES)}",
     )
     parser.add_argument("--val_list", metavar="FILE", help="default: data/DATASET_FRAMES_val_split_N.txt")
     parser.add_argument("--test_iter", type=int, metavar="N", help="batches (videos) per test pass and process")

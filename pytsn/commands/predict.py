@@ -3,6 +3,18 @@
 import argparse
 import sys
 
+from pytsn.commands.arguments import (
+    add_aggregation,
+    add_bn_style,
+    add_crop_batch,
+    add_device,
+    add_difference,
+    add_flow_method,
+    add_precision,
+    add_score_name,
+)
+from pytsn.data.modalities import MODALITIES
+
 HELP = """\
 tell what happens in videos: the best classes with probabilities, and a picture
 
@@ -22,22 +34,15 @@ The flow of 25 snippets takes half a minute on a CPU; --algorithm dis is quick b
 Exit status: 0 all well, 1 some videos failed (each is named, the others are done), 2 wrong arguments.
 """
 
-_STREAM_HELP = {
-    "rgb": "net of the rgb stream",
-    "flow": "net of the flow stream",
-    "warped": "net of warped flow (the camera's motion taken out)",
-    "rgbdiff": "net of RGB differences",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of predict."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help="video, folder of frames, or folder of either")
-    for stream, text in _STREAM_HELP.items():
-        add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=text)
+    for stream, row in MODALITIES.items():
+        add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=f"net of {row.title}")
     add("--labels", metavar="FILE", help="names of the classes (default: class 0, class 1, ...)")
-    add("--weights", type=float, nargs="+", metavar="W", help="fusion weights, in the order rgb, flow, warped, rgbdiff")
+    add("--weights", type=float, nargs="+", metavar="W", help=f"fusion weights, in the order {', '.join(MODALITIES)}")
     add("--top", type=int, default=5, metavar="K", help="classes to tell (default: %(default)s)")
     add("--json", metavar="FILE", help="write what was found as JSON; - writes it to stdout in place of the text")
     add("-o", "--output", default=".", metavar="DIR", help="folder for pictures (default: the current one)")
@@ -50,28 +55,19 @@ def _add_sampling(add) -> None:
     add("--num_frames", type=int, default=25, metavar="T", help="snippets a video (default: %(default)s)")
     add("--snippet_rate", metavar="R", help="R snippets a second instead, for untrimmed video")
     add("--video_fps", metavar="F", help="frames a second (default: as the video file says)")
-    add(
-        "--aggregation",
-        default="mean",
-        metavar="A",
-        help="snippets to video: mean (default), topk:K, window, ...",
-    )
+    add_aggregation(add)
     add("--crops", type=int, choices=(1, 10), default=10, help="1: the centre alone, ten times faster, less accurate")
     add("--warped_frames", metavar="DIR", help="root of the warped flow's folders, for folders of frames")
 
 
 def _add_computing(add) -> None:
-    from pytsn.flow.methods import ALGORITHMS
-    from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
-
-    add("--algorithm", choices=ALGORITHMS, default="tvl1", help="of flow (default: tvl1, which the models know)")
-    add("--preset", choices=tuple(PRESETS), default=DEFAULT_PRESET, help=f"of TV-L1 (default: {DEFAULT_PRESET})")
-    add("--device", default="auto", help="auto (CUDA if there is any), cpu, cuda or cuda:N")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
-    add("--batch_size", type=int, metavar="N", help="crops a forward (default: 10 on a CPU, 250 on a GPU)")
-    add("--score_name", metavar="BLOB", help="score blob (default: fc-action or fc_action)")
-    add("--bn_style", choices=("var", "invstd"), default="var", help="fourth BN blob of the caffemodel: see docs")
-    add("--rgbdiff_kind", choices=("signed", "absolute"), default="signed", help="what the rgbdiff net learned")
+    add_flow_method(add)
+    add_device(add)
+    add_precision(add)
+    add_crop_batch(add)
+    add_score_name(add)
+    add_bn_style(add)
+    add_difference(add, "--rgbdiff_kind")
 
 
 def run(args: argparse.Namespace) -> int:

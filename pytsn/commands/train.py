@@ -5,6 +5,8 @@ import contextlib
 import os
 import sys
 
+from pytsn.commands.arguments import add_device, add_overrides, add_precision, add_readers
+
 HELP = """\
 train or fine-tune a net as its solver file says: the original's `caffe train`
 
@@ -31,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", "-weights", metavar="A[,B]", help="caffemodels or converted files to start from")
     add("--snapshot", "-snapshot", metavar="X", help="solverstate to go on from (not with --weights)")
     add("--gpu", "-gpu", type=int, metavar="G", help="CUDA device, as Caffe's flag; same as --device cuda:G")
-    add("--device", default="auto", help="auto (the solver's solver_mode, if there is CUDA), cpu, cuda or cuda:N")
-    add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="fp32 is parity (default)")
-    add("--workers", type=int, metavar="N", help="reading processes, 0 for none (default: 1; on CUDA up to 8)")
+    add_device(add, "the solver's solver_mode, if there is CUDA")
+    add_precision(add)
+    add_readers(add)
     add("--rng", choices=("caffe", "torch"), default="caffe", help="whose random numbers, where random_seed is set")
     add("--seed", type=int, metavar="N", help="the solver's random_seed; negative for none")
-    add("--set", action="append", default=[], metavar="F=V", help="change a field of solver or data; may be repeated")
+    add_overrides(add)
     add(
         "--effective_batch", type=int, metavar="N", help="set iter_size so that an update sees N videos (128: released)"
     )
@@ -48,7 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="channels_last",
         help="of images and weights",
     )
-    add("--compile", action="store_true", help="run the nets through torch.compile")
+    add(
+        "--graphs",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="replay passes and updates from CUDA graphs: the same numbers, faster (auto: on CUDA)",
+    )
     add("--glog", action="store_true", help="start log lines with date, time and place, as Caffe's did")
     add("--tensorboard", metavar="DIR", help="write TensorBoard logs")
 
@@ -67,9 +74,7 @@ def run(args: argparse.Namespace) -> int:
     overrides = tuple(parse_override(text) for text in args.set)
     plan = plan_solver(args.solver, overrides, args.seed, args.effective_batch, args.clip_on, world)
     channels_last = args.memory_format == "channels_last"
-    hardware = plan_hardware(
-        plan.solver, args.device, args.gpu, local_rank, args.precision, channels_last, args.compile
-    )
+    hardware = plan_hardware(plan.solver, args.device, args.gpu, local_rank, args.precision, channels_last, args.graphs)
     options = _options(args, overrides, hardware, world)
     for note in plan.notes if rank == 0 else ():
         print(note, file=sys.stderr)

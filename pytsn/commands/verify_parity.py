@@ -3,6 +3,7 @@
 import argparse
 
 from converter.errors import PytsnError
+from pytsn.commands.arguments import add_bn_style
 
 HELP = """Compares a converted net with Caffe's recorded blobs, with BN-Inception by hand and with ONNX, blob by blob.
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", type=float, metavar="SHARE", help="of a blob's largest magnitude (default: 3e-5)"
     )
-    parser.add_argument("--bn_style", choices=("var", "invstd"), default="var", help="as for convert (default: var)")
+    add_bn_style(parser.add_argument)
     parser.add_argument("--blobs", nargs="+", metavar="BLOB", help="compare these blobs only")
     parser.add_argument(
         "--verbose", action="store_true", help="show every blob, not only those that fail and the ten worst"

@@ -15,10 +15,11 @@ from typing import TypeGuard
 
 from converter.errors import PytsnError
 from converter.files import read_text
+from pytsn.data.datasets import ANNOTATED_DATASETS, DATASETS
 from pytsn.data.splits import Entry, Split
 
 #: dataset name on the command line -> version
-ACTIVITYNET = {"activitynet_1.2": "1.2", "activitynet_1.3": "1.3"}
+ACTIVITYNET = {name: DATASETS[name].version for name in ANNOTATED_DATASETS}
 SUBSETS = ("training", "validation", "testing")
 
 

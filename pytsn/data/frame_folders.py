@@ -7,55 +7,15 @@ those of the VideoData layer, ``path count label`` per line.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error, read_text
 from pytsn.data.frame_store import archive_name, count_frames, is_frame_folder
-from pytsn.data.snippet_ticks import LEAST_FRAMES
-from pytsn.data.splits import NUM_SPLITS, Entry, Split, parse_split_file
-
-__all__ = [
-    "NUM_SPLITS",
-    "Entry",
-    "FrameFolder",
-    "Split",
-    "Video",
-    "find_missing",
-    "make_videos",
-    "missing_message",
-    "parse_directory",
-    "parse_list_file",
-    "parse_split_file",
-]
+from pytsn.data.modalities import MODALITIES
+from pytsn.data.splits import Entry
+from pytsn.data.videos import FrameFolder, Video
 
 Report = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class FrameFolder:
-    """A video's folder of frames: its path, how many rgb images, how many pairs of flow images."""
-
-    path: str
-    rgb_count: int
-    flow_count: int
-
-
-@dataclass(frozen=True)
-class Video:
-    """A video to be evaluated: name, label from 0, folder of its frames, and how many there are of each modality;
-    duration in seconds where it is known."""
-
-    name: str
-    label: int
-    folder: str
-    rgb_count: int
-    flow_count: int
-    duration: float | None = None
-
-    def frame_count(self, modality: str) -> int:
-        """Images (rgb, rgbdiff) or pairs of images (flow) that the folder holds."""
-        return self.flow_count if modality == "flow" else self.rgb_count
 
 
 def parse_directory(
@@ -124,7 +84,7 @@ def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry
     """Names of videos that cannot be evaluated: those of ``entries`` without a folder, then those of ``videos`` whose
     folder is absent or holds no image of the modality (an extraction that failed leaves such folders), or fewer than
     two for rgbdiff."""
-    known, least = {video.name for video in videos}, LEAST_FRAMES[modality]
+    known, least = {video.name for video in videos}, MODALITIES[modality].least_frames
     absent = [name for name, _ in entries if name not in known]
     return absent + [
         video.name for video in videos if video.frame_count(modality) < least or not is_frame_folder(video.folder)

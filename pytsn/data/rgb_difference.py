@@ -8,13 +8,16 @@ Frames are cropped, resized and mirrored as uint8, then subtracted as float32. N
 it, so it cancels. A mirrored crop has mirrored differences of the same sign: unlike flow they point nowhere.
 """
 
-import torch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch  # the names below are needed by --help, which must not wait for torch
 
 #: how differences are taken
 DIFFERENCES = ("signed", "absolute")
 
 
-def frame_differences(planes: torch.Tensor, frames: int, segments: int = 1, kind: str = "signed") -> torch.Tensor:
+def frame_differences(planes: "torch.Tensor", frames: int, segments: int = 1, kind: str = "signed") -> "torch.Tensor":
     """Differences of consecutive frames, on the device where the planes are.
 
     planes: uint8 (N, segments * frames * P, H, W), segments outermost, P planes a frame (3, or 1 for grey ones).

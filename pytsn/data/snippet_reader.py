@@ -1,7 +1,7 @@
 """Reading the snippets of many videos ahead of the net that scores them, in memory bounded by a constant."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,11 +9,12 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import Video
 from pytsn.data.frame_images import frame_path, read_flow_stack, read_rgb_stack
+from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.rate_ticks import rate_ticks
-from pytsn.data.snippet_ticks import LEAST_FRAMES, STACK_DEPTH, flow_indices, frame_ticks
+from pytsn.data.snippet_ticks import flow_indices, frame_ticks
 from pytsn.data.ten_crops import FRAME_SIZE, resize
+from pytsn.data.videos import Video
 
 #: snippets read ahead of the net: at 0.9 MB for one of flow, 60 MB; at 1.6 MB for one of rgbdiff, 100 MB
 READ_AHEAD = 64
@@ -29,9 +30,9 @@ class SnippetOptions:
 
     modality: str = "rgb"
     num_frames: int = 25
-    rgb_prefix: str = "img_"
-    flow_x_prefix: str = "flow_x_"
-    flow_y_prefix: str = "flow_y_"
+    rgb_prefix: str = PREFIXES[0]
+    flow_x_prefix: str = PREFIXES[1]
+    flow_y_prefix: str = PREFIXES[2]
     ext: str = "jpg"
     snippet_rate: Fraction | None = None
     video_fps: Fraction | None = None
@@ -39,13 +40,13 @@ class SnippetOptions:
     @property
     def stack(self) -> int:
         """Frames in a snippet: 1 rgb image, 5 pairs of flow images, 6 rgb images for rgbdiff."""
-        return STACK_DEPTH[self.modality]
+        return MODALITIES[self.modality].stack
 
 
 def video_ticks(video: Video, options: SnippetOptions) -> list[int]:
     """First frame (1-based) of each snippet of the video. Raises PytsnError naming a video without frames, with too
     few for the modality, or with an unknown or too low frame rate where snippets are sampled by rate."""
-    count, least = video.frame_count(options.modality), LEAST_FRAMES[options.modality]
+    count, least = video.frame_count(options.modality), MODALITIES[options.modality].least_frames
     try:
         if 0 < count < least:
             raise PytsnError(f"{options.modality} needs at least {least} frames, it has {count}; leave the video out")
@@ -72,7 +73,7 @@ def read_snippet(video: Video, tick: int, options: SnippetOptions) -> tuple[np.n
     that names the file and what is wrong with it.
     """
     indices = flow_indices(tick, video.frame_count(options.modality), options.stack)
-    if options.modality == "flow":
+    if MODALITIES[options.modality].is_flow:
         stack = read_flow_stack(video.folder, options.flow_x_prefix, options.flow_y_prefix, indices, options.ext)
         planes = np.stack([resize(plane, FRAME_SIZE) for plane in stack])
         return planes, stack.shape[1:3], frame_path(video.folder, options.flow_x_prefix, indices[0], options.ext)
@@ -84,7 +85,7 @@ def read_snippet(video: Video, tick: int, options: SnippetOptions) -> tuple[np.n
 
 def read_videos(
     videos: Iterable[Video], options: SnippetOptions, threads: int = 2
-) -> Iterator[tuple[Video, np.ndarray]]:
+) -> Generator[tuple[Video, np.ndarray], None, None]:
     """Each video with its snippets, uint8 (T, C, 256, 340), T distinct ticks in order; reading runs ahead in threads.
 
     Raises the first error met in video order, and PytsnError when a snippet's images differ in size from the video's

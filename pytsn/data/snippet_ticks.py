@@ -2,12 +2,6 @@
 
 from converter.errors import PytsnError
 
-#: frames per snippet: one rgb image, five pairs of flow images, or six rgb images with five differences
-STACK_DEPTH = {"rgb": 1, "flow": 5, "rgbdiff": 6}
-#: input planes of a snippet's net: B, G, R; x and y of each pair; B, G, R of each difference
-NET_CHANNELS = {"rgb": 3, "flow": 10, "rgbdiff": 15}
-#: frames without which a video cannot be sampled; with one alone every difference would be 0
-LEAST_FRAMES = {"rgb": 1, "flow": 1, "rgbdiff": 2}
 #: snippets of a video that can be asked for; a slip of the finger beyond it would fill the memory
 MOST_SNIPPETS = 100_000
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from converter.errors import PytsnError, printable
 from converter.files import explain_os_error
-from pytsn.data.frame_folders import Video
 from pytsn.data.frame_store import archive_name, count_frames
+from pytsn.data.modalities import PREFIXES
+from pytsn.data.videos import Video
 
 #: extensions by which videos are found in a folder; a file that is named itself may have any
 VIDEO_EXTENSIONS = ("avi", "mp4", "mkv", "mov", "webm", "mpg", "mpeg", "m4v", "wmv", "flv", "3gp", "ogv", "ts", "mts")
-PREFIXES = ("img_", "flow_x_", "flow_y_")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The split files of UCF101 and HMDB51 (facts of the original ``pyActionRecog/benchmark_db.py``)."""
+"""Split files in the layouts of UCF101 and HMDB51 (facts of the original ``pyActionRecog/benchmark_db.py``)."""
 
 import os
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from converter.errors import PytsnError
 from converter.files import read_text
+from pytsn.data.datasets import CLASS_FILES, CLASS_INDEX, DATASETS, SPLIT_DATASETS
 
-NUM_SPLITS = 3
 #: (video name, label from 0)
 Entry = tuple[str, int]
 
@@ -21,7 +21,7 @@ class Split:
 
 
 def parse_split_file(dataset: str, split_path: str | os.PathLike = "data") -> list[Split]:
-    """The three splits of ``ucf101`` or ``hmdb51``, read below SPLIT_PATH/<dataset>_splits.
+    """The splits of a dataset in one of SPLIT_DATASETS, read below SPLIT_PATH/<dataset>_splits.
 
     HMDB51 has one file per class; the original takes them in the arbitrary order of a directory listing, here they
     are taken in alphabetical order of the class names. Labels come from class_list.txt
@@ -29,15 +29,16 @@ def parse_split_file(dataset: str, split_path: str | os.PathLike = "data") -> li
 
     Raises PytsnError for another dataset, for files that are missing, and for lines that do not parse.
     """
-    if dataset not in _SPLIT_PARSERS:
+    if dataset not in SPLIT_DATASETS:
         raise PytsnError(
-            f"dataset '{dataset}' has no split files here; supported are {', '.join(_SPLIT_PARSERS)}, and any other "
+            f"dataset '{dataset}' has no split files here; supported are {', '.join(SPLIT_DATASETS)}, and any other "
             "dataset by a list file (custom)"
         )
-    return _SPLIT_PARSERS[dataset](Path(split_path) / f"{dataset}_splits")
+    row = DATASETS[dataset]
+    return _PARSERS[row.layout](Path(split_path) / f"{dataset}_splits", row.splits)
 
 
-def _parse_ucf101(folder: Path) -> list[Split]:
+def _parse_class_index(folder: Path, splits: int) -> list[Split]:
     classes = {}
     for number, line in enumerate(_lines(folder / "classInd.txt"), start=1):
         fields = line.split()
@@ -46,14 +47,14 @@ def _parse_ucf101(folder: Path) -> list[Split]:
         classes[fields[1]] = int(fields[0]) - 1
     return [
         Split(
-            _parse_ucf101_list(folder / f"trainlist{number:02d}.txt", classes),
-            _parse_ucf101_list(folder / f"testlist{number:02d}.txt", classes),
+            _parse_index_list(folder / f"trainlist{number:02d}.txt", classes),
+            _parse_index_list(folder / f"testlist{number:02d}.txt", classes),
         )
-        for number in range(1, NUM_SPLITS + 1)
+        for number in range(1, splits + 1)
     ]
 
 
-def _parse_ucf101_list(path: Path, classes: dict[str, int]) -> tuple[Entry, ...]:
+def _parse_index_list(path: Path, classes: dict[str, int]) -> tuple[Entry, ...]:
     entries = []
     for number, line in enumerate(_lines(path), start=1):
         class_name, _, file_name = line.partition("/")
@@ -63,10 +64,10 @@ def _parse_ucf101_list(path: Path, classes: dict[str, int]) -> tuple[Entry, ...]
     return tuple(entries)
 
 
-def _parse_hmdb51(folder: Path) -> list[Split]:
+def _parse_class_files(folder: Path, count: int) -> list[Split]:
     classes = {name: label for label, name in enumerate(_lines(folder / "class_list.txt"))}
     splits = []
-    for number in range(1, NUM_SPLITS + 1):
+    for number in range(1, count + 1):
         suffix = f"_test_split{number}.txt"
         train: list[Entry] = []
         test: list[Entry] = []
@@ -74,7 +75,7 @@ def _parse_hmdb51(folder: Path) -> list[Split]:
             path = folder / f"{class_name}{suffix}"
             if class_name not in classes:
                 raise PytsnError(f"{path}: class '{class_name}' is not in class_list.txt")
-            for name, flag in _parse_hmdb51_list(path):
+            for name, flag in _parse_class_file(path):
                 {"1": train, "2": test}.get(flag, []).append((name, classes[class_name]))
         if not test:
             raise PytsnError(f"{folder}: no test videos in *{suffix}; is this the folder of the HMDB51 split files?")
@@ -82,7 +83,7 @@ def _parse_hmdb51(folder: Path) -> list[Split]:
     return splits
 
 
-def _parse_hmdb51_list(path: Path) -> list[tuple[str, str]]:
+def _parse_class_file(path: Path) -> list[tuple[str, str]]:
     rows = []
     for number, line in enumerate(_lines(path), start=1):
         fields = line.split()
@@ -92,7 +93,8 @@ def _parse_hmdb51_list(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-_SPLIT_PARSERS = {"ucf101": _parse_ucf101, "hmdb51": _parse_hmdb51}
+#: by layout: the folder of the split files and the number of splits -> the splits
+_PARSERS = {CLASS_INDEX: _parse_class_index, CLASS_FILES: _parse_class_files}
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,18 +1,19 @@
 """Ten crops of a frame or of a flow stack: four corners, centre, and their mirror images.
 
 Facts of the original ``pyActionRecog/action_caffe.py``, ``utils/io.py`` and pycaffe's ``oversample``.
-Letters: H, W height and width after the resize, S the crop's side, L flow pairs.
+Letters: T snippets, C planes of one, H, W height and width after the resize, S the crop's side.
 """
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
 
-#: subtracted from the B, G and R planes; 123 is right, 128 is a slip found in several later ports
-RGB_MEAN_BGR = (104, 117, 123)
-#: subtracted from every flow plane; the grey value of no motion
-FLOW_MEAN = 128
+if TYPE_CHECKING:
+    import torch
+
 #: (width, height) that every frame is resized to before it is cropped
 FRAME_SIZE = (340, 256)
 CROP_SIZE = 224
@@ -33,28 +34,30 @@ def crop_corners(height: int, width: int, crop: int = CROP_SIZE) -> tuple[tuple[
     return (0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)
 
 
-def oversample_rgb(frame: np.ndarray, crop: int = CROP_SIZE, size: tuple[int, int] | None = FRAME_SIZE) -> np.ndarray:
-    """Ten crops of a colour frame, before the mean is subtracted.
+def ten_crops(snippets: "torch.Tensor", crop: int, is_flow: bool) -> "torch.Tensor":
+    """Ten crops of each snippet, before the mean is subtracted: uint8 (T, C, H, W) -> (10 T, C, S, S), on the device
+    where the snippets are, those of one snippet together.
 
-    frame: uint8 (H0, W0, 3), BGR. It is resized to ``size`` = (width, height) by bilinear interpolation on uint8
-    (``cv2.resize``); None leaves it as it is. Returns uint8 (10, 3, S, S), planes B, G, R; crops 5 to 9 are crops 0 to
-    4 mirrored.
+    Crops 5 to 9 are crops 0 to 4 mirrored. ``is_flow``: planes are x and y in turn, and a mirrored crop has v replaced
+    by 255 - v in its even (x) planes: motion to the left becomes motion to the right. Raises PytsnError when the crop
+    does not fit.
     """
-    resized = resize(frame, size)
-    return _ten_crops(np.ascontiguousarray(resized.transpose(2, 0, 1)), crop)  # (H, W, 3) -> (3, H, W) -> (10, 3, S, S)
+    import torch  # here: who reads frames needs this file, and not torch
+
+    height, width = snippets.shape[2:]
+    corners = crop_corners(height, width, crop)
+    five = torch.stack([snippets[..., y : y + crop, x : x + crop] for y, x in corners], 1)  # (T, 5, C, S, S)
+    mirrored = five.flip(-1)
+    if is_flow:
+        mirrored[:, :, ::2] = 255 - mirrored[:, :, ::2]
+    return torch.cat([five, mirrored], 1).flatten(0, 1)
 
 
-def oversample_flow(stack: np.ndarray, crop: int = CROP_SIZE, size: tuple[int, int] | None = FRAME_SIZE) -> np.ndarray:
-    """Ten crops of a flow stack, before the mean is subtracted.
-
-    stack: uint8 (2 L, H0, W0), x and y planes in turn; each is resized as in ``oversample_rgb``. Returns uint8
-    (10, 2 L, S, S). A mirrored crop also has v replaced by 255 - v in its even (x) planes: motion to the left becomes
-    motion to the right.
-    """
-    planes = np.stack([resize(plane, size) for plane in stack])  # (2 L, H0, W0) -> (2 L, H, W)
-    crops = _ten_crops(planes, crop)
-    crops[5:, ::2] = 255 - crops[5:, ::2]
-    return crops
+def centre_crops(snippets: "torch.Tensor", crop: int) -> "torch.Tensor":
+    """The centre crop of each snippet, unmirrored: uint8 (T, C, H, W) -> (T, C, S, S). Raises PytsnError as above."""
+    height, width = snippets.shape[2:]
+    y, x = crop_corners(height, width, crop)[-1]
+    return snippets[..., y : y + crop, x : x + crop]
 
 
 def resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
@@ -62,12 +65,3 @@ def resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     if size is None or image.shape[:2] == (size[1], size[0]):
         return image  # cv2.resize to the same size copies the pixels unchanged
     return load_cv2().resize(image, size)
-
-
-def _ten_crops(planes: np.ndarray, crop: int) -> np.ndarray:
-    channels, height, width = planes.shape
-    crops = np.empty((10, channels, crop, crop), planes.dtype)
-    for index, (top, left) in enumerate(crop_corners(height, width, crop)):
-        crops[index] = planes[:, top : top + crop, left : left + crop]
-    crops[5:] = crops[:5, ..., ::-1]
-    return crops

@@ -143,6 +143,6 @@ def _quiet_cv2():
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _FFMPEG_QUIET)
     cv2 = load_cv2()
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        logging = getattr(cv2.utils, "logging", cv2)  # older ones, 4.8 for one, have it in cv2 itself
+        logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.8 and 4.10 have it in cv2 itself
         logging.setLogLevel(_CV2_SILENT)
     return cv2

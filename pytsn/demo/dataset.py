@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from converter.files import write_bytes
-from pytsn.data.splits import NUM_SPLITS
+from pytsn.data.datasets import DATASETS
 from pytsn.demo.videos import CLASSES, Clip, plan_clips, render, write_video
 from pytsn.runtime.cores import cpu_count
 
@@ -64,7 +64,7 @@ def write_splits(dataset: Dataset) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     number = {name: index for index, name in enumerate(CLASSES, start=1)}
     _write_lines(folder / "classInd.txt", (f"{index} {name}" for name, index in number.items()))
-    for split in range(1, NUM_SPLITS + 1):
+    for split in range(1, DATASETS["ucf101"].splits + 1):
         trained = (f"{_listed(clip)} {number[clip.class_name]}" for clip in dataset.train)
         _write_lines(folder / f"trainlist{split:02d}.txt", trained)
         _write_lines(folder / f"testlist{split:02d}.txt", map(_listed, dataset.test))

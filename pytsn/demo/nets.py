@@ -9,12 +9,11 @@ Both nets look at frames of half the size. Training has them shrunk as they are 
 hands 224x224 crops of 340x256 frames, takes the mean of 2x2 pixels first, and that is what shrinking by two does.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytsn.data.snippet_ticks import STACK_DEPTH
-from pytsn.data.ten_crops import CROP_SIZE, FLOW_MEAN, FRAME_SIZE, RGB_MEAN_BGR
+from pytsn.data.modalities import MODALITIES, Modality
+from pytsn.data.ten_crops import CROP_SIZE, FRAME_SIZE
 from pytsn.models.prototxt_text import Word, field, fields, heading, layer
 
 SCORE_BLOB = "fc-action"
@@ -29,21 +28,28 @@ _BN = {"bn_param": {"slope_filler": {"type": "constant", "value": 1}}}
 
 @dataclass(frozen=True)
 class Stream:
-    """One of the two streams: modality, input channels (BGR, or x and y of five flow pairs), name pattern of its
-    images, mean of its planes, channels of each level; ``conv1_given``: the first filters are given and stay."""
+    """One of the two streams: its modality, channels of each level; ``conv1_given``: the first filters are given and
+    stay."""
 
     modality: str
-    channels: int
-    name_pattern: str
-    mean: Sequence[int]
     widths: tuple[int, ...]
     conv1_given: bool
+
+    @property
+    def row(self) -> Modality:
+        """Of the table of modalities."""
+        return MODALITIES[self.modality]
+
+    @property
+    def channels(self) -> int:
+        """Input channels: B, G, R, or x and y of five flow pairs."""
+        return self.row.channels
 
 
 #: The flow net has fewer levels, and fewer channels: motion is all it has to tell.
 STREAMS = {
-    "rgb": Stream("rgb", 3, "img_%05d.jpg", RGB_MEAN_BGR, (16, 32, 64), conv1_given=True),
-    "flow": Stream("flow", 10, "flow_%c_%05d.jpg", (FLOW_MEAN,), (16, 32), conv1_given=False),
+    "rgb": Stream("rgb", (16, 32, 64), conv1_given=True),
+    "flow": Stream("flow", (16, 32), conv1_given=False),
 }
 
 
@@ -98,16 +104,16 @@ def _video_data(stream: Stream, phase: str, source: Path, batch: int) -> str:
         "shuffle": train,
         "new_width": FRAME_SIZE[0] // _SHRINK,
         "new_height": FRAME_SIZE[1] // _SHRINK,
-        "new_length": STACK_DEPTH[stream.modality],
+        "new_length": stream.row.length,
         "num_segments": SEGMENTS,
         "modality": Word(stream.modality.upper()),
-        "name_pattern": stream.name_pattern,
+        "name_pattern": stream.row.images.name_pattern,
     }
     transform = {
         "crop_size": _SIDE,
         "mirror": train,
-        "mean_value": tuple(stream.mean) * (1 if len(stream.mean) == 1 else SEGMENTS),
-        "is_flow": stream.modality == "flow",
+        "mean_value": stream.row.mean * (1 if len(stream.row.mean) == 1 else SEGMENTS),
+        "is_flow": stream.row.is_flow,
     }
     if train:
         transform |= {"fix_crop": True, "more_fix_crop": True, "multi_scale": True, "scale_ratios": (1, 0.875, 0.75)}

@@ -6,7 +6,6 @@ flow, 15 for rgbdiff), P planes of a snippet (C, but 18 for rgbdiff), H, W frame
 
 import os
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -15,9 +14,10 @@ from converter.core_threads import CoreThreads
 from converter.errors import PytsnError
 from converter.fused import FusedNet, fuse
 from converter.net import CaffeNet, load_net
+from pytsn.data.modalities import modality_of_channels
 from pytsn.data.rgb_difference import DIFFERENCES, frame_differences
-from pytsn.data.snippet_ticks import NET_CHANNELS, STACK_DEPTH
-from pytsn.data.ten_crops import FLOW_MEAN, RGB_MEAN_BGR, crop_corners
+from pytsn.data.ten_crops import centre_crops, ten_crops
+from pytsn.evaluation.layout import fastest
 from pytsn.models.snippet_net import SCORE_NAMES
 from pytsn.runtime.device import PRECISIONS, pick_device
 
@@ -67,27 +67,41 @@ class ActionNet:
         self.score_name = _score_name(net, options.score_name, net_proto)
         self.num_classes = self._width(net, net_proto)
         self.channels, self.crop_size = _input_size(net, net_proto)
+        self._row = modality_of_channels(self.channels)
         self.batch_size = options.batch_size or (10 if self.device.type == "cpu" else 250)
-        self.mean = torch.tensor(_mean(self.channels), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+        self.mean = torch.tensor(self._mean(), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
         self._cores = CoreThreads(None if self.device.type == "cpu" else 1)
-        self.net = fuse(net, keep=(self.score_name,), precision=self.precision).to(self.device)
+        self.net = self._fuse(net)
         self._unfused = net if self.precision != "fp32" else None  # for the drift, measured once
         self.drift: tuple[float, float] | None = None
+
+    @torch.inference_mode()
+    def _fuse(self, net: CaffeNet) -> FusedNet:
+        """The net for inference, on the device, in the layout that is fastest there."""
+
+        def make(channels_last: bool) -> FusedNet:
+            return fuse(net, keep=(self.score_name,), precision=self.precision, channels_last=channels_last)
+
+        def run(fused: FusedNet) -> torch.Tensor:
+            shape = (self.batch_size, self.planes, self.crop_size, self.crop_size)
+            return self._forward(fused, torch.zeros(shape, dtype=torch.uint8, device=self.device))
+
+        return fastest(make, run, self.device)
 
     @property
     def modality(self) -> str:
         """rgb for 3 planes, rgbdiff for 15, flow for any other number."""
-        return {NET_CHANNELS[name]: name for name in ("rgb", "rgbdiff")}.get(self.channels, "flow")
+        return self._row.name
 
     @property
     def is_flow(self) -> bool:
         """Whether the net takes flow images."""
-        return self.modality == "flow"
+        return self._row.is_flow
 
     @property
     def planes(self) -> int:
         """Planes of a snippet: the net's own, or those of the frames whose differences it takes."""
-        return 3 * STACK_DEPTH["rgbdiff"] if self.modality == "rgbdiff" else self.channels
+        return self.channels + self._row.difference * self._row.images.planes
 
     @torch.inference_mode()
     def score_snippets(self, planes: np.ndarray) -> np.ndarray:
@@ -96,26 +110,45 @@ class ActionNet:
         Planes are B, G, R of each frame, or x and y in turn, at the size that crops are cut from (256 x 340). Crop
         order as in pytsn.data.ten_crops. Raises PytsnError when planes do not fit the net.
         """
+        self.check_planes(planes)
+        crops = self.cut(torch.from_numpy(planes).to(self.device, non_blocking=True))
+        scores = self._cores.run(self.score_crops, crops, self.batch_size)
+        self.compare_with_fp32(crops[: self.batch_size], scores[: self.batch_size])
+        return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
+
+    def check_planes(self, planes: np.ndarray) -> None:
+        """Raises PytsnError for snippets, uint8 (T, P, H, W), that are not the net's."""
         if planes.ndim != 4 or planes.shape[1] != self.planes:
             raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.planes}: other modality?")
-        snippets = torch.from_numpy(planes).to(self.device, non_blocking=True)
+
+    def cut(self, snippets: torch.Tensor) -> torch.Tensor:
+        """The crops of snippets uint8 (T, P, H, W), on their device: (10 T, P, S, S), or (T, P, S, S) of one crop."""
         if self.crops == 1:
-            crops = centre_crops(snippets, self.crop_size)  # (T, P, H, W) -> (T, P, S, S)
-        else:
-            crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, P, H, W) -> (10 T, P, S, S)
-        scores = self._cores.run(partial(self._forward, self.net), crops, self.batch_size)
+            return centre_crops(snippets, self.crop_size)
+        return ten_crops(snippets, self.crop_size, self.is_flow)
+
+    def score_crops(self, crops: torch.Tensor) -> torch.Tensor:
+        """Scores float32 (N, K) of crops uint8 (N, P, S, S); nothing in it waits for the device."""
+        return self._forward(self.net, crops)
+
+    def compare_with_fp32(self, crops: torch.Tensor, scores: torch.Tensor) -> None:
+        """Sets ``drift`` by the first crops that were scored in another precision than fp32."""
         if self._unfused is not None:
-            self.drift = self._measure_drift(self._unfused, crops[: self.batch_size], scores[: self.batch_size])
-        return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
+            self.drift = self._measure_drift(self._unfused, crops, scores)
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
         """Crops uint8 (N, P, S, S) -> scores float32 (N, K)."""
-        if self.modality == "rgbdiff":
-            values = frame_differences(crops, STACK_DEPTH["rgbdiff"], kind=self._difference)  # (N, P, ..) -> (N, C, ..)
+        if self._row.difference:
+            values = frame_differences(crops, self._row.stack, kind=self._difference)  # (N, P, ..) -> (N, C, ..)
         else:
             values = crops - self.mean
         scores = net(values, blobs=(self.score_name,))[self.score_name]
         return self._shaped(scores)
+
+    def _mean(self) -> tuple[float, ...]:
+        """What is subtracted from each channel; 0 of differences, where it cancels."""
+        mean = self._row.mean or (0,)
+        return mean if len(mean) == self.channels else mean * self.channels
 
     def _width(self, net: CaffeNet, source: str | os.PathLike) -> int:
         """Values of a crop in the score blob. Raises PytsnError when it holds no class scores."""
@@ -131,27 +164,6 @@ class ActionNet:
         self._unfused = None
         relative = (exact - fast).abs().max() / exact.abs().max()
         return relative.item(), (exact.argmax(1) == fast.argmax(1)).float().mean().item()
-
-
-def ten_crops(snippets: torch.Tensor, crop: int, is_flow: bool) -> torch.Tensor:
-    """pytsn.data.ten_crops on a device: uint8 (T, C, H, W) -> (10 T, C, S, S), crops of one snippet together.
-
-    Raises PytsnError when the crop does not fit.
-    """
-    height, width = snippets.shape[2:]
-    corners = crop_corners(height, width, crop)
-    five = torch.stack([snippets[..., y : y + crop, x : x + crop] for y, x in corners], 1)  # (T, 5, C, S, S)
-    mirrored = five.flip(-1)
-    if is_flow:
-        mirrored[:, :, ::2] = 255 - mirrored[:, :, ::2]  # x components change their sign
-    return torch.cat([five, mirrored], 1).flatten(0, 1)
-
-
-def centre_crops(snippets: torch.Tensor, crop: int) -> torch.Tensor:
-    """The centre crop of each snippet, unmirrored: uint8 (T, C, H, W) -> (T, C, S, S). Raises PytsnError as above."""
-    height, width = snippets.shape[2:]
-    y, x = crop_corners(height, width, crop)[-1]
-    return snippets[..., y : y + crop, x : x + crop]
 
 
 def _score_name(net: CaffeNet, wanted: str | None, source: str | os.PathLike) -> str:
@@ -180,7 +192,3 @@ def _input_size(net: CaffeNet, source: str | os.PathLike) -> tuple[int, int]:
         found = ", ".join(f"{blob} {shape}" for blob, shape in net.inputs.items())
         raise PytsnError(f"{source}: a deploy net with one square input (N, C, S, S) was expected, it has {found}")
     return shapes[0][1], shapes[0][2]
-
-
-def _mean(channels: int) -> tuple[float, ...]:
-    return RGB_MEAN_BGR if channels == 3 else (FLOW_MEAN,) * channels

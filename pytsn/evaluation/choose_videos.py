@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 
 from converter.errors import PytsnError
 from pytsn.data.activitynet import ACTIVITYNET, AnetVideo, activitynet_path, frame_folder_names, read_activitynet
+from pytsn.data.datasets import CUSTOM
 from pytsn.data.frame_folders import (
-    FrameFolder,
     Report,
-    Video,
     find_missing,
     make_videos,
     missing_message,
     parse_directory,
     parse_list_file,
-    parse_split_file,
 )
-from pytsn.data.snippet_ticks import LEAST_FRAMES
+from pytsn.data.modalities import MODALITIES, PREFIXES
+from pytsn.data.splits import parse_split_file
+from pytsn.data.videos import FrameFolder, Video
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class VideoChoice:
     split: int
     modality: str
     frame_path: str
-    prefixes: tuple[str, str, str] = ("img_", "flow_x_", "flow_y_")
+    prefixes: tuple[str, str, str] = PREFIXES
     split_path: str = "data"
     test_list: str | None = None
     allow_missing: bool = False
@@ -53,7 +53,7 @@ def choose_videos(choice: VideoChoice, report: Report) -> ChosenVideos:
     cannot be read.
     """
     sets: dict[str, AnetVideo] = {}
-    if choice.dataset == "custom":
+    if choice.dataset == CUSTOM:
         entries: tuple = ()
         listed = _listed(choice)
         videos = [replace(video, folder=os.path.join(choice.frame_path, video.folder)) for video in listed]
@@ -107,7 +107,7 @@ def _listed(choice: VideoChoice) -> list[Video]:
 
 def _custom_hint(choice: VideoChoice) -> str:
     """What to do about a list whose paths start from the current folder, as those of training do."""
-    if choice.dataset != "custom" or not os.path.isdir(_listed(choice)[0].folder):
+    if choice.dataset != CUSTOM or not os.path.isdir(_listed(choice)[0].folder):
         return ""
     return f"the list's paths are looked for below {choice.frame_path}, but start from the current folder: give . there"
 
@@ -118,7 +118,7 @@ def _on_disk(choice: VideoChoice, entries: tuple, videos: list[Video]) -> tuple[
     warnings: tuple[str, ...] = ()
     if missing:
         total = len(entries) or len(videos)
-        text = missing_message(sorted(missing), total, choice.frame_path, LEAST_FRAMES[choice.modality])
+        text = missing_message(sorted(missing), total, choice.frame_path, MODALITIES[choice.modality].least_frames)
         if not choice.allow_missing:
             hint = _custom_hint(choice) or "extract them, or go on without them by --allow_missing"
             raise PytsnError(f"{text}; {hint}")

@@ -6,9 +6,9 @@ from collections.abc import Generator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from pytsn.data.frame_folders import Video
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet
-from pytsn.evaluation.score_videos import EvalOptions, scores_in_processes
+from pytsn.evaluation.score_videos import EvalOptions, scorer, scores_in_processes
 from pytsn.evaluation.video_arrays import finish_videos, video_arrays
 from pytsn.scores.resume import ScoreStore
 
@@ -31,9 +31,9 @@ def collect_scores(
     scores: dict[int, np.ndarray] = {}
 
     def arrays(waiting: Sequence[Video]) -> Generator[np.ndarray, None, None]:
-        if options.num_worker > 1:
+        if options.processes > 1:
             return scores_in_processes(net_files, waiting, options)
-        return video_arrays(net.score_snippets, waiting, options.snippets)
+        return video_arrays(scorer(net), waiting, options.snippets, options.reading_threads)
 
     def keep(index: int, array: np.ndarray) -> None:
         if store:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytsn.data.datasets import DATASETS
+
 
 @dataclass(frozen=True)
 class Published:
@@ -47,8 +49,6 @@ class Evaluation:
     crop_agg: str = "mean"
 
 
-#: dataset -> classes, test videos of splits 1, 2, 3
-TEST_SETS = {"ucf101": (101, (3783, 3734, 3696)), "hmdb51": (51, (1530, 1530, 1530))}
 _NUM_FRAMES = 25  # of the released protocol
 
 _RGB, _FLOW, _BOTH = ("rgb",), ("flow",), ("rgb", "flow")
@@ -168,7 +168,8 @@ def comparison(run: Evaluation, accuracy: float) -> str | None:
     """``published: 85.5 (ucf101 split 1 rgb) difference -1.2`` for an accuracy in %, or why the two cannot be compared;
     None where nothing was published, or the net's class count shows that it is another dataset under the same name."""
     item = find_published(run.dataset, run.split, run.streams, run.weights)
-    if item is None or run.dataset not in TEST_SETS or run.num_classes != TEST_SETS[run.dataset][0]:
+    row = DATASETS.get(run.dataset)
+    if item is None or row is None or not row.test_videos or run.num_classes != row.classes:
         return None
     fusion = "" if len(run.weights) == 1 else " " + ":".join(f"{weight:g}" for weight in item.weights)
     text = f"published: {item.value:.1f} ({run.dataset} split {run.split} {'+'.join(item.streams)}{fusion})"
@@ -180,7 +181,7 @@ def comparison(run: Evaluation, accuracy: float) -> str | None:
 
 def _differences(run: Evaluation) -> list[str]:
     """What sets the run apart from the published test."""
-    total = TEST_SETS[run.dataset][1][run.split - 1]
+    total = DATASETS[run.dataset].test_videos[run.split - 1]
     rules = (
         (run.num_videos != total, f"{run.num_videos} of {total} test videos"),
         (run.num_frames != _NUM_FRAMES, f"another number of snippets a video than {_NUM_FRAMES}"),

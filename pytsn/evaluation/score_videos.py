@@ -7,11 +7,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from pytsn.data.frame_folders import Video
 from pytsn.data.snippet_reader import SnippetOptions
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
-from pytsn.evaluation.video_arrays import Compute, Workers, video_arrays, video_arrays_in_processes
+from pytsn.evaluation.pipeline import Pipeline
+from pytsn.evaluation.video_arrays import Compute, Workers, video_arrays, video_arrays_in_processes, video_by_video
+from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
+
+#: videos a worker process takes at a time, by device: few, so that the last one does not keep the others waiting, and
+#: on a GPU enough to fill its batches
+_CHUNKS = {"cpu": 2, "cuda": 32}
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,22 @@ class EvalOptions:
     snippets: SnippetOptions = field(default_factory=SnippetOptions)
     num_worker: int = 1
     gpus: tuple[int, ...] = ()
+
+    @property
+    def processes(self) -> int:
+        """How many processes score: ``num_worker`` on a CPU; on GPUs one for each that a worker would be sent to. More
+        on one GPU only get in each other's way: what ``num_worker`` asks for there are threads that read."""
+        devices = [worker_device(worker, self) for worker in range(self.num_worker)]
+        return len(set(devices)) if devices[0].startswith("cuda") else self.num_worker
+
+    @property
+    def reading_threads(self) -> int:
+        """Of each process: half of its cores where the CPU computes too; on a GPU all but one, or as many more as
+        ``num_worker`` asks for."""
+        cores = max(1, cpu_count() // self.processes)
+        if not worker_device(0, self).startswith("cuda"):
+            return max(2, cores // 2) if self.processes == 1 else cores
+        return max(2, cores - 1, -(-self.num_worker // self.processes))
 
 
 def worker_device(worker: int, options: EvalOptions) -> str:
@@ -34,22 +56,29 @@ def worker_device(worker: int, options: EvalOptions) -> str:
     return str(device)
 
 
+def scorer(net: ActionNet) -> Compute:
+    """Scores by ``net``, float32 (T, 10, K), on a GPU through a pipeline."""
+    return Pipeline(net).scores if net.device.type == "cuda" else video_by_video(net.score_snippets)
+
+
 def score_videos(
-    net: ActionNet, videos: Sequence[Video], options: EvalOptions, threads: int | None = None
+    net: ActionNet, videos: Sequence[Video], options: EvalOptions
 ) -> Generator[tuple[Video, np.ndarray], None, None]:
     """Each video with its scores, float32 (T, 10, K), in order, computed in this process by ``net``."""
-    with contextlib.closing(video_arrays(net.score_snippets, videos, options.snippets, threads)) as arrays:
-        yield from zip(videos, arrays, strict=True)
+    scores = video_arrays(scorer(net), videos, options.snippets, options.reading_threads)
+    with contextlib.closing(scores):
+        yield from zip(videos, scores, strict=True)
 
 
 def scores_in_processes(
     net_files: tuple[str, str], videos: Sequence[Video], options: EvalOptions
 ) -> Generator[np.ndarray, None, None]:
-    """The scores alone, by ``options.num_worker`` processes; they do not depend on their number. Raises as
+    """The scores alone, by ``options.processes`` processes; they do not depend on their number. Raises as
     ``video_arrays_in_processes``."""
-    workers = Workers(_make_scorer, (net_files, options), options.num_worker)
+    chunk = _CHUNKS[worker_device(0, options).partition(":")[0]]
+    workers = Workers(_make_scorer, (net_files, options), options.processes, options.reading_threads, chunk)
     return video_arrays_in_processes(workers, videos, options.snippets)
 
 
 def _make_scorer(net_files: tuple[str, str], options: EvalOptions, worker: int) -> Compute:
-    return ActionNet(*net_files, replace(options.net, device=worker_device(worker, options))).score_snippets
+    return scorer(ActionNet(*net_files, replace(options.net, device=worker_device(worker, options))))

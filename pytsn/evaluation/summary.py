@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
+from pytsn.data.datasets import SPLITS
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.evaluation.published import Evaluation, comparison
 from pytsn.scores.aggregation import softmax
@@ -102,7 +103,7 @@ def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluatio
     dataset, split, modality = (settings.get(key) for key in ("dataset", "split", "modality"))
     if not isinstance(dataset, str) or not isinstance(modality, str):
         return None
-    if type(split) is not int or split not in (1, 2, 3):
+    if type(split) is not int or split not in SPLITS:
         return None
     frames: int | None = len(file.scores[0])
     if settings.get("num_frame_per_video") != frames or any(len(array) != frames for array in file.scores):

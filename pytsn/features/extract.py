@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import Video, find_missing, missing_message, parse_list_file
+from pytsn.data.frame_folders import find_missing, missing_message, parse_list_file
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.snippet_reader import SnippetOptions
-from pytsn.data.snippet_ticks import LEAST_FRAMES
 from pytsn.data.sources import find_sources, folder_video
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, worker_device
-from pytsn.evaluation.video_arrays import Compute, Workers, video_arrays, video_arrays_in_processes
+from pytsn.evaluation.video_arrays import Compute, Workers, video_arrays, video_arrays_in_processes, video_by_video
 from pytsn.features.net import FeatureNet
+from pytsn.runtime.cores import cpu_count
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tu
     missing = set(find_missing(videos, modality))
     if missing and not (allow_missing and len(missing) < len(videos)):
         names = [video.name for video in videos if video.name in missing]
-        raise PytsnError(missing_message(names, len(videos), source, LEAST_FRAMES[modality]))
+        raise PytsnError(missing_message(names, len(videos), source, MODALITIES[modality].least_frames))
     return [video for video in videos if video.name not in missing], sorted(missing)
 
 
@@ -54,13 +56,14 @@ def extract_features(
     """Each video's features, float32 (T, D) or as FeatureNet gives them, in order: by ``net`` in this process, or by
     several that load it themselves. A short video repeats its ticks, and so its features."""
     if options.num_worker == 1:
-        return video_arrays(net.features, videos, options.snippets)
-    workers = Workers(_make_extractor, (net_files, options), options.num_worker)
+        return video_arrays(video_by_video(net.features), videos, options.snippets, max(2, cpu_count() // 2))
+    threads = max(1, cpu_count() // options.num_worker)
+    workers = Workers(_make_extractor, (net_files, options), options.num_worker, threads)
     return video_arrays_in_processes(workers, videos, options.snippets)
 
 
 def _make_extractor(net_files: tuple[str, str], options: FeatureOptions, worker: int) -> Compute:
-    return options.make_net(net_files, worker).features
+    return video_by_video(options.make_net(net_files, worker).features)
 
 
 def _folder_videos(source: str) -> list[Video]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import filter_net, parse_net
+from pytsn.data.modalities import Modality
 from pytsn.data.video_list import ListedVideo, check_labels, read_video_list
 from pytsn.finetune.options import FinetuneOptions
-from pytsn.models.modalities import TsnModality
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import train_val_prototxt
 from pytsn.training.overrides import override_net
@@ -50,13 +50,13 @@ def _check_folders(videos: list[ListedVideo], source: str) -> None:
         )
 
 
-def make_spec(options: FinetuneOptions, row: TsnModality, classes: int) -> NetSpec:
+def make_spec(options: FinetuneOptions, row: Modality, classes: int) -> NetSpec:
     """What prototxts are written for. Raises PytsnError for fewer than two classes."""
     if classes < _LEAST_CLASSES:
         raise PytsnError(f"{options.train_list}: videos of {classes} class: nothing to tell apart (or --num_classes)")
     return NetSpec(
         "finetune",
-        row.frames,
+        row.read_as,
         num_classes=classes,
         num_segments=options.num_segments,
         batch_size=options.batch_size,

@@ -8,8 +8,8 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.net import CaffeNet
 from converter.proto import filter_net, parse_net, read_net
+from pytsn.data.modalities import Modality
 from pytsn.finetune.options import FinetuneOptions
-from pytsn.models.modalities import TsnModality
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 from pytsn.models.snippet_net import describe
@@ -38,7 +38,7 @@ class NetPlan:
     notes: tuple[str, ...]
 
 
-def build_tsn(options: FinetuneOptions, row: TsnModality, spec: NetSpec) -> NetPlan:
+def build_tsn(options: FinetuneOptions, row: Modality, spec: NetSpec) -> NetPlan:
     """A TSN of ``spec.num_classes`` classes over a CaffeNet, as its fillers leave it.
 
     Raises PytsnError naming the file.
@@ -96,19 +96,19 @@ def _own_net(options: FinetuneOptions, path: str, classes: int) -> tuple[pb.NetP
     return param, (f"{path}: classifier '{layer.name}' made {classes} classes wide, from {about.num_classes}",)
 
 
-def set_factors(param: pb.NetParameter, row: TsnModality) -> None:
+def set_factors(param: pb.NetParameter, row: Modality) -> None:
     """Factors on learning rate and decay where a deploy net has none, those of the modality's first convolution (5 for
     flow) unless it has its own, and which variance an unfrozen BN averages."""
     for layer in param.layer:
         if not layer.param:
             layer.param.extend(pb.ParamSpec(lr_mult=lr, decay_mult=decay) for lr, decay in _FACTORS.get(layer.type, ()))
-        if layer.type == "BN" and row.stream.bn_engine:
-            engine = pb.BNParameter.Engine.Value(row.stream.bn_engine)
+        if layer.type == "BN" and row.training.bn_engine:
+            engine = pb.BNParameter.Engine.Value(row.training.bn_engine)
             layer.bn_param.engine = engine  # type: ignore[assignment]  # an int, as protobuf has enums
     first = next((layer for layer in param.layer if layer.type == "Convolution"), None)
     if first is not None and first.param[0].lr_mult == 1:
         for spec in first.param:
-            spec.lr_mult *= row.stream.conv1_lr
+            spec.lr_mult *= row.training.conv1_lr
 
 
 def tsn_blobs(tsn: TSN) -> list[SolverBlob]:

@@ -15,7 +15,7 @@ _OWN_OPTIONS = {
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """The wishes of a run; None takes the papers' setting (pytsn/models/modalities.py) or what the lists say.
+    """The wishes of a run; None takes the papers' setting (pytsn/data/modalities.py) or what the lists say.
 
     train_list, val_list: files of ``folder frames label`` lines. out: folder for everything that is written. net: a
     deploy prototxt (None: BN-Inception); score_name: its blob of scores. init: weights to start from; bn_style: of a

@@ -3,6 +3,7 @@
 Both do for TrainLoop what NetRunner (train_pass.py) does for the nets of a solver file. Letters: N videos, K classes.
 """
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,7 @@ from converter.layers.loss import Accuracy, SoftmaxWithLoss
 from pytsn.models.tsn import TSN
 from pytsn.runtime.distributed import Processes
 from pytsn.training.hardware import Hardware
-from pytsn.training.input.data_layers import DataLayers
+from pytsn.training.input.data_layers import DataLayers, RawBatch
 from pytsn.training.log_lines import Outputs
 
 
@@ -24,13 +25,18 @@ class TsnPass:
 
     def __init__(self, tsn: TSN, data_layers: DataLayers, hardware: Hardware, processes: Processes) -> None:
         self.tsn, self.data_layers, self.hardware, self.processes = tsn, data_layers, hardware, processes
+        self.data_seconds = 0.0
         shapes = [(1, tsn.num_classes), (1,)]
         self.loss = SoftmaxWithLoss(pb.LayerParameter(), shapes, Context())
         self.accuracy = Accuracy(pb.LayerParameter(), shapes, Context())
 
-    def scores(self) -> tuple[Tensor, Tensor]:
-        """The next batch: scores (N, K), labels int64 (N,)."""
-        data, labels = self.data_layers.next_batch(self.hardware.device).values()
+    def scores(self, raw: RawBatch | None = None) -> tuple[Tensor, Tensor]:
+        """Of the next batch, or of one as bytes (DataLayers.next_raw): scores (N, K), labels int64 (N,)."""
+        layers = self.data_layers
+        start = time.perf_counter()
+        batch = layers.next_batch(self.hardware.device) if raw is None else layers.blobs(raw)
+        self.data_seconds += time.perf_counter() - start if raw is None else 0.0
+        data, labels = batch.values()
         with self.hardware.autocast():
             return self.tsn(data), labels
 
@@ -40,7 +46,11 @@ class TrainPass(TsnPass):
 
     def forward(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The next batch's loss, a scalar, and what is printed."""
-        loss = self.loss(*self.scores())
+        return self.forward_raw(None)
+
+    def forward_raw(self, raw: RawBatch | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The same of a batch as bytes on the device, as NetRunner.forward_raw."""
+        loss = self.loss(*self.scores(raw))
         return loss, {"loss": loss.detach()}
 
     def printable(self, outputs: dict[str, Tensor]) -> Outputs:

@@ -8,6 +8,7 @@ from converter.files import write_bytes
 from converter.frozen_bn import fold_frozen_bn
 from converter.state_files import read_state
 from pytsn.caffe_random.source import random_source
+from pytsn.data.modalities import find_modality
 from pytsn.finetune.checkpoints import ACCURACY_DIGITS, Checkpoints
 from pytsn.finetune.data import data_layer, make_spec, read_lists
 from pytsn.finetune.init import start_from
@@ -17,7 +18,6 @@ from pytsn.finetune.passes import TrainPass, ValidationPass
 from pytsn.finetune.resume import check_settings, lasting_settings
 from pytsn.finetune.schedule import clip_on, plan_schedule
 from pytsn.finetune.summary import summary
-from pytsn.models.modalities import find_modality
 from pytsn.runtime.distributed import Processes
 from pytsn.training.curves import Curves
 from pytsn.training.hardware import Hardware
@@ -90,7 +90,7 @@ class Finetuning:
     def _make_data_layers(self, phase: str, spec) -> DataLayers:
         """The data of a phase, checked against the net."""
         about, world = self.tsn.about, self.processes
-        layer = data_layer(self.options, spec, phase, self.row.planes, input_shape(self.tsn))
+        layer = data_layer(self.options, spec, phase, self.row.images.planes, input_shape(self.tsn))
         ahead = self.random.batches_ahead
         data_layers = DataLayers(
             phase, rng=self.random.data, rank=world.rank, world=world.world, pool=self._pool, ahead=ahead
@@ -119,7 +119,8 @@ class Finetuning:
         self.param.test_iter.extend(each.batches for each in passes)
         self.curves = Curves()
         runner = TrainPass(self.tsn, train, *place)
-        self.loop = FinetuneLoop(self.solver, runner, passes, self.curves, Console(), self.checkpoint)
+        record = self.hardware.record
+        self.loop = FinetuneLoop(self.solver, runner, passes, self.curves, Console(), self.checkpoint, record)
         smoothed = self.loop.smoothed
         self.state = RunState([runner, *passes], self.random, self.solver, smoothed, self.curves, self.processes)
         if found:

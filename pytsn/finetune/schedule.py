@@ -3,8 +3,9 @@
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import read_solver
+from pytsn.data.modalities import Modality
 from pytsn.finetune.options import FinetuneOptions
-from pytsn.models.modalities import RELEASED_BATCH, TsnModality
+from pytsn.models.training_settings import RELEASED_BATCH, released_schedule
 from pytsn.training.learning_rate import learning_rate, next_step
 from pytsn.training.overrides import override_solver
 from pytsn.training.solver import check_solver
@@ -19,7 +20,7 @@ _SPOKEN_DROPS = 6
 _MOST_UPDATES = 2**31 - 1  # max_iter is an int32
 
 
-def plan_schedule(options: FinetuneOptions, row: TsnModality, videos: int, world: int) -> pb.SolverParameter:
+def plan_schedule(options: FinetuneOptions, row: Modality, videos: int, world: int) -> pb.SolverParameter:
     """The solver of a run over ``videos`` training videos in ``world`` processes, ``--set`` applied.
 
     Without a solver file: SGD as the released solvers do it, epochs turned into updates, a validation and a checkpoint
@@ -67,16 +68,17 @@ def _from_file(options: FinetuneOptions) -> pb.SolverParameter:
     return solver
 
 
-def _from_epochs(options: FinetuneOptions, row: TsnModality, videos: int, world: int) -> pb.SolverParameter:
+def _from_epochs(options: FinetuneOptions, row: Modality, videos: int, world: int) -> pb.SolverParameter:
     batch = options.batch_size * world
     accumulate = options.accumulate or max(1, round(RELEASED_BATCH / batch))
     updates = videos / (batch * accumulate)  # of an epoch
-    epochs = options.epochs or row.epochs
+    released = released_schedule(row)
+    epochs = options.epochs or released.epochs
     max_iter, drops = _whole(epochs * updates, "epochs"), options.lr_steps
     if drops is None:  # where the released schedule has them, in parts of its length
-        drops = tuple(step / row.epochs * epochs for step in row.lr_steps)
+        drops = tuple(step / released.epochs * epochs for step in released.lr_steps)
     return pb.SolverParameter(
-        base_lr=options.lr or row.schedule.base_lr,
+        base_lr=options.lr or released.base_lr,
         lr_policy="multistep",
         gamma=0.1,
         stepvalue=[_whole(drop * updates, "lr_steps") for drop in drops],
@@ -84,7 +86,7 @@ def _from_epochs(options: FinetuneOptions, row: TsnModality, videos: int, world:
         iter_size=accumulate,
         momentum=0.9,
         weight_decay=0.0005,
-        clip_gradients=row.schedule.clip_gradients,
+        clip_gradients=released.clip_gradients,
         display=_LINES,
         average_loss=_LINES,
         test_initialization=False,

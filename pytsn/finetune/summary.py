@@ -10,8 +10,8 @@ from pytsn.finetune.data import Lists
 from pytsn.finetune.net import caffe_base
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import clip_on, effective_batch, rate_text
-from pytsn.models.modalities import RELEASED_BATCH
 from pytsn.models.partial_bn import normalisations
+from pytsn.models.training_settings import RELEASED_BATCH
 from pytsn.models.tsn import TSN
 from pytsn.training.hardware import Hardware
 from pytsn.training.solver_blobs import SolverBlob

@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass, fields
 
 from converter.errors import PytsnError
-from pytsn.models.training_settings import CUSTOM, DATASETS, MODALITIES, Dataset, Modality, Schedule
+from pytsn.data.datasets import DATASETS, SPLIT_DATASETS, Dataset
+from pytsn.data.modalities import MODALITIES, READ_MODALITIES, Modality
+from pytsn.models.training_settings import OWN_TRAINING, RELEASED_TRAINING, ReleasedTraining, Schedule
 
 KINDS = ("deploy", "train_val", "solver")
 
@@ -34,13 +36,13 @@ class NetSpec:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.dataset):
             raise PytsnError(f"dataset '{self.dataset}': a name of letters, digits, '_', '-' and '.' is needed")
-        if self.modality not in MODALITIES:
-            raise PytsnError(f"modality '{self.modality}': must be one of {', '.join(MODALITIES)}")
+        if self.modality not in READ_MODALITIES:
+            raise PytsnError(f"modality '{self.modality}': must be one of {', '.join(READ_MODALITIES)}")
         defaults = {
-            "num_classes": self._known.num_classes,
-            "test_iter": self._known.test_iter,
-            "train_list": f"data/{self.dataset}_{self.stream.frames}_train_split_{self.split}.txt",
-            "val_list": f"data/{self.dataset}_{self.stream.frames}_val_split_{self.split}.txt",
+            "num_classes": self._known and self._known.classes,
+            "test_iter": self._training.test_iter,
+            "train_list": f"data/{self.dataset}_{self.stream.images.name}_train_split_{self.split}.txt",
+            "val_list": f"data/{self.dataset}_{self.stream.images.name}_val_split_{self.split}.txt",
             "folder": f"models/{self.dataset}",
         }
         for name, value in defaults.items():
@@ -50,13 +52,13 @@ class NetSpec:
 
     def _check(self) -> None:
         if self.num_classes is None:
-            raise PytsnError(f"dataset '{self.dataset}' is not one of {', '.join(DATASETS)}: give --num_classes")
+            raise PytsnError(f"dataset '{self.dataset}' is not one of {', '.join(SPLIT_DATASETS)}: give --num_classes")
         least = {"num_classes": 2, "num_segments": 1, "split": 1, "batch_size": 1, "test_iter": 1}
         for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and not lowest <= value < 2**31:
                 raise PytsnError(f"--{name} {value}: must be between {lowest} and {2**31 - 1}")
-        if self._known.splits and self.split > self._known.splits:
+        if self._known and self.split > self._known.splits:
             raise PytsnError(f"--split {self.split}: {self.dataset} has splits 1 to {self._known.splits}")
         for field in fields(self):
             value = getattr(self, field.name)
@@ -70,8 +72,13 @@ class NetSpec:
         return self.num_classes
 
     @property
-    def _known(self) -> Dataset:
-        return DATASETS.get(self.dataset, CUSTOM)
+    def _known(self) -> Dataset | None:
+        """None for a dataset of the user's own."""
+        return DATASETS[self.dataset] if self.dataset in SPLIT_DATASETS else None
+
+    @property
+    def _training(self) -> ReleasedTraining:
+        return RELEASED_TRAINING.get(self.dataset, OWN_TRAINING)
 
     @property
     def stream(self) -> Modality:
@@ -81,12 +88,12 @@ class NetSpec:
     @property
     def schedule(self) -> Schedule:
         """The released schedule, rgb's for rgbdiff; a dataset of one's own gets UCF101's."""
-        return self._known.schedules[self.stream.frames]
+        return self._training.schedules[self.stream.images.name]
 
     @property
     def snapshot_prefix(self) -> str:
         """Beside the folder when that is the default one, as in the original, else inside it."""
-        name = self._known.snapshot.format(dataset=self.dataset, split=self.split, modality=self.modality)
+        name = self._training.snapshot.format(dataset=self.dataset, split=self.split, modality=self.modality)
         return f"{'models' if self.folder == f'models/{self.dataset}' else self.folder}/{name}"
 
     def file_name(self, kind: str) -> str:

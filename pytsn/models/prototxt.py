@@ -27,7 +27,7 @@ def deploy_prototxt(spec: NetSpec) -> str:
 
 def train_val_prototxt(spec: NetSpec) -> str:
     """The net of training and of its test passes: VideoData, partial BN, segmental consensus, loss and accuracy."""
-    stream, segments = spec.stream, spec.num_segments
+    stream, segments, training = spec.stream, spec.num_segments, spec.stream.training
     shape = {"shape": {"dim": (-1, stream.channels, INPUT_SIZE, INPUT_SIZE)}}
     parts = [
         _title(spec, f"training and test net: {segments} segments, split {spec.split}"),
@@ -35,9 +35,9 @@ def train_val_prototxt(spec: NetSpec) -> str:
         heading(f"data: (videos, {segments} * {stream.channels}, {INPUT_SIZE}, {INPUT_SIZE}), folded into snippets"),
         _video_data(spec, "TRAIN"),
         _video_data(spec, "TEST"),
-        layer(stream.fold, "Reshape", ["data"], [stream.fold], {"reshape_param": shape}),
-        trunk(stream.channels, stream.fold, stream.conv1_lr, partial_bn=True, engine=stream.bn_engine),
-        head(spec.classes, "fc", stream.dropout),
+        layer(training.fold, "Reshape", ["data"], [training.fold], {"reshape_param": shape}),
+        trunk(stream.channels, training.fold, training.conv1_lr, partial_bn=True, engine=training.bn_engine),
+        head(spec.classes, "fc", training.dropout),
         _consensus_and_loss(spec),
     ]
     return "".join(parts)
@@ -94,27 +94,27 @@ def _video_data(spec: NetSpec, phase: str) -> str:
     source = {
         "source": spec.train_list if train else spec.val_list,
         "batch_size": spec.batch_size if train else 1,
-        "new_length": stream.new_length,
+        "new_length": stream.length,
         "num_segments": spec.num_segments,
         "modality": Word(spec.modality.upper()),
-        "name_pattern": stream.name_pattern,
+        "name_pattern": stream.images.name_pattern,
     }
-    one_for_all = len(stream.mean_value) == 1  # else a value for each channel of all segments
+    one_for_all = len(stream.mean) == 1  # else a value for each channel of all segments
     transform: dict[str, object] = {"crop_size": INPUT_SIZE, "mirror": train}
-    if stream.mean_value:
-        transform["mean_value"] = stream.mean_value * (1 if one_for_all else spec.num_segments)
+    if stream.mean:
+        transform["mean_value"] = stream.mean * (1 if one_for_all else spec.num_segments)
     if train or stream.is_flow:
         transform["is_flow"] = stream.is_flow
     if train:
         source["shuffle"] = True
         transform |= {"fix_crop": True, "more_fix_crop": True, "multi_scale": True, "max_distort": 1}
-        transform["scale_ratios"] = stream.scale_ratios
+        transform["scale_ratios"] = stream.training.scale_ratios
     messages = ({"video_data_param": source}, {"transform_param": transform}, _only(phase))
     return layer("data", "VideoData", [], ["data", "label"], *messages)
 
 
 def _consensus_and_loss(spec: NetSpec) -> str:
-    name, mean = spec.stream.consensus, spec.stream.consensus_blob
+    name, mean = spec.stream.training.consensus, spec.stream.training.consensus_blob
     shape = {"shape": {"dim": (-1, 1, spec.num_segments, spec.num_classes)}}
     pool = {"pool": Word("AVE"), "kernel_h": spec.num_segments, "kernel_w": 1}
     axis = {"axis": 3}  # the blob is (videos, 1, 1, classes)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from converter.errors import PytsnError
 from converter.net import CaffeNet
 from converter.weights import LoadReport
+from pytsn.data.modalities import Modality, find_modality
 from pytsn.models.bn_inception import BNInception
 from pytsn.models.consensus import make_consensus
-from pytsn.models.modalities import find_modality
 from pytsn.models.partial_bn import hold_frozen, set_partial_bn
 from pytsn.models.snippet_net import describe, run_base, set_dropout
 
@@ -49,7 +49,7 @@ class TSN(nn.Module):
         self.modality, self.num_segments = find_modality(modality), num_segments
         self.about = describe(base, score_name, feature_name)
         _check_channels(self.about.channels, self.modality)
-        set_dropout(base, self.modality.dropout if dropout is None else dropout, required=dropout is not None)
+        set_dropout(base, self.modality.training.dropout if dropout is None else dropout, required=dropout is not None)
         self.base = base
         self.consensus = make_consensus(consensus, num_segments, self.about.feature_size)
         self._frozen = tuple(set_partial_bn(base, partial_bn))
@@ -94,8 +94,8 @@ class TSN(nn.Module):
         return self.base.load_caffemodel(path, bn_style)
 
 
-def _check_channels(channels: int, modality) -> None:
-    rgb = modality.name == "rgb"
-    if channels % modality.planes or (rgb and channels != modality.channels):
-        wanted = f"{modality.channels}" if rgb else f"a multiple of {modality.planes} ({modality.channels} released)"
+def _check_channels(channels: int, modality: Modality) -> None:
+    single, planes = modality.length == 1, modality.images.planes
+    if channels % planes or (single and channels != planes):
+        wanted = f"{planes}" if single else f"a multiple of {planes} ({modality.channels} released)"
         raise PytsnError(f"TSN: modality {modality.name} has {wanted} channels, the base takes {channels}: other net?")

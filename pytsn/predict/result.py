@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.sources import Source
 from pytsn.scores.aggregation import CROP_AGGREGATIONS, Aggregation, fusion, parse_aggregation, softmax
 
-#: the papers' weights; rgb 1 : flow 1 : warped 0.5 where all three are there
-WEIGHTS = {"rgb": 1.0, "flow": 1.5, "warped": 1.0, "rgbdiff": 1.0}
-_WEIGHTS_OF_THREE = {"rgb": 1.0, "flow": 1.0, "warped": 0.5, "rgbdiff": 1.0}
+_THREE = {"rgb", "flow", "warped"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,6 @@ class Prediction:
 
 
 def default_weights(streams: Sequence[str]) -> dict[str, float]:
-    """The papers' fusion weights of these streams."""
-    table = _WEIGHTS_OF_THREE if {"rgb", "flow", "warped"} <= set(streams) else WEIGHTS
-    return {stream: table[stream] for stream in streams}
+    """The papers' fusion weights of these streams: rgb 1 : flow 1.5; rgb 1 : flow 1 : warped 0.5."""
+    weight = attrgetter("weight_of_three" if set(streams) >= _THREE else "fusion_weight")
+    return {stream: weight(MODALITIES[stream]) for stream in streams}

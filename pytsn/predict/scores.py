@@ -8,15 +8,15 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import Video
 from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
+from pytsn.data.modalities import FLOW, MODALITIES, RGB
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
-from pytsn.data.snippet_ticks import NET_CHANNELS
 from pytsn.data.sources import Source, folder_video
 from pytsn.data.ten_crops import FRAME_SIZE
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.predict.result import Prediction, default_weights
-from pytsn.predict.video import STREAMS, FlowWork, VideoFacts, look_through, video_snippets
+from pytsn.predict.video import FlowWork, VideoFacts, look_through, video_snippets
 from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
 #: pictures of the video that are kept for its sheet
@@ -43,9 +43,12 @@ class Sampling:
         return video_ticks(video, self.options(stream))
 
     def options(self, stream: str) -> SnippetOptions:
-        return SnippetOptions(
-            STREAMS[stream], self.num_frames, snippet_rate=self.snippet_rate, video_fps=self.video_fps
-        )
+        return SnippetOptions(stream, self.num_frames, snippet_rate=self.snippet_rate, video_fps=self.video_fps)
+
+
+def needs_flow(streams: Iterable[str]) -> bool:
+    """Whether flow has to be computed for a video."""
+    return any(MODALITIES[stream].is_flow for stream in streams)
 
 
 def load_nets(files: Mapping[str, tuple[str, str]], options: NetOptions) -> dict[str, ActionNet]:
@@ -56,7 +59,7 @@ def load_nets(files: Mapping[str, tuple[str, str]], options: NetOptions) -> dict
     nets: dict[str, ActionNet] = {}
     for stream, (proto, weights) in files.items():
         nets[stream] = net = ActionNet(proto, weights, options)
-        wanted = NET_CHANNELS[STREAMS[stream]]
+        wanted = MODALITIES[stream].channels
         if net.channels != wanted:
             raise PytsnError(
                 f"{proto}: takes {net.channels} planes ({net.modality}), but --{stream} feeds {wanted}: net in the "
@@ -93,7 +96,7 @@ class Predictor:
         return self._predict_folder(source, progress)
 
     def _predict_video(self, source: Source, progress: Progress) -> Prediction:
-        if self.flow is None and {"flow", "warped"} & set(self.nets):
+        if self.flow is None and needs_flow(self.nets):
             raise PytsnError(f"{source.path}: flow has to be computed for a video; give the predictor a FlowWork")
         facts = look_through(source.path, lambda frames: progress(frames, "counting frames", None, "frame"))
         sampling = self.sampling
@@ -122,20 +125,21 @@ class Predictor:
         first = next(iter(videos))
         kept = [(number, _picture(videos[first], number)) for number in _thumbnail_ticks(ticks)]
         fps = self.sampling.video_fps
-        count = videos[first].frame_count(STREAMS[first])
+        count = videos[first].frame_count(first)
         return self._prediction(source, count, float(fps) if fps else None, ticks, scores, kept)
 
     def _folder(self, source: Source, stream: str) -> Video:
         path = source.path
-        if stream == "warped":
+        if MODALITIES[stream].own_folders:
             if self.sampling.warped_frames is None:
                 raise PytsnError(f"{path}: warped flow lies in folders of its own; name their root by --warped_frames")
             path = os.path.join(
                 self.sampling.warped_frames, os.path.basename(os.path.abspath(path)).removesuffix(".zip")
             )
         video = folder_video(path, source.name)
-        if not video.frame_count(STREAMS[stream]):
-            kind = "flow images (flow_x_, flow_y_)" if STREAMS[stream] == "flow" else "frames (img_)"
+        if not video.frame_count(stream):
+            images = MODALITIES[stream].images
+            kind = f"{images.title} ({', '.join(images.prefixes)})"
             raise PytsnError(f"{path}: no {kind} in it, which --{stream} needs")
         return video
 
@@ -191,5 +195,5 @@ def _in_shape(frame: np.ndarray, facts: VideoFacts) -> np.ndarray:
 def _picture(video: Video, number: int) -> np.ndarray:
     """An image of a folder: uint8 (H, W, 3) BGR, the frame, or where there are none the flow's x image."""
     if video.rgb_count >= number:
-        return read_rgb(video.folder, "img_", number)
-    return read_image(frame_path(video.folder, "flow_x_", number), load_cv2().IMREAD_COLOR)
+        return read_rgb(video.folder, RGB.prefixes[0], number)
+    return read_image(frame_path(video.folder, FLOW.prefixes[0], number), load_cv2().IMREAD_COLOR)

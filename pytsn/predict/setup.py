@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from converter.errors import PytsnError
+from pytsn.data.modalities import MODALITIES
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.data.snippet_ticks import MOST_SNIPPETS
 from pytsn.evaluation.action_net import NetOptions
@@ -15,11 +16,13 @@ from pytsn.flow.methods import make_flow
 from pytsn.predict.batch import Output, make_folder
 from pytsn.predict.labels import number_labels, read_labels
 from pytsn.predict.result import default_weights
-from pytsn.predict.scores import Predictor, Sampling, load_nets
-from pytsn.predict.video import STREAMS, FlowWork
+from pytsn.predict.scores import Predictor, Sampling, load_nets, needs_flow
+from pytsn.predict.video import FlowWork
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
-from pytsn.scores.aggregation import Aggregation, parse_aggregation
+from pytsn.runtime.words import one_of
+from pytsn.scores.aggregation import Aggregation
+from pytsn.scores.snippet_rate import aggregation_at
 
 #: heavier streams' scores would overflow
 _HEAVIEST = 1e6
@@ -27,10 +30,10 @@ _HEAVIEST = 1e6
 
 def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
     """The predictor (pytsn.predict.scores) and the output (pytsn.predict.batch), all checked. Raises PytsnError."""
-    files = {stream: tuple(getattr(args, stream)) for stream in STREAMS if getattr(args, stream)}
+    files = {stream: tuple(getattr(args, stream)) for stream in MODALITIES if getattr(args, stream)}
     _check(args, files)
     weights, sampling, aggregation = _weights(args, files), _sampling(args), _aggregation(args)
-    flow = _flow_work(args) if {"flow", "warped"} & set(files) else None
+    flow = _flow_work(args) if needs_flow(files) else None
     pictures = None if args.no_picture else make_folder(Path(args.output))
     nets = load_nets(files, _net_options(args))
     for net in nets.values():
@@ -47,7 +50,8 @@ def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
 
 def _check(args: argparse.Namespace, files: Mapping[str, tuple]) -> None:
     if not files:
-        raise PytsnError("no net given: name one by --rgb PROTO WEIGHTS, --flow, --warped or --rgbdiff")
+        first, *others = (f"--{stream}" for stream in MODALITIES)
+        raise PytsnError(f"no net given: name one by {first} PROTO WEIGHTS, {one_of(others)}")
     for name in ("top", "num_frames", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise PytsnError(f"--{name} {getattr(args, name)}: at least 1 was expected")
@@ -77,10 +81,9 @@ def _sampling(args: argparse.Namespace) -> Sampling:
 def _aggregation(args: argparse.Namespace) -> Aggregation:
     """The aggregation; one of windows counts on the snippets' rate."""
     rate = parse_rate(args.snippet_rate) if args.snippet_rate else None
-    aggregation = parse_aggregation(args.aggregation, rate or 1)
-    if aggregation.fps is not None and aggregation.fps != rate:
-        wanted = float(aggregation.fps)
-        raise PytsnError(f"aggregation {args.aggregation} counts on --snippet_rate {wanted:g}; give that")
+    aggregation, notes = aggregation_at(args.aggregation, [rate], "--snippet_rate is")
+    for line in notes:
+        print(line, file=sys.stderr)
     return aggregation
 
 
@@ -116,7 +119,7 @@ def _settings(args: argparse.Namespace, files: Mapping[str, tuple], weights: Map
         "aggregation": args.aggregation,
         "crops": args.crops,
         "precision": args.precision,
-        **(flow if {"flow", "warped"} & set(files) else {}),
+        **(flow if needs_flow(files) else {}),
     }
 
 

@@ -14,16 +14,14 @@ import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
-from pytsn.data.snippet_ticks import STACK_DEPTH, flow_indices
+from pytsn.data.modalities import MODALITIES
+from pytsn.data.snippet_ticks import flow_indices
 from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.data.video_file import VideoFrames
 from pytsn.flow.extract.frame_writer import encode_jpeg
 from pytsn.flow.methods import FlowFunction
 from pytsn.flow.quantise import quantise_flow
 from pytsn.flow.warp.camera_motion import warped_flows
-
-#: stream -> modality: a warped net is a flow net that sees other images
-STREAMS = {"rgb": "rgb", "flow": "flow", "warped": "flow", "rgbdiff": "rgbdiff"}
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,9 @@ def video_snippets(
     Memory: the images of the snippets under way and one batch of pairs. ``on_frame`` is called with the number (from 1)
     and the frame, uint8 (256, 340, 3) BGR, of every image passed. Raises PytsnError as VideoFrames does.
     """
-    making = {name: _Snippets(ticks[name], count, STACK_DEPTH[STREAMS[name]]) for name in ticks}
-    coloured = [name for name in making if STREAMS[name] != "flow"]
-    moving = [name for name in making if STREAMS[name] == "flow"]
+    making = {name: _Snippets(ticks[name], count, MODALITIES[name].stack) for name in ticks}
+    coloured = [name for name in making if not MODALITIES[name].is_flow]
+    moving = [name for name in making if MODALITIES[name].is_flow]
     pairs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     before = None
     last = max(max(snippets.numbers) for snippets in making.values())

@@ -1,4 +1,4 @@
-"""Accuracy over videos: confusion matrix, per-class and mean class accuracy, top-k. Plain NumPy."""
+"""Accuracy over videos: confusion matrix, per-class and mean class accuracy, top-k."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,8 @@ class ClassAccuracy:
 
 
 def confusion_matrix(labels: ClassNumbers, predictions: ClassNumbers, num_classes: int) -> np.ndarray:
-    """int64 (K, K): entry [i, j] counts the videos of class i that were taken for class j.
+    """int64 (K, K): entry [i, j] counts the videos of class i that were taken for class j. By scikit-learn, as in the
+    original, but for all K classes, not only those that occur.
 
     Raises PytsnError when the lengths differ, or a label or prediction is not 0 to K - 1 (it names the first such
     video).
@@ -54,15 +55,17 @@ def confusion_matrix(labels: ClassNumbers, predictions: ClassNumbers, num_classe
         wrong = np.flatnonzero((values < 0) | (values >= num_classes))
         if wrong.size:
             raise PytsnError(f"video {wrong[0]} has {name} {values[wrong[0]]}, but classes are 0 to {num_classes - 1}")
-    matrix = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(matrix, (labels, predictions), 1)
-    return matrix
+    if not labels.size or num_classes == 1:  # of which sklearn complains
+        return np.full((num_classes, num_classes), labels.size, np.int64)
+    from sklearn import metrics  # here: it takes a second to import
+
+    return metrics.confusion_matrix(labels, predictions, labels=np.arange(num_classes)).astype(np.int64, copy=False)
 
 
 def class_accuracy(labels: ClassNumbers, predictions: ClassNumbers) -> ClassAccuracy:
     """Accuracy per class from labels and predicted classes (integers from 0, one per video).
 
-    Like sklearn's confusion matrix, which the original uses, only classes that occur are listed, in ascending
+    As in the original, which takes sklearn's confusion matrix, only classes that occur are listed, in ascending
     order. Raises PytsnError when there are no videos or the lengths differ.
     """
     if len(labels) == 0:

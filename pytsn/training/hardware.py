@@ -13,12 +13,13 @@ Net = TypeVar("Net", bound=nn.Module)
 @dataclass(frozen=True)
 class Hardware:
     """Where and how nets run. precision: fp32 is parity with Caffe; tf32 (CUDA) rounds the factors of products to 10
-    bits; bf16 runs products in bfloat16 (autocast), weights stay float32. compile: through torch.compile."""
+    bits; bf16 runs products in bfloat16 (autocast), weights stay float32. record: passes and updates as CUDA graphs; on
+    a CPU the same code without graphs, for tests."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "fp32"
     channels_last: bool = True
-    compile: bool = False
+    record: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -40,4 +41,4 @@ class Hardware:
         """A context in which products run in the precision."""
         if self.precision != "bf16":
             return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=not self.record)  # as recording asks for

@@ -10,13 +10,15 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pytsn.runtime.distributed import Processes
 from pytsn.training import log_lines
 from pytsn.training.curves import Curves
+from pytsn.training.iteration import TrainRunner, make_iteration
 from pytsn.training.log_lines import SmoothedLoss
 from pytsn.training.solver import CaffeSolver, DivergedError
 
 Print = Callable[[str], None]
+#: iterations whose loss may be left on the device
+_MOST_WAITING = 20
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,31 @@ class Console:
     done: Callable[[int], None] = lambda iteration: None
 
 
-class TrainRunner(Protocol):
-    """What the loop asks of the training net with its data: NetRunner, or one of the like."""
+@dataclass(frozen=True)
+class _Done:
+    """An iteration's passes: what there is to say of them. ``step``: of multistep, begun by this iteration, or None."""
 
-    @property
-    def processes(self) -> Processes: ...
-    def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]: ...
-    def printable(self, outputs: dict[str, torch.Tensor]) -> log_lines.Outputs: ...
+    iteration: int
+    display: bool
+    loss: torch.Tensor
+    norm: torch.Tensor
+    outputs: dict[str, torch.Tensor]
+    rate: float
+    step: int | None
 
 
 class TestRunner(Protocol):
-    """The same of a test net."""
+    """What the loop asks of a test net with its data: NetRunner, or one of the like."""
 
     def test(self, batches: int) -> tuple[float, log_lines.Outputs]: ...
 
 
 class TrainLoop:
-    """A run: the solver, the training net, the test nets, what is printed and recorded. ``snapshot()`` writes one."""
+    """A run: the solver, the training net, the test nets, what is printed and recorded. ``snapshot()`` writes one.
+
+    ``record``: passes and updates replayed from CUDA graphs, their numbers looked at every 20 iterations, or when they
+    are printed, tested or kept (iteration.py); what is printed stays the same.
+    """
 
     def __init__(
         self,
@@ -55,11 +65,15 @@ class TrainLoop:
         curves: Curves,
         console: Console,
         snapshot: Callable[[], None],
+        record: bool = False,
     ) -> None:
         self.param, self.solver = solver.param, solver
         self.train, self.tests, self.processes = train, list(tests), train.processes
         self.curves, self.console, self.write_snapshot = curves, console, snapshot
         self.smoothed = SmoothedLoss(self.param.average_loss, solver.iteration)
+        self.work = make_iteration(train, solver, train.processes, record)
+        self._waiting: list[_Done] = []
+        self._noted = False
         self._snapshot_at = -1
 
     def solve(self) -> int:
@@ -72,6 +86,7 @@ class TrainLoop:
             if stop := self.processes.max_of(self.console.signal()):
                 self._snapshot()
                 return stop
+        self.settle()
         iteration = self.solver.iteration
         if self.param.snapshot_after_train and not _due(self.param.snapshot, iteration):
             self._snapshot()
@@ -88,59 +103,74 @@ class TrainLoop:
         if _due(self.param.test_interval, iteration) and (iteration or self.param.test_initialization):
             self._test_all()
         display = _due(self.param.display, iteration)
-        objective, outputs = self._forward_backward()
-        loss, norm = self._exchange(objective)
-        smoothed = self.smoothed.add(iteration, loss)
-        self.curves.add("train loss", iteration, loss)
-        if display:
-            self.console.print(log_lines.loss_line(iteration, smoothed))
-            for line in log_lines.output_lines("Train", self.train.printable(outputs)):
-                self.console.print(line)
-        self._update(norm, display)
+        loss, outputs = self.work.backward()
+        norm = self.work.exchange(loss)
+        self._tell_note()
+        rate, drops = self._next_rate()
+        if self.work.waits:
+            self._waiting.append(_Done(iteration, display, loss, norm, outputs, rate, drops))
+            self.settle()
+            self.work.update(rate, norm)
+        else:
+            self.work.update(rate, norm)  # the norm is in the tensor from here on
+            self._waiting.append(_Done(iteration, display, loss.clone(), norm.clone(), outputs, rate, drops))
+            if display or len(self._waiting) >= _MOST_WAITING:
+                self.settle()
         self.console.done(self.solver.iteration)
         if _due(self.param.snapshot, self.solver.iteration):
             self._snapshot()
 
-    def _forward_backward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """iter_size passes, gradients summed; their mean objective and the outputs of the last."""
-        total = torch.zeros((), device=self.processes.device)
-        for _ in range(self.param.iter_size):
-            loss, outputs = self.train.forward()
-            if loss.requires_grad:
-                loss.backward()
-            total += loss.detach()
-        return total / self.param.iter_size, outputs
+    def _tell_note(self) -> None:
+        """Once, and in every process that has one."""
+        if self.work.note and not self._noted:
+            self.console.print(f"note: {self.work.note}")
+            self._noted = True
 
-    def _exchange(self, loss: torch.Tensor) -> tuple[float, float]:
-        """Gradients and loss become the mean over the processes. Returns the loss, and the norm if it clips."""
-        blobs = [blob.tensor.grad for blob in self.solver.blobs if blob.tensor.grad is not None]
-        self.processes.mean_([*blobs, loss])
-        norm = self.solver.gradient_norm().to(loss.device) if self.solver.clips else torch.zeros_like(loss)
-        values = torch.stack([loss, norm]).tolist()  # one wait for the device
-        for name, value in zip(("loss", "gradient norm"), values, strict=True):
+    def _next_rate(self) -> tuple[float, int | None]:
+        """The learning rate, and the step of multistep that has just begun, None for none."""
+        before = self.solver.current_step
+        rate = self.solver.next_rate()
+        begun = self.param.lr_policy == "multistep" and self.solver.current_step != before
+        return rate, self.solver.current_step if begun else None
+
+    def settle(self) -> None:
+        """Looks at the iterations whose loss and norm were left on the device: curves, lines, checks.
+
+        Raises DivergedError when one of them is not finite.
+        """
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        pairs = torch.stack([torch.stack([done.loss, done.norm]) for done in waiting]).tolist()  # one wait for it
+        for done, (loss, norm) in zip(waiting, pairs, strict=True):
+            self._check_finite(done.iteration, loss, norm)
+            self._report(done, loss, norm)
+
+    def _check_finite(self, iteration: int, loss: float, norm: float) -> None:
+        when = "stopped before its update" if self.work.waits else "stopped, and nothing written since"
+        for name, value in (("loss", loss), ("gradient norm", norm)):
             if not np.isfinite(value):
-                raise DivergedError(
-                    f"iteration {self.solver.iteration}: the {name} is {value}: stopped before its update"
-                )
-        return values[0], values[1]
+                raise DivergedError(f"iteration {iteration}: the {name} is {value}: {when}")
 
-    def _update(self, norm: float, display: bool) -> None:
-        solver, iteration = self.solver, self.solver.iteration
-        before = solver.current_step
-        rate = solver.next_rate()
-        if self.param.lr_policy == "multistep" and solver.current_step != before:
-            self.console.print(log_lines.step_line(iteration, solver.current_step))
-        if display:
-            self.console.print(log_lines.rate_line(iteration, rate))
-        scale = solver.clip_scale(norm)
+    def _report(self, done: "_Done", loss: float, norm: float) -> None:
+        """Curves and the lines of one iteration, in Caffe's order."""
+        iteration, console = done.iteration, self.console
+        smoothed = self.smoothed.add(iteration, loss)
+        self.curves.add("train loss", iteration, loss)
+        if done.display:
+            console.print(log_lines.loss_line(iteration, smoothed))
+            for line in log_lines.output_lines("Train", self.train.printable(done.outputs)):
+                console.print(line)
+        if done.step is not None:
+            console.print(log_lines.step_line(iteration, done.step))
+        if done.display:
+            console.print(log_lines.rate_line(iteration, done.rate))
+        scale = self.solver.clip_scale(norm)
         if scale is not None:
-            self.console.print(log_lines.clip_line(norm, self.param.clip_gradients, scale))
-        if solver.clips:
+            console.print(log_lines.clip_line(norm, self.param.clip_gradients, scale))
+        if self.solver.clips:
             self.curves.add("gradient norm", iteration, norm)
-        self.curves.add("lr", iteration, rate)
-        solver.apply(rate, norm)
-        for blob in solver.blobs:
-            blob.tensor.grad = None
+        self.curves.add("lr", iteration, done.rate)
 
     def _last_loss(self) -> None:
         """A forward pass of the training net after the last update, for its loss."""
@@ -151,6 +181,7 @@ class TrainLoop:
         self.console.print(log_lines.loss_line(self.solver.iteration, float(loss)))
 
     def _test_all(self) -> None:
+        self.settle()
         self.processes.broadcast_([blob.tensor for blob in self.solver.blobs])
         iteration = self.solver.iteration
         for index, runner in enumerate(self.tests):
@@ -164,6 +195,7 @@ class TrainLoop:
 
     def _snapshot(self) -> None:
         if self._snapshot_at != self.solver.iteration:
+            self.settle()
             self.write_snapshot()
             self._snapshot_at = self.solver.iteration
 

@@ -1,4 +1,4 @@
-"""Forward and backward passes of a net over its data layers, on a device, in a precision."""
+"""Forward passes of a net over its data layers, on a device, in a precision."""
 
 import time
 
@@ -9,8 +9,11 @@ from converter.frozen_bn import fold_frozen_bn
 from converter.net import CaffeNet
 from pytsn.runtime.distributed import Processes
 from pytsn.training.hardware import Hardware
-from pytsn.training.input.data_layers import DataLayers
+from pytsn.training.input.data_layers import DataLayers, RawBatch
 from pytsn.training.log_lines import Outputs, output_names
+
+#: the objective, a scalar, and the blobs that are printed
+Result = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
 class NetRunner:
@@ -22,19 +25,21 @@ class NetRunner:
         self._outputs = output_names(net)
         self._blobs = tuple(dict.fromkeys([*self._outputs, *net.loss_weights]))
         fold_frozen_bn(net)
-        self._call = torch.compile(net) if hardware.compile else net
 
-    def _batch(self) -> dict[str, torch.Tensor]:
+    def forward(self) -> Result:
+        """The next batch through the net: the objective, a scalar, and the blobs that Caffe prints."""
         start = time.perf_counter()
         batch = self.data_layers.next_batch(self.hardware.device)
         self.data_seconds += time.perf_counter() - start
-        return batch  # planes: the first layer folds segments into the batch; convolutions follow their weights' format
+        return self._compute(batch)  # planes: the first layer folds segments; convolutions follow their weights' format
 
-    def forward(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The next batch through the net: the objective, a scalar, and the blobs that Caffe prints."""
-        batch = self._batch()
+    def forward_raw(self, raw: RawBatch) -> Result:
+        """The same of a batch as bytes on the device (DataLayers.next_raw): nothing in it waits for the device."""
+        return self._compute(self.data_layers.blobs(raw))
+
+    def _compute(self, batch: dict[str, torch.Tensor]) -> Result:
         with self.hardware.autocast():
-            blobs = self._call(batch, self._blobs)
+            blobs = self.net(batch, self._blobs)
         loss = self.net.total_loss(blobs) if self.net.loss_weights else torch.zeros((), device=self.hardware.device)
         return loss, {name: blobs[name].detach() for name in self._outputs}
 

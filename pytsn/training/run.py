@@ -78,7 +78,8 @@ class Training:
         self.solver = self._move_and_share()
         if options.snapshot:
             load_solverstate(options.snapshot, self.solver)
-        self.loop = TrainLoop(self.solver, self.train, self.tests, self.curves, self.console, self.snapshot)
+        record = options.hardware.record
+        self.loop = TrainLoop(self.solver, self.train, self.tests, self.curves, self.console, self.snapshot, record)
         self.state = RunState(self.runners, self.random, self.solver, self.loop.smoothed, self.curves, self.processes)
         self._not_restored = (
             self.state.restore(options.snapshot, learned_net) if options.snapshot and learned_net else ""

@@ -103,10 +103,11 @@ def plan_hardware(
     local_rank: int = 0,
     precision: str = "fp32",
     channels_last: bool = True,
-    compile: bool = False,
+    graphs: str = "auto",
 ) -> Hardware:
     """The device and how to use it. ``gpu`` is Caffe's flag; "auto" is the solver's solver_mode and device_id, if there
-    is CUDA. In several processes each takes the device of its ``local_rank``. Raises PytsnError."""
+    is CUDA. In several processes each takes the device of its ``local_rank``. ``graphs``: auto (on CUDA), on or off.
+    Raises PytsnError."""
     if precision not in PRECISIONS:
         raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
     if gpu is not None and gpu >= 0 and device == "auto":
@@ -121,7 +122,7 @@ def plan_hardware(
         raise PytsnError("precision tf32 needs a CUDA device")
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    return Hardware(chosen, precision, channels_last, compile)
+    return Hardware(chosen, precision, channels_last, graphs == "on" or (graphs == "auto" and chosen.type == "cuda"))
 
 
 def _device_id(solver: pb.SolverParameter, local_rank: int) -> int:
@@ -130,7 +131,8 @@ def _device_id(solver: pb.SolverParameter, local_rank: int) -> int:
 
 
 def default_workers(device: torch.device, world: int) -> int:
-    """Reading processes: one feeds a CPU that trains; a GPU takes what cores there are, up to 8 for each process."""
+    """Reading processes: one feeds a CPU that trains; a GPU takes up to 8 for each process, and leaves a core to
+    the one that drives it."""
     if device.type == "cpu":
         return 1
-    return max(1, min(_READERS_OF_A_GPU, cpu_count() // world))
+    return max(1, min(_READERS_OF_A_GPU, cpu_count() // world - 1))

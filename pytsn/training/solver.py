@@ -20,6 +20,8 @@ from pytsn.training.solver_blobs import SolverBlob
 CLIP_ON = ("sum", "mean")
 REGULARIZATIONS = ("L2", "L1")
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
+#: a number of the update: known here, or a scalar tensor on the device, which a recorded update reads anew each time
+Number = float | torch.Tensor
 
 
 class DivergedError(PytsnError):
@@ -36,14 +38,18 @@ class _Group:
     indices: list[int] = field(default_factory=list)
 
 
-def _sgd(history: Tensors, gradients: Tensors, rate: float, momentum: float, delta: float) -> Tensors:
+def _sgd(history: Tensors, gradients: Tensors, rate: Number, momentum: float, delta: float) -> Tensors:
     """history = momentum * history + rate * gradient, which is the update."""
     torch._foreach_mul_(history, momentum)
-    torch._foreach_add_(history, gradients, alpha=rate)
+    if isinstance(rate, torch.Tensor):
+        torch._foreach_mul_(gradients, rate)
+        torch._foreach_add_(history, gradients)
+    else:
+        torch._foreach_add_(history, gradients, alpha=rate)
     return history
 
 
-def _nesterov(history: Tensors, gradients: Tensors, rate: float, momentum: float, delta: float) -> Tensors:
+def _nesterov(history: Tensors, gradients: Tensors, rate: Number, momentum: float, delta: float) -> Tensors:
     """History as in SGD; the update is (1 + momentum) * new history - momentum * old history."""
     before = torch._foreach_mul(history, momentum)
     update = torch._foreach_mul(_sgd(history, gradients, rate, momentum, delta), 1 + momentum)
@@ -51,7 +57,7 @@ def _nesterov(history: Tensors, gradients: Tensors, rate: float, momentum: float
     return update
 
 
-def _adagrad(history: Tensors, gradients: Tensors, rate: float, momentum: float, delta: float) -> Tensors:
+def _adagrad(history: Tensors, gradients: Tensors, rate: Number, momentum: float, delta: float) -> Tensors:
     """history += gradient^2; the update is rate * gradient / (sqrt(history) + delta). There is no momentum."""
     torch._foreach_addcmul_(history, gradients, gradients)
     divisor = torch._foreach_sqrt(history)
@@ -62,7 +68,7 @@ def _adagrad(history: Tensors, gradients: Tensors, rate: float, momentum: float,
 
 
 #: solver type -> update rule: (history, gradients, rate, momentum, delta) -> what the weights lose; history in place
-RULES: dict[str, Callable[[Tensors, Tensors, float, float, float], Tensors]] = {
+RULES: dict[str, Callable[[Tensors, Tensors, Number, float, float], Tensors]] = {
     "SGD": _sgd,
     "NESTEROV": _nesterov,
     "ADAGRAD": _adagrad,
@@ -144,24 +150,40 @@ class CaffeSolver:
 
         ``norm``: their norm, for clipping. Gradients may be changed on the way; drop them afterwards.
         """
-        updates = []
-        for group in self._live_groups():
-            weights = [self.blobs[index].tensor.data for index in group.indices]
-            gradients = self._gradients(group, weights, norm)
-            history = [self.history[index] for index in group.indices]
-            local_rate = _product(rate, group.lr_mult)
-            updates.append((weights, self._rule(history, gradients, local_rate, self.param.momentum, self.param.delta)))
-        for weights, update in updates:  # after all of them: regularisation must see the weights of before
-            torch._foreach_sub_(weights, update)
+        scale = self.clip_scale(norm)
+        self.update(self.local_rates(rate), (1.0 if scale is None else scale) / self.param.iter_size)
         self.iteration += 1
 
-    def _gradients(self, group: _Group, weights: Tensors, norm: float) -> Tensors:
+    def local_rates(self, rate: float) -> list[float]:
+        """The learning rate of each group of blobs that ``update`` goes through."""
+        return [_product(rate, group.lr_mult) for group in self._live_groups()]
+
+    @torch.no_grad()
+    def update(self, rates: Sequence[Number], factor: Number) -> None:
+        """Updates weights and history by ``local_rates`` and what clipping and iter_size multiply gradients by; both
+        may be scalar tensors on the device. Counts nothing."""
+        updates = []
+        for group, rate in zip(self._live_groups(), rates, strict=True):
+            weights = [self.blobs[index].tensor.data for index in group.indices]
+            gradients = self._gradients(group, weights, factor if group.owned else 1 / self.param.iter_size)
+            history = [self.history[index] for index in group.indices]
+            updates.append((weights, self._rule(history, gradients, rate, self.param.momentum, self.param.delta)))
+        for weights, update in updates:  # after all of them: regularisation must see the weights of before
+            torch._foreach_sub_(weights, update)
+
+    def device_factor(self, norm: torch.Tensor) -> Number:
+        """``update``'s factor from a norm on the device, in the arithmetic of ``apply``, without waiting for it."""
+        if not self.clips:
+            return 1 / self.param.iter_size
+        limit = torch.full_like(norm, self.param.clip_gradients)
+        scale = torch.where(norm > limit, (limit / norm).double(), 1.0)
+        return (scale / self.param.iter_size).float()
+
+    def _gradients(self, group: _Group, weights: Tensors, factor: Number) -> Tensors:
         """Clipped, divided by iter_size and regularised."""
         found = [self.blobs[index].tensor.grad for index in group.indices]
         gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
-        scale = self.clip_scale(norm) if group.owned else None
-        factor = (1.0 if scale is None else scale) / self.param.iter_size
-        if factor != 1:
+        if isinstance(factor, torch.Tensor) or factor != 1:
             torch._foreach_mul_(gradients, factor)
         decay = _product(self.param.weight_decay, group.decay_mult)
         if decay:

@@ -12,7 +12,7 @@ from pytsn.runtime.locks import TAKEN, hold_lock
 from pytsn.weights.download import HostGone, NotThere, Patience, Progress, copy, fetch
 from pytsn.weights.identify import INVSTD, Identity, contradictions, identify
 from pytsn.weights.model_sources import sources
-from pytsn.weights.released_models import CLASSES, KINDS, RELEASED, Promise, Released
+from pytsn.weights.released_models import KINDS, RELEASED, Promise, Released
 from pytsn.weights.resume import PartFile
 
 ADVICE = (
@@ -161,6 +161,6 @@ def shortcomings(found: Identity, promise: Promise) -> list[str]:
     faults = [*found.damage, *contradictions(found, promise)]
     if found.net is None:
         faults.append(f"its layers are not those of {promise.net}")
-    if promise.dataset in CLASSES and found.classes is None:
+    if promise.dataset and found.classes is None:
         faults.append("it has no score layer")
     return faults

@@ -9,20 +9,16 @@ import numpy as np
 from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, LayerBlobs
 from converter.files import sha256_of
 from converter.wire import Blob
+from pytsn.data.datasets import DATASETS
+from pytsn.data.modalities import MODALITIES, READ_MODALITIES
 from pytsn.weights.file_kinds import has_weight_name
 from pytsn.weights.known_nets import BN_INCEPTION, bn_inception_gaps, input_channels, net_of, score_gap, score_layer
 from pytsn.weights.released_models import Promise, promised
 from pytsn.weights.weight_file import WeightFile, read_weight_file
 
-DATASETS = {
-    101: "UCF101",
-    51: "HMDB51",
-    400: "Kinetics-400",
-    200: "ActivityNet 1.3",
-    100: "ActivityNet 1.2",
-    1000: "ImageNet",
-}
-MODALITIES = {3: "rgb", 10: "flow (plain or warped)", 15: "rgb difference"}
+#: what a net's number of classes, and its number of input channels, say
+TITLES = {row.classes: row.title for row in DATASETS.values()}
+STREAMS = {MODALITIES[name].channels: MODALITIES[name].identified for name in READ_MODALITIES}
 VARIANCE, INVSTD, BVLC, NO_BN = "variance", "inverse standard deviation", "BatchNorm", "none"  # what BN layers keep
 
 
@@ -97,9 +93,9 @@ def _describe(found: Identity, file: WeightFile) -> None:
     found.numbers = sum(blob.data.size for layer in layers for blob in layer.blobs)
     if scores is not None:
         found.score_layer, found.classes = scores.name, _outputs(scores.blobs[0])
-        found.dataset = DATASETS.get(found.classes or 0)
+        found.dataset = TITLES.get(found.classes or 0)
     found.channels = input_channels(layers)
-    found.modality = MODALITIES.get(found.channels or 0)
+    found.modality = STREAMS.get(found.channels or 0)
     found.bn, found.bn_shape = _bn_of(layers)
     if found.net == BN_INCEPTION:
         found.damage += bn_inception_gaps(layers)

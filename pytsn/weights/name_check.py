@@ -2,15 +2,14 @@
 
 import os
 
+from pytsn.data.datasets import CUSTOM, DATASETS
+from pytsn.data.modalities import MODALITIES
 from pytsn.weights.released_models import promised
-
-#: datasets whose splits share their videos: what one split tests, another trains on
-_SHARED_VIDEOS = ("ucf101", "hmdb51")
 
 
 def _read_as(stream: str) -> str:
-    """The modality that a stream's images are read as."""
-    return "flow" if stream == "warped" else stream
+    """The modality that a stream's images are read as; what is no modality, as it is."""
+    return MODALITIES[stream].read_as if stream in MODALITIES else stream
 
 
 def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality: str) -> list[str]:
@@ -23,10 +22,9 @@ def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality
     if promise is None:
         return []
     said = []
-    dataset_name = dataset.replace("activitynet_", "activitynet")
-    if promise.dataset and dataset != "custom" and promise.dataset != dataset_name:
+    if promise.dataset and dataset not in (CUSTOM, promise.dataset):
         said.append((promise.dataset, dataset, ""))
-    elif promise.split and dataset in _SHARED_VIDEOS and promise.split != split:
+    elif promise.split and _shares_videos(dataset) and promise.split != split:
         reason = f" (most test videos of split {split} were trained on there: the accuracy will be far too high)"
         said.append((f"split {promise.split}", f"split {split}", reason))
     if promise.modality and _read_as(promise.modality) != _read_as(modality):
@@ -35,7 +33,13 @@ def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality
     return [f"{name}: its name says {mine}, but {yours} is under test{reason}" for mine, yours, reason in said]
 
 
+def _shares_videos(dataset: str) -> bool:
+    """Whether what one split tests, another trains on."""
+    return dataset in DATASETS and DATASETS[dataset].shared_videos
+
+
 def stream_under_test(modality: str, weights: str | os.PathLike | None) -> str:
     """The stream of the papers that a test is of: warped flow is read as flow, and only the weights' name tells it."""
-    promise = promised(weights) if weights and modality == "flow" else None
-    return "warped" if promise and promise.modality == "warped" else modality
+    promise = promised(weights) if weights else None
+    named = promise.modality if promise else None
+    return named if named and _read_as(named) == modality else modality

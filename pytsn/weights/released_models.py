@@ -9,20 +9,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytsn.data.datasets import DATASETS
+from pytsn.data.modalities import MODALITIES
+
 HOST = "https://yjxiong.blob.core.windows.net"
 KINDS = ("reference", "init")
 
-#: dataset -> classes; what a net's number of scores says about where it was trained
-CLASSES = {
-    "ucf101": 101,
-    "hmdb51": 51,
-    "kinetics": 400,
-    "activitynet1.2": 100,
-    "activitynet1.3": 200,
-    "imagenet": 1000,
-}
-#: modality -> channels that conv1 reads; warped flow is read like flow
-CHANNELS = {"rgb": 3, "flow": 10, "warped": 10, "rgbdiff": 15}
+#: datasets and modalities whose weights were released
+DATASETS_RELEASED = tuple(name for name, row in DATASETS.items() if row.released)
+MODALITIES_RELEASED = tuple(name for name, row in MODALITIES.items() if row.released)
 
 
 @dataclass(frozen=True)
@@ -37,12 +32,12 @@ class Promise:
     @property
     def classes(self) -> int | None:
         """How many scores the net must have; None when the name tells no dataset."""
-        return CLASSES.get(self.dataset or "")
+        return None if self.dataset is None else DATASETS[self.dataset].classes
 
     @property
     def channels(self) -> int | None:
         """How many channels its first convolution must read; None when the name tells no modality."""
-        return CHANNELS.get(self.modality or "")
+        return None if self.modality is None else MODALITIES[self.modality].channels
 
     def __str__(self) -> str:
         split = None if self.split is None else f"split {self.split}"
@@ -79,30 +74,23 @@ def _init(modality: str) -> Released:
 RELEASED: dict[str, tuple[Released, ...]] = {
     "reference": tuple(
         _reference(dataset, split, modality)
-        for dataset in ("ucf101", "hmdb51")
-        for modality in ("rgb", "flow")
-        for split in (1, 2, 3)
+        for dataset in DATASETS_RELEASED
+        for modality in MODALITIES_RELEASED
+        for split in range(1, DATASETS[dataset].splits + 1)
     ),
-    "init": (_init("rgb"), _init("flow")),
+    "init": tuple(_init(modality) for modality in MODALITIES_RELEASED),
 }
 
 _SPLIT = re.compile(r"(?:^|_)split_?(\d{1,2})(?![a-z0-9])")
 # fmt: off
-_DATASETS = {
-    "ucf101": r"ucf_?101", "hmdb51": r"hmdb_?51", "kinetics": r"(?:mini_?)?kinetics(?:_?400)?",
-    "activitynet1.2": r"(?:activitynet|anet)_?(?:v?_?1_?2|v12)", "imagenet": r"imagenet",
-    "activitynet1.3": r"(?:activitynet|anet)_?(?:v?_?1_?3|v13|2016)",
-}
-_PRETRAINING = ("kinetics", "imagenet")  # beside another dataset they say where the net came from
-_MODALITIES = {
-    "warped": r"warp(?:ed)?(?:_?flow)?", "rgbdiff": r"rgb_?diff(?:erence)?", "flow": r"flow", "rgb": r"rgb",
-}
-_STREAMS = {"flow": r"temporal(?!_segment)", "rgb": r"spatial"}  # ActivityNet 2016's words for the two
 _NETS = {
     "BN-Inception": r"bn_?inception", "Inception V3": r"inception_?v3", "ResNet-200": r"resnet_?200",
     "ResNet-152": r"resnet_?152", "ResNet-101": r"resnet_?101", "ResNet-50": r"resnet_?50", "VGG-16": r"vgg_?16",
 }
 # fmt: on
+_DATASETS = {name: row.file_words for name, row in DATASETS.items()}
+_MODALITIES = {row.name: row.file_words for row in reversed(MODALITIES.values())}  # rgb_diff before rgb
+_STREAMS = {row.name: row.stream_words for row in MODALITIES.values() if row.stream_words}
 
 
 def promised(path: str | os.PathLike) -> Promise | None:
@@ -114,7 +102,7 @@ def promised(path: str | os.PathLike) -> Promise | None:
     """
     words = re.sub(r"[^a-z0-9]+", "_", Path(path).name.lower())
     datasets = _found(_DATASETS, words)
-    dataset = _one([name for name in datasets if name not in _PRETRAINING] or datasets)
+    dataset = _one([name for name in datasets if not DATASETS[name].pretraining] or datasets)
     if dataset == "kinetics" and re.search(r"kinetics_?(?:600|700)|mini_?kinetics", words):
         dataset = None  # other class counts
     modality = _one(_found(_MODALITIES, words) or _found(_STREAMS, words))

@@ -31,7 +31,7 @@ from pytsn.flow.tvl1.compute import compute_flow
 from tests.flow.flow_videos import cut_short, decode, jpeg, make_sound, make_video
 from tests.held import hold_videos, hook
 from tests.places import TOOLS
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import PATIENCE, wait_for, wait_for_process
 
 QUICK = ["--algorithm", "farneback", "--new_width", "0", "--new_height", "0", "--num_worker", "1"]
 TOOL = [sys.executable, str(TOOLS / "build_of.py")]
@@ -527,7 +527,7 @@ def test_stopped_in_the_middle_and_continued(long_source, tmp_path, number):
     held = hold_videos(tmp_path / "site", ["long1.avi", "long2.avi"], frame=20)
     process = _start(long_source, out, *QUICK, "--num_worker", 2, env=held)
     for name in ("long1", "long2"):
-        wait_for(lambda name=name: _partial_images(out, name) > 8, f"images of {name}")
+        wait_for_process(process, lambda name=name: _partial_images(out, name) > 8, f"images of {name}")
     process.send_signal(number)
     _, error = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in error

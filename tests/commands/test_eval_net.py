@@ -20,16 +20,16 @@ from converter.errors import PytsnError
 from pytsn.cli import run_command
 from pytsn.data.frame_images import load_cv2
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
-from pytsn.data.ten_crops import oversample_flow, oversample_rgb
-from pytsn.evaluation.action_net import ActionNet, NetOptions, ten_crops
+from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
 from pytsn.scores.score_file import read_scores
 from tests.commands.eval_nets import NET, write_frames
 from tests.converter.nets import build
+from tests.data.crop_oracles import frame_crops, stack_crops
 from tests.held import HeldFile, hook
 from tests.places import TOOLS
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import PATIENCE, wait_for, wait_for_process
 
 COUNTS = {"v_A_g01_c01": 9, "v_B_g01_c01": 40, "v_B_g02_c01": 3, "v_C_g01_c01": 31}
 
@@ -75,12 +75,12 @@ def slow_scores(world, name: str, modality: str) -> np.ndarray:
     rows = []
     for tick in ticks:
         if modality == "rgb":
-            crops = oversample_rgb(cv2.imread(str(folder / f"img_{tick:05d}.jpg")), 24)
+            crops = frame_crops(cv2.imread(str(folder / f"img_{tick:05d}.jpg")), 24)
             mean = np.array([104, 117, 123], np.float32).reshape(3, 1, 1)
         else:
             names = [f"flow_{axis}_{min(count, tick + k):05d}.jpg" for k in range(5) for axis in "xy"]
             images = [cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE) for name in names]
-            crops, mean = oversample_flow(np.stack(images), 24), np.float32(128)
+            crops, mean = stack_crops(np.stack(images), 24), np.float32(128)
         with torch.no_grad():
             rows.append(net(torch.from_numpy(crops.astype(np.float32) - mean))["fc-action"].numpy())
     return np.stack(rows)
@@ -251,8 +251,10 @@ def test_interrupted_run_is_resumed_and_gives_the_same_file(world, tmp_path, cap
     command = [sys.executable, str(TOOLS / "eval_net.py"), *argv]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(held.has_reader, "somebody who reads the held frame")
-        wait_for(lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 2, "the scores of two videos")
+        wait_for_process(process, held.has_reader, "somebody who reads the held frame")
+        wait_for_process(
+            process, lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 2, "the scores of two videos"
+        )
         process.send_signal(signal.SIGINT)
         held.release()  # the reading thread ends with its frame; the interrupt comes before
         process.communicate(timeout=PATIENCE)
@@ -373,22 +375,10 @@ def test_devices():
             pick_device(text)
 
 
-@pytest.mark.parametrize("channels", [3, 10])
-def test_crops_on_a_device_are_the_crops(channels):
-    planes = np.random.default_rng(0).integers(0, 256, (2, channels, 29, 37), np.uint8)
-    crops = ten_crops(torch.from_numpy(planes), 13, is_flow=channels == 10)
-    for index, frame in enumerate(planes):
-        if channels == 3:
-            want = oversample_rgb(np.ascontiguousarray(frame.transpose(1, 2, 0)), 13, size=None)
-        else:
-            want = oversample_flow(frame, 13, size=None)
-        np.testing.assert_array_equal(crops[10 * index : 10 * index + 10].numpy(), want)
-
-
 def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
     """The readers have done all that they were asked for when it is counted."""
     import pytsn.data.snippet_reader as snippets
-    from pytsn.data.frame_folders import Video
+    from pytsn.data.videos import Video
 
     write_frames(tmp_path, {f"v{i}": 30 for i in range(8)})
     videos = [Video(f"v{i}", 0, str(tmp_path / f"v{i}"), 30, 30) for i in range(8)]
@@ -414,7 +404,7 @@ def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
 
 
 def test_a_short_videos_repeated_tick_is_scored_once(world, monkeypatch):
-    from pytsn.data.frame_folders import Video
+    from pytsn.data.videos import Video
     from pytsn.evaluation.video_arrays import repeat_ticks
 
     net = ActionNet(f"{world}/rgb.prototxt", f"{world}/rgb.caffemodel", NetOptions(device="cpu"))

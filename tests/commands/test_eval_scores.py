@@ -282,6 +282,12 @@ def test_windows_take_the_rate_of_the_files(tmp_path, capsys):
         assert words in line
 
 
+def test_windows_over_files_of_no_known_rate_are_noted(tmp_path, capsys):
+    untrimmed(tmp_path / "s.npz", 0)
+    assert run(tmp_path / "s.npz", "--aggregation", "window") == 0
+    assert capsys.readouterr().err.startswith("note: aggregation window takes the snippets for 1 a second")
+
+
 def test_a_video_without_label_counts_in_map_alone(tmp_path, capsys):
     """Scores by hand: three videos, two classes, the second video belongs to none and ranks between the others."""
     rows = ([2.0, 0.0], [1.0, 0.0], [0.5, 0.0])

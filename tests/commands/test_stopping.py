@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +14,10 @@ from pytsn.cli import run_command
 from pytsn.data.frame_images import load_cv2
 from pytsn.scores.score_file import read_scores
 from pytsn.weights.get_models import Wanted
-from tests.conftest import ROOT
 from tests.converter.nets import build
-from tests.weights.weight_servers import running_server, serve
+from tests.places import ROOT
+from tests.waiting import PATIENCE, wait_for_process
+from tests.weights.weight_servers import running_server, stall
 
 NET = """
 input: "data" input_shape { dim: 1 dim: 3 dim: 24 dim: 24 }
@@ -28,7 +27,6 @@ layer { name: "fc-action" type: "InnerProduct" bottom: "global_pool" top: "fc-ac
         inner_product_param { num_output: 7 weight_filler { type: "gaussian" std: 1 } } }
 """
 VIDEOS = [f"v{number}" for number in range(5)]
-LIMIT = 120.0  # seconds after which a test gives up
 
 
 def start(*arguments: object) -> subprocess.Popen:
@@ -43,20 +41,12 @@ def stop(process: subprocess.Popen) -> str:
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     try:
-        error = process.communicate(timeout=LIMIT)[1]
+        error = process.communicate(timeout=PATIENCE)[1]
     finally:
         process.kill()
     assert process.returncode == 130
     assert "Traceback" not in error
     return error
-
-
-def wait_until(condition, process: subprocess.Popen) -> None:
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -89,7 +79,7 @@ def test_workers_in_the_middle_of_a_video(world, command):
     arguments = [*map(str, arguments), str(world / "out.npz")]
     process = start(command, *arguments)
     kept = world / "out.npz.partial"
-    wait_until(lambda: len(list(kept.glob("*.npy"))) == 2, process)
+    wait_for_process(process, lambda: len(list(kept.glob("*.npy"))) == 2, "two videos")
     assert stop(process).endswith("stopped\n")
     assert sorted(path.name for path in kept.iterdir()) == ["000000.npy", "000001.npy", "settings.json"]
     (world / "v2" / "img_00001.jpg").unlink()
@@ -101,23 +91,13 @@ def test_workers_in_the_middle_of_a_video(world, command):
 
 def test_a_download_that_stalls(tmp_path):
     """The bytes that came are kept."""
-    came, over = threading.Event(), threading.Event()
-
-    def hang(handler, state):
-        serve(handler, state, 70_000)
-        handler.wfile.flush()
-        came.set()
-        over.wait(LIMIT)
-
     (file,) = Wanted("reference", "ucf101", 1, "rgb").files()
     with running_server() as server:
         server.files[f"/{file.address}"] = bytes(200_000)
-        server.plan.append(hang)
+        server.plan.append(stall(70_000))
         chosen = ["reference", "--dataset", "ucf101", "--split", "1", "--modality", "rgb"]
         process = start("get-models", *chosen, "-o", tmp_path, "--base_url", server.url)
-        try:
-            wait_until(came.is_set, process)
-            assert stop(process).endswith("stopped\n")
-        finally:
-            over.set()
-    assert (tmp_path / f"{file.name}.part").stat().st_size <= 70_000
+        part = tmp_path / f"{file.name}.part"
+        wait_for_process(process, lambda: part.exists() and part.stat().st_size == 70_000, "the first bytes")
+        assert stop(process).endswith("stopped\n")
+    assert part.stat().st_size == 70_000

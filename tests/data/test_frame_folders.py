@@ -3,15 +3,8 @@
 import pytest
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import (
-    FrameFolder,
-    Video,
-    find_missing,
-    make_videos,
-    missing_message,
-    parse_directory,
-    parse_list_file,
-)
+from pytsn.data.frame_folders import find_missing, make_videos, missing_message, parse_directory, parse_list_file
+from pytsn.data.videos import FrameFolder, Video
 
 
 def make_folder(path, rgb=0, flow_x=0, flow_y=None):

@@ -15,10 +15,11 @@ import pytest
 from converter.errors import PytsnError
 from pytsn.caffe_random.generator import CaffeRng
 from pytsn.cli import run_command
-from pytsn.data.frame_folders import FrameFolder, Video, find_missing, parse_directory
+from pytsn.data.frame_folders import find_missing, parse_directory
 from pytsn.data.frame_images import read_flow_stack, read_rgb
 from pytsn.data.frame_store import archive_name, count_frames, frame_source, has_frame, is_frame_folder, read_frame
 from pytsn.data.snippet_reader import SnippetOptions, read_videos
+from pytsn.data.videos import FrameFolder, Video
 from pytsn.scores.score_file import read_scores
 from pytsn.training.input.video_data import VideoData
 from tests.converter.nets import build

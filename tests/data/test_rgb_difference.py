@@ -16,16 +16,16 @@ from converter.proto import parse_net
 from converter.weights import save_caffemodel
 from pytsn.caffe_random.generator import CaffeRng
 from pytsn.cli import run_command
-from pytsn.data.frame_folders import Video
 from pytsn.data.rgb_difference import frame_differences
 from pytsn.data.snippet_reader import SnippetOptions, read_snippet, video_ticks
 from pytsn.data.snippet_ticks import frame_ticks
+from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.models import BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt, solver_prototxt, train_val_prototxt
 from pytsn.scores.score_file import read_scores
-from pytsn.training.input.data_layers import _bytes_to
+from pytsn.training.input.data_layers import DataLayers
 from pytsn.training.input.video_data import VideoData
 from tests.converter.nets import build
 from tests.training.tiny_videos import video_layer
@@ -257,10 +257,12 @@ def test_training_batches_are_those_of_a_plain_loop(tiny, phase, workers, kind):
 
 def test_pixels_become_data_on_the_device_as_here(tiny):
     """next_uint8 gives the frames; the path by which bytes go to a GPU makes the same floats of them."""
-    here, there, pixels = (VideoData(video_layer(LAYER), "TRAIN", CaffeRng(4)) for _ in range(3))
+    here, pixels = (VideoData(video_layer(LAYER), "TRAIN", CaffeRng(4)) for _ in range(2))
+    there = DataLayers("TRAIN", rng=CaffeRng(4))
+    there.on_data_layer(video_layer(LAYER))
     for _ in range(2):
         data, labels = here.next_batch()
-        found, found_labels = _bytes_to(torch.device("cpu"), there)
+        found, found_labels = there.blobs(there.next_raw(torch.device("cpu"))).values()
         assert torch.equal(found, data)
         assert torch.equal(found_labels, labels)
         frames, _ = pixels.next_uint8()

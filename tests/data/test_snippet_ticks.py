@@ -3,7 +3,8 @@
 import pytest
 
 from converter.errors import PytsnError
-from pytsn.data.snippet_ticks import STACK_DEPTH, flow_indices, frame_ticks
+from pytsn.data.modalities import MODALITIES
+from pytsn.data.snippet_ticks import flow_indices, frame_ticks
 
 
 def original_rule(frame_count: int, num_frames: int, stack: int) -> list[int]:
@@ -50,7 +51,8 @@ def test_flow_indices_repeat_the_last_image():
     assert flow_indices(1, 40) == [1, 2, 3, 4, 5]
     assert flow_indices(38, 40) == [38, 39, 40, 40, 40]
     assert flow_indices(1, 3, stack=4) == [1, 2, 3, 3]
-    assert STACK_DEPTH == {"rgb": 1, "flow": 5, "rgbdiff": 6}
+    stacks = {name: row.stack for name, row in MODALITIES.items()}
+    assert stacks == {"rgb": 1, "flow": 5, "warped": 5, "rgbdiff": 6}
 
 
 @pytest.mark.parametrize("arguments", [(0, 25, 1), (-3, 25, 1), (10, 0, 1), (10, 25, 0)])

@@ -13,8 +13,9 @@ from converter.net import load_net
 from converter.proto import read_net, read_solver
 from converter.weights import save_caffemodel
 from pytsn.cli import run_command
-from pytsn.data.frame_folders import make_videos, parse_directory, parse_split_file
+from pytsn.data.frame_folders import make_videos, parse_directory
 from pytsn.data.frame_images import load_cv2
+from pytsn.data.splits import parse_split_file
 from pytsn.demo import videos
 from pytsn.demo.dataset import plan_dataset, write_splits, write_videos
 from pytsn.demo.nets import FEATURE_BLOB, SCORE_BLOB, STREAMS, deploy_prototxt, train_val_prototxt

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,15 @@ from tests.docs.workspace import make_workspace
 
 
 @pytest.fixture(scope="session")
-def user_files(data: Path, tmp_path_factory) -> Path:
-    return make_workspace(tmp_path_factory.mktemp("user_files"), data)
+def user_files(recordings: Path, tmp_path_factory) -> Path:
+    return make_workspace(tmp_path_factory.mktemp("user_files"), recordings)
 
 
 @pytest.fixture
-def user_folder(user_files: Path, tmp_path: Path, monkeypatch) -> Iterator[Path]:
+def user_folder(user_files: Path, tmp_path: Path, monkeypatch) -> Path:
     """A user's folder, the current one. Files are hard links: commands replace files, they do not write into them."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # everything here is small: threads would wait for each other more than work
     folder = tmp_path / "user"
     shutil.copytree(user_files, folder, copy_function=os.link)
     monkeypatch.chdir(folder)
-    yield folder
-    torch.set_num_threads(threads)
+    return folder

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from pytsn import __version__
 from pytsn.commands.dispatch import COMMANDS, make_parser
 from pytsn.evaluation.published import find_published
 from tests.docs.markdown import PAGES, ROOT, anchors, links, named_paths, pytsn_command
@@ -87,3 +88,7 @@ def test_both_citations_name_both_papers():
     ):
         assert title in readme
         assert title in cff
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()

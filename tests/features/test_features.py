@@ -15,12 +15,12 @@ from converter.weights import save_caffemodel
 from pytsn.cli import run_command
 from pytsn.data.frame_images import read_flow_stack, read_rgb
 from pytsn.data.snippet_ticks import flow_indices, frame_ticks
-from pytsn.data.ten_crops import oversample_flow, oversample_rgb
 from pytsn.evaluation.action_net import NUM_CROPS, NetOptions
 from pytsn.features.files import FeatureIndex, file_names, read_index
 from pytsn.features.net import FeatureNet
 from pytsn.features.resume import FeatureStore
 from tests.converter.nets import build
+from tests.data.crop_oracles import frame_crops, stack_crops
 
 NET = """
 input: "data" input_shape { dim: 1 dim: %d dim: 24 dim: 24 }
@@ -75,16 +75,16 @@ def features(world, output, *more, modality="rgb", source="list.txt") -> int:
 
 
 def caffe_blob(world, name: str, modality: str, blob: str) -> np.ndarray:
-    """(T, 10, D, h, w): the unfused net on the crops of pytsn.data.ten_crops, one snippet after the other."""
+    """(T, 10, D, h, w): the unfused net on crops by slices, one snippet after the other."""
     net, folder = load_net(f"{world}/{modality}.prototxt", f"{world}/{modality}.caffemodel"), f"{world}/frames/{name}"
     found = []
     for tick in frame_ticks(COUNTS[name], T, 5 if modality == "flow" else 1):
         if modality == "flow":
             stack = read_flow_stack(folder, "flow_x_", "flow_y_", flow_indices(tick, COUNTS[name]))
-            crops = oversample_flow(stack, 24).astype(np.float32) - 128
+            crops = stack_crops(stack, 24).astype(np.float32) - 128
         else:
             mean = np.float32([104, 117, 123])[:, None, None]
-            crops = oversample_rgb(read_rgb(folder, "img_", tick), 24).astype(np.float32) - mean
+            crops = frame_crops(read_rgb(folder, "img_", tick), 24).astype(np.float32) - mean
         with torch.no_grad():
             values = net(torch.from_numpy(crops), blobs=(blob,))[blob].numpy()
         found.append(values.reshape(*values.shape[:2], *(values.shape[2:] or (1, 1))))

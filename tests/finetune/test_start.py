@@ -15,12 +15,12 @@ from converter.net import load_net
 from converter.proto import read_net
 from converter.state_files import read_state, write_state
 from pytsn.cli import main
+from pytsn.data.modalities import find_modality
 from pytsn.finetune.init import start_from
 from pytsn.finetune.net import set_factors
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import clip_on, effective_batch, plan_schedule, rate_text
 from pytsn.models import TSN, BNInception
-from pytsn.models.modalities import find_modality
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 from tests.finetune.finetune_runs import DATA

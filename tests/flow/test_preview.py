@@ -18,7 +18,7 @@ from pytsn.flow.preview.rows import PreviewRow, count_pairs, folder_rows, pick_n
 from pytsn.flow.preview.sheet import Sheet, save_sheet, sheet_figure
 from pytsn.flow.warp.camera_motion import WarpResult
 from tests.held import hold_videos
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import PATIENCE, wait_for_process
 
 COUNT, HEIGHT, WIDTH = 9, 60, 88
 
@@ -310,7 +310,7 @@ def test_ended_by_sigterm_it_leaves_nothing(tmp_path):
     environment = hold_videos(tmp_path / "site", ["a.avi"], frame=2, in_pass=2)
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_for((tmp_path / "site" / "held a.avi").exists, "the second frame")
+            wait_for_process(process, (tmp_path / "site" / "held a.avi").exists, "the second frame")
             assert len(os.listdir(folder)) == 2
             process.send_signal(signal.SIGTERM)
             assert (process.wait(PATIENCE), process.stderr.read()) == (130, "stopped\n")

@@ -1,6 +1,7 @@
 """DualTVL1 as one reads it off the papers and OpenCV's description, pixel by pixel in float64: slow and independent."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -53,6 +54,29 @@ def half_differences(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x and y."""
     padded = np.pad(image, 1, mode="edge")
     return (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2, (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+
+
+def length(x: np.float32, y: np.float32) -> np.float32:
+    """sqrt(x^2 + y^2) as the nearest float32: squares of halfway points are compared, in exact fractions."""
+    square = Fraction(float(x)) ** 2 + Fraction(float(y)) ** 2
+    nearest = np.float32(math.sqrt(square))
+    while square < ((_exact(nearest) + _exact(np.nextafter(nearest, np.float32(0)))) / 2) ** 2:
+        nearest = np.nextafter(nearest, np.float32(0))
+    while square > ((_exact(nearest) + _exact(np.nextafter(nearest, np.float32(np.inf)))) / 2) ** 2:
+        nearest = np.nextafter(nearest, np.float32(np.inf))
+    return nearest
+
+
+def _exact(value: np.float32) -> Fraction:
+    return Fraction(float(value))
+
+
+def sum_in_turn(x: np.ndarray, y: np.ndarray) -> np.float32:
+    """x^2 + y^2 of all pixels, one after the other, every sum rounded to float32."""
+    total = np.float32(0)
+    for each_x, each_y in zip(x.ravel(), y.ravel(), strict=True):
+        total += each_x * each_x + each_y * each_y
+    return total
 
 
 def iterate(u, p, gradient, square, constant, options) -> float:

@@ -293,6 +293,13 @@ def test_json_to_stdout_is_nothing_but_json(nets, videos, capsys):
     assert found["videos"][0]["top"][0]["class"].startswith("class ")
 
 
+def test_windows_over_a_fixed_number_of_snippets_are_noted(nets, videos, capsys):
+    assert predict(nets, videos / "short.avi", "--aggregation", "window", "--json", "-", "--no_picture") == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("note: aggregation window takes the snippets for 1 a second")
+    assert json.loads(out)["videos"][0]["top"]
+
+
 def test_weights_choose_the_stream(nets, videos, capsys):
     """With weight 0 for rgb, what is told is flow's own; with 2 for flow its scores are doubled."""
     given = ["--weights", "0", "2", "--json", "-", "--no_picture", "--top", CLASSES]
@@ -366,7 +373,10 @@ def test_a_broken_video_is_named_and_the_rest_go_on(nets, videos, tmp_path, caps
         (["{videos}", "--rgb", "{rgb}", "--num_frames", "999999999999"], "--num_frames 999999999999: 100000 at most"),
         (["{videos}", "--rgb", "{rgb}", "--top", "0"], "at least 1"),
         (["{videos}", "--rgb", "{rgb}", "--aggregation", "best"], "not known"),
-        (["{videos}", "--rgb", "{rgb}", "--aggregation", "multiscale"], "counts on --snippet_rate 1"),
+        (
+            ["{videos}", "--rgb", "{rgb}", "--snippet_rate", "2", "--aggregation", "multiscale:fps=1"],
+            "counts on 1 snippets a second, --snippet_rate is 2",
+        ),
         (["{videos}", "--rgb", "{rgb}", "--video_fps", "5"], "goes with --snippet_rate"),
         (["{videos}", "--rgb", "{rgb}", "--json", "{empty}/none/x.json"], "folder that exists"),
         (["{videos}", "--rgb", "{rgb}", "-o", "{five_names}"], "five.txt: is a file; -o is a folder"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytsn.training.settings import default_workers
-from tests.conftest import ROOT
+from tests.places import ROOT
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")

@@ -41,8 +41,8 @@ NAMES = {
     "bn_inception_flow_init.caffemodel": (None, None, "flow", BN),
     "bn_inception_kinetics_flow_pretrained.caffemodel": ("kinetics", None, "flow", BN),
     "inception_v3_kinetics_rgb_pretrained.caffemodel": ("kinetics", None, "rgb", "Inception V3"),
-    "bn_inception_anet_2016_temporal.caffemodel.v5": ("activitynet1.3", None, "flow", BN),
-    "resnet200_anet_2016.caffemodel": ("activitynet1.3", None, None, "ResNet-200"),
+    "bn_inception_anet_2016_temporal.caffemodel.v5": ("activitynet_1.3", None, "flow", BN),
+    "resnet200_anet_2016.caffemodel": ("activitynet_1.3", None, None, "ResNet-200"),
     "ucf101_split_2_rgb_kinetics_pretrained.pth": ("ucf101", 2, "rgb", None),
     # contradictions promise nothing, whatever else they say
     "ucf101_hmdb51_split_1_rgb.pth": (None, 1, "rgb", None),

@@ -15,6 +15,7 @@ import torch
 from pytsn.flow.tvl1.cpu_lengths import Lengths
 
 FLAT = torch.finfo(torch.float32).eps  # |grad|^2 up to which a pixel is not moved to where its residual would be 0
+SUM_ERROR = 2.0**-23  # by how much of itself, for each pixel, a float32 sum of squares may depend on its order
 
 
 class FlowViews:
@@ -74,8 +75,9 @@ class DualIterations:
     def iterate(self, active: torch.Tensor | None = None, near: float = 0.0) -> torch.Tensor:
         """One iteration of all pairs, or of those that are ``active``, bool (B, 1).
 
-        Returns the sum of squared changes of the flow, pixels squared, (B,), without meaning for pairs at rest. Within
-        5 % of ``near`` the sum of one pair on the CPU is OpenCV's to the last bit: see ``_sum_in_turn``.
+        Returns the sum of squared changes of the flow, pixels squared, (B,), without meaning for pairs at rest. Where
+        rounding may decide whether that of one pair on the CPU exceeds ``near``, it is OpenCV's to the last bit: see
+        ``_sum_in_turn``.
         """
         old, new = self.flow.whole, self._new_flow()
         change = _squares(torch.sub(new, old, out=self.step), near)
@@ -121,7 +123,7 @@ def _squares(change: torch.Tensor, near: float) -> torch.Tensor:
     if change.shape[1] > 1:
         return torch.linalg.vector_norm(change, dim=(0, 2)).square_()
     total = torch.dot(change.view(-1), change.view(-1)).view(1)  # one pass, no buffer
-    if change.device.type == "cpu" and abs(total.item() - near) <= 0.05 * near:
+    if change.device.type == "cpu" and abs(total.item() - near) <= change.shape[2] * SUM_ERROR * total.item():
         return _sum_in_turn(change)
     return total
 

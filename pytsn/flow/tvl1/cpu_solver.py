@@ -4,12 +4,14 @@ Facts from opencv_contrib, modules/optflow (tvl1flow) and OpenCV 4.x's imgproc; 
 Levels: each 0.8 of the one before by bilinear resizing, from grey levels 0..255; a level with a side under 16 is
 dropped and ends the pyramid. At each level the dual fields start at 0; at each warp I1 and its gradients are sampled at
 the flow; then up to 10 rounds of: median of the flow, up to 30 iterations. A warp ends once an iteration's sum of
-squared changes is at most epsilon^2 * rows * columns. OpenCV 5.0 warps without rounding to 1/32 pixel and differs.
+squared changes is at most epsilon^2 * rows * columns, both in float32. OpenCV 5.0 warps without rounding to 1/32 pixel
+and differs.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from converter.errors import PytsnError
@@ -149,7 +151,7 @@ class Pyramid:
 
     def _iterate(self, level: DualIterations) -> torch.Tensor:
         """Iterations of one warp until every pair has converged; how many each took, int64 (B,) on the CPU."""
-        enough = self.options.epsilon**2 * level.shape[1] * level.shape[2]
+        enough = np.float32(self.options.epsilon**2 * level.shape[1] * level.shape[2]).item()  # OpenCV compares float32
         return (self._iterate_one if level.shape[0] == 1 else self._iterate_all)(level, enough)
 
     def _iterate_one(self, level: DualIterations, enough: float) -> torch.Tensor:

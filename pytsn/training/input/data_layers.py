@@ -8,7 +8,11 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.net import CaffeNet
 from converter.shapes import Shape
+from pytsn.training.input.device_copies import DeviceCopies
 from pytsn.training.input.video_data import VideoData
+
+#: layer name -> pixels uint8 (N, P, S, S) and labels int64 (N,), on a device
+RawBatch = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 class DataLayers:
@@ -21,20 +25,49 @@ class DataLayers:
     def __init__(self, phase: str, **options) -> None:
         self.phase, self._options = phase, options
         self.layers: dict[str, VideoData] = {}
+        self._copies: dict[str, DeviceCopies] = {}
 
     def on_data_layer(self, layer: pb.LayerParameter) -> Mapping[str, Shape]:
         """Sets a data layer up and tells the shapes of its tops. Raises PytsnError for other types than VideoData."""
         if layer.type != "VideoData":
             raise PytsnError(f"layer '{layer.name}' ({layer.type}): training reads VideoData layers only")
         data = self.layers[layer.name] = VideoData(layer, self.phase, **self._options)
+        self._copies[layer.name] = DeviceCopies(data)
         return dict(zip(data.tops, data.shapes, strict=False))
+
+    @property
+    def has_raw(self) -> bool:
+        """Whether ``next_raw`` serves: every batch is its pixels less one number a channel. A mean image is not: what
+        lies under a crop depends on the crop."""
+        return all(data.mean.image is None for data in self.layers.values())
 
     def next_batch(self, device: torch.device) -> dict[str, torch.Tensor]:
         """Blob -> the next batch on the device: data float32 (N, C, S, S), labels int64 (N,). Raises PytsnError."""
+        if device.type != "cpu" and self.has_raw:
+            return self.blobs(self.next_raw(device))
         batch: dict[str, torch.Tensor] = {}
         for data in self.layers.values():
-            pair = data.next_batch() if device.type == "cpu" or data.mean.image is not None else _bytes_to(device, data)
-            batch.update((blob, tensor.to(device)) for blob, tensor in zip(data.tops, pair, strict=False))
+            batch.update((blob, part.to(device)) for blob, part in zip(data.tops, data.next_batch(), strict=False))
+        return batch
+
+    def next_raw(self, device: torch.device) -> RawBatch:
+        """The next batch as bytes on the device, a quarter of the floats; ``blobs`` makes them what the net takes.
+        On a CPU the pixels may be overwritten after the next call. Raises PytsnError."""
+        return {name: self._copies[name].next(device) for name in self.layers}
+
+    def send_ahead(self, device: torch.device) -> None:
+        """Starts the copy of the next batch to a CUDA device beside what that computes; waits until it is read."""
+        for copies in self._copies.values():
+            copies.send_ahead(device)
+
+    def blobs(self, raw: RawBatch) -> dict[str, torch.Tensor]:
+        """Blob -> data float32 (N, C, S, S), (value - mean) * scale, and labels, from ``next_raw``'s, on its device."""
+        batch: dict[str, torch.Tensor] = {}
+        for name, (pixels, labels) in raw.items():
+            data = self.layers[name]
+            values = data.values(pixels).float() - self._copies[name].mean(pixels.device)
+            values = values.mul_(data.mean.scale) if data.mean.scale != 1 else values
+            batch.update(zip(data.tops, (values, labels), strict=False))
         return batch
 
     def check_labels(self, net: CaffeNet) -> None:
@@ -64,19 +97,11 @@ class DataLayers:
         for name, data in self.layers.items():
             if name not in state:
                 raise PytsnError(f"layer '{name}' (VideoData): the side file knows nothing of it: rename that file")
+            self._copies[name].forget()
             data.load_state(state[name])
 
     def close(self) -> None:
         """Gives back what the data layers hold."""
-        for data in self.layers.values():
+        for name, data in self.layers.items():
+            self._copies[name].close()
             data.close()
-
-
-def _bytes_to(device: torch.device, data: VideoData) -> tuple[torch.Tensor, torch.Tensor]:
-    """The next batch, sent as bytes (a quarter of the floats) and made float32, (value - mean) * scale, over there."""
-    pixels, labels = data.next_uint8()
-    mean = torch.from_numpy(data.mean.values).to(device)[:, None, None]
-    if device.type == "cuda":
-        pixels, labels = pixels.pin_memory(), labels.pin_memory()  # copies: the layer reuses its memory
-    values = data.values(pixels.to(device, non_blocking=True)).float() - mean
-    return values * data.mean.scale, labels.to(device, non_blocking=True)

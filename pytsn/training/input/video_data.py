@@ -38,6 +38,7 @@ class _Pending:
     plans: list[SamplePlan]
     slot: int
     tasks: list = field(default_factory=list)
+    pixels: np.ndarray | None = None
 
 
 class VideoData:
@@ -128,22 +129,39 @@ class VideoData:
         draws = tuple(transform.raw() for _ in range(self.options.crop.draws))
         return SamplePlan(video.folder, frames, video.label, mirror, draws)
 
+    def _read(self, batch: _Pending) -> np.ndarray:
+        """The planned batch's pixels, waited for or read here."""
+        if batch.pixels is None:
+            started = time.perf_counter()
+            if self._pool and self._buffer is not None:
+                self._pool.wait(batch.tasks)
+                batch.pixels = self._buffer.array[batch.slot]
+            else:
+                batch.pixels = np.empty(self.pixel_shape, np.uint8)
+                for plan, row in zip(batch.plans, batch.pixels, strict=True):
+                    load_sample(plan, self.options, row)
+            self.seconds_waited += time.perf_counter() - started
+        return batch.pixels
+
     def _take(self) -> tuple[torch.Tensor, torch.Tensor, list[SamplePlan]]:
-        started = time.perf_counter()
-        batch = self._pending[0]
-        if self._pool and self._buffer is not None:
-            self._pool.wait(batch.tasks)
-            data = self._buffer.array[batch.slot]
-        else:
-            data = np.empty(self.pixel_shape, np.uint8)
-            for plan, row in zip(batch.plans, data, strict=True):
-                load_sample(plan, self.options, row)
-        self.seconds_waited += time.perf_counter() - started
-        self._pending.popleft()
+        pixels, labels = self.peek_uint8()
+        batch = self._pending.popleft()
         while len(self._pending) < self._ahead:
             self._plan(self._skip)
+        return pixels, labels, batch.plans
+
+    def peek_uint8(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What ``next_uint8`` will return, which still counts as not handed out: nothing random is drawn. So a batch
+        can be on its way to a device while ``state`` is that of before it. Good until the next call but one of
+        ``next_uint8``. Raises as that."""
+        batch = self._pending[0]
         labels = torch.tensor([plan.label for plan in batch.plans], dtype=torch.int64)
-        return torch.from_numpy(np.asarray(data)), labels, batch.plans
+        return torch.from_numpy(np.asarray(self._read(batch))), labels
+
+    @property
+    def buffer(self) -> np.ndarray | None:
+        """The memory that reading processes fill, uint8 (slots, N, P, S, S); None without them."""
+        return self._buffer.array if self._buffer else None
 
     def next_uint8(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The next batch before differences, mean and scale: pixels uint8 (N, P, S, S), labels int64 (N,).

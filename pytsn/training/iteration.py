@@ -1,0 +1,203 @@
+"""One iteration's work: the passes of iter_size, the exchange between processes, the update.
+
+Two ways, the same numbers. ``EagerIteration`` runs every operation from Python and lets the loop look at the loss
+before the update. ``RecordedIteration`` keeps batches, gradients and the update's numbers where they are, so that a GPU
+can replay passes and update from CUDA graphs, and leaves loss and norm on the device: nothing waits for it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+from pytsn.runtime.cuda_graph import Replayed
+from pytsn.runtime.distributed import Processes
+from pytsn.training.input.data_layers import DataLayers, RawBatch
+from pytsn.training.log_lines import Outputs
+from pytsn.training.passes import Result
+from pytsn.training.solver import CaffeSolver
+
+#: the mean objective of the passes and the outputs of the last one
+Passes = tuple[torch.Tensor, dict[str, torch.Tensor]]
+
+
+class TrainRunner(Protocol):
+    """What an iteration asks of the training net with its data: NetRunner, or one of the like."""
+
+    data_layers: DataLayers
+    data_seconds: float
+
+    @property
+    def processes(self) -> Processes: ...
+    def forward(self) -> Result: ...
+    def forward_raw(self, raw: RawBatch) -> Result: ...
+    def printable(self, outputs: dict[str, torch.Tensor]) -> Outputs: ...
+
+
+class Update:
+    """The solver's update on gradients that are there, with its numbers on the device where that is a GPU."""
+
+    def __init__(self, solver: CaffeSolver, device: torch.device) -> None:
+        self._solver, self._device = solver, device
+        self._rates: list[float] | list[torch.Tensor] = []
+        self._on_device: list[torch.Tensor] = []
+        self._known: list[float] = []
+
+    def set_rate(self, rate: float) -> None:
+        """Of the updates from here on."""
+        rates = self._solver.local_rates(rate)
+        if self._device.type != "cuda":
+            self._rates = rates
+            return
+        if not self._on_device:
+            self._rates = self._on_device = [torch.full((), value, device=self._device) for value in rates]
+        elif rates != self._known:
+            for tensor, value in zip(self._on_device, rates, strict=True):
+                tensor.fill_(value)
+        self._known = rates
+
+    def norm(self) -> torch.Tensor:
+        """The gradients' norm on the device, 0 where nothing looks at it."""
+        norm = self._solver.gradient_norm() if self._solver.clips else torch.zeros(())
+        return norm.to(self._device)
+
+    def __call__(self, norm: torch.Tensor) -> None:
+        self._solver.update(self._rates, self._solver.device_factor(norm))
+
+
+class EagerIteration:
+    """Every operation as it comes. ``backward`` leaves gradients; ``update`` uses them up."""
+
+    waits = True  # for the device: loss and norm are known before the update
+    note = ""
+
+    def __init__(self, train: TrainRunner, solver: CaffeSolver, processes: Processes) -> None:
+        self._train, self._solver, self._processes = train, solver, processes
+        self._update = Update(solver, processes.device)
+
+    def backward(self) -> Passes:
+        """iter_size passes, gradients summed."""
+        total = torch.zeros((), device=self._processes.device)
+        for _ in range(self._solver.param.iter_size):
+            loss, outputs = self._train.forward()
+            if loss.requires_grad:
+                loss.backward()
+            total += loss.detach()
+            self._train.data_layers.send_ahead(self._processes.device)
+        return total / self._solver.param.iter_size, outputs
+
+    def exchange(self, loss: torch.Tensor) -> torch.Tensor:
+        """Gradients and loss become the mean over the processes. Returns the gradients' norm, 0 if nothing clips."""
+        _exchange(self._solver, self._processes, loss)
+        return self._update.norm()
+
+    def update(self, rate: float, norm: torch.Tensor) -> None:
+        """Weights and history move; the gradients are dropped; the iteration counts."""
+        if norm.device.type == "cpu":
+            self._solver.apply(rate, float(norm))
+        else:
+            self._update.set_rate(rate)
+            self._update(norm)
+            self._solver.iteration += 1
+        for blob in self._solver.blobs:
+            blob.tensor.grad = None
+
+
+class RecordedIteration:
+    """A pass and the update as recordings (runtime/cuda_graph.py), batches sent to the device ahead of their use.
+
+    The mean over several processes is taken between the two, unrecorded. ``note``: why recording failed, or "".
+    """
+
+    waits = False
+
+    def __init__(self, train: TrainRunner, solver: CaffeSolver, processes: Processes) -> None:
+        self._train, self._solver, self._processes = train, solver, processes
+        device = self._device = processes.device
+        self._static: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._total, self._mean = torch.zeros((), device=device), torch.zeros((), device=device)
+        self._update, self._norm = Update(solver, device), torch.zeros((), device=device)
+        self._one_pass, self._one_update = Replayed(self._pass, device), Replayed(self._apply, device)
+        self._learning = [blob.tensor for blob in solver.blobs if blob.tensor.requires_grad]
+        self._done: torch.cuda.Event | None = None
+
+    @property
+    def note(self) -> str:
+        """Why nothing is recorded, "" where all is well."""
+        return self._one_pass.note or self._one_update.note
+
+    def backward(self) -> Passes:
+        """iter_size passes, gradients summed in place."""
+        for tensor in self._learning:
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        for _ in range(self._solver.param.iter_size):
+            self._load_batch()
+            _, outputs = self._one_pass()
+            self._look_ahead()
+        torch.div(self._total, self._solver.param.iter_size, out=self._mean)
+        self._total.zero_()
+        return self._mean, outputs
+
+    def _load_batch(self) -> None:
+        raw = self._timed(lambda: self._train.data_layers.next_raw(self._device))
+        if not self._static:
+            self._static = {name: (pixels.clone(), labels.clone()) for name, (pixels, labels) in raw.items()}
+            return
+        for name, pair in raw.items():
+            for own, new in zip(self._static[name], pair, strict=True):
+                own.copy_(new)
+
+    def _look_ahead(self) -> None:
+        """The next batch's copy, while the device works on this one."""
+        if self._device.type == "cuda":
+            self._done = torch.cuda.Event()
+            self._done.record()
+            self._timed(lambda: self._train.data_layers.send_ahead(self._device))
+
+    def _timed(self, work: Callable):
+        """Time spent here is waiting for data only if the device had run out of work by the end of it."""
+        start = time.perf_counter()
+        result = work()
+        if self._done is None or self._done.query():
+            self._train.data_seconds += time.perf_counter() - start
+        return result
+
+    def _pass(self) -> Result:
+        loss, outputs = self._train.forward_raw(self._static)
+        if loss.requires_grad:
+            loss.backward()
+        self._total += loss.detach()
+        return loss.detach(), outputs
+
+    def exchange(self, loss: torch.Tensor) -> torch.Tensor:
+        """As EagerIteration; the norm is not known before ``update``, which leaves it in this tensor."""
+        _exchange(self._solver, self._processes, loss)
+        return self._norm
+
+    def update(self, rate: float, norm: torch.Tensor) -> None:
+        """Weights and history move; gradients become 0; the iteration counts."""
+        self._update.set_rate(rate)
+        self._one_update()
+        self._solver.iteration += 1
+
+    def _apply(self) -> None:
+        self._norm.copy_(self._update.norm())
+        self._update(self._norm)
+        grads = [tensor.grad for tensor in self._learning if tensor.grad is not None]
+        if grads:
+            torch._foreach_zero_(grads)
+
+
+def _exchange(solver: CaffeSolver, processes: Processes, loss: torch.Tensor) -> None:
+    grads = [blob.tensor.grad for blob in solver.blobs if blob.tensor.grad is not None]
+    processes.mean_([*grads, loss])
+
+
+def make_iteration(
+    train: TrainRunner, solver: CaffeSolver, processes: Processes, record: bool
+) -> EagerIteration | RecordedIteration:
+    """Recorded where asked for and possible: a mean image depends on each crop, which a recording cannot follow."""
+    recordable = record and train.data_layers.has_raw
+    return (RecordedIteration if recordable else EagerIteration)(train, solver, processes)
