@@ -6,7 +6,7 @@ import re
 import pytest
 
 from pytsn import __version__
-from pytsn.commands.dispatch import COMMANDS, make_parser
+from pytsn.cli import COMMANDS, make_parser
 from pytsn.evaluation.published import find_published
 from tests.docs.markdown import PAGES, ROOT, anchors, links, named_paths, pytsn_command
 
