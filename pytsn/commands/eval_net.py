@@ -21,7 +21,9 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
-    print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key != "debug"}))
+    print(
+        argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in ("debug", "run_command")})
+    )
     print(args.dataset, flush=True)
     _note_ignored(args)
     chosen = _choose(args)
