@@ -126,21 +126,13 @@ def _net(args: argparse.Namespace, options):
 
 
 def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
-    from tqdm import tqdm
-
-    from pytsn.features.extract import extract_features, extract_in_processes
+    from pytsn.evaluation.video_arrays import finish_videos
+    from pytsn.features.extract import extract_features
 
     todo = store.todo()
     if len(todo) < len(videos):
         print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are done already")
-    waiting = [videos[index] for index in todo]
-    if args.num_worker > 1 and waiting:
-        results = extract_in_processes(tuple(args.net), waiting, options)
-    else:
-        results = extract_features(net, waiting, options)
-    done = tqdm(results, total=len(videos), initial=len(videos) - len(todo), unit="video", disable=None)
-    for index, array in zip(todo, done, strict=True):
-        store.add(index, array)
+    finish_videos(videos, todo, lambda waiting: extract_features(net, tuple(args.net), waiting, options), store.add)
 
 
 def _settings(args: argparse.Namespace) -> dict:
