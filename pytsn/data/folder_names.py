@@ -1,5 +1,5 @@
-"""Folders whose names differ from a list's in case alone: UCF101's lists say ``v_HandStandPushups_g01_c01``, widely used
-copies of its frames ``v_HandstandPushups_g01_c01``. Exact names win; nothing is looked for where all match."""
+"""Folders whose names differ from a list's in case alone: UCF101's lists say ``v_HandStandPushups_g01_c01``, and widely
+used copies of its frames ``v_HandstandPushups_g01_c01``. Exact names win; nothing is looked for where all match."""
 
 import os
 from collections import defaultdict

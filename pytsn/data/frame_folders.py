@@ -36,10 +36,10 @@ def parse_directory(
     """The frame folders below ``frame_path`` by video name, with the number of frames of each prefix, or pattern
     (pytsn/data/frame_names.py).
 
-    ``names`` limits the search to those videos, which saves listing the others' files; a name that no folder has exactly
-    is looked for regardless of case, see ``renamed_notes``. Folders may also lie one level deeper, in a folder per class
-    (one that holds nothing but folders). Zip archives count as the files in them (pytsn/data/frame_store.py); a
-    VIDEO.zip goes under the folder's path that it stands for, without ``.zip``.
+    ``names`` limits the search to those videos, which saves listing the others' files; a name that no folder has
+    exactly is looked for regardless of case, see ``renamed_notes``. Folders may also lie one level deeper, in one
+    folder per class (a folder that holds nothing but folders). Zip archives count as the files in them
+    (pytsn/data/frame_store.py); a VIDEO.zip goes under the folder's path that it stands for, without ``.zip``.
     ``report`` is called with the lines that the original prints. Order: by name.
 
     Raises PytsnError when a folder or archive cannot be read, when x and y flow images of a video differ in number,

@@ -7,7 +7,7 @@ denseflow among them, number from 0. Both are read: what counts frames and choos
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,32 +52,32 @@ def is_frame(kind: str, name: str) -> bool:
     return _matcher(kind).fullmatch(name) is not None
 
 
-def frame_numbers(kind: str, names: Iterable[str]) -> set[int]:
-    """The numbers of those of the names that are frames of the kind."""
+def frame_numbers(kind: str, names: Iterable[str]) -> list[int]:
+    """The numbers of those of the names that are frames of the kind, in the names' order."""
     start, matcher = kind_prefix(kind), _matcher(kind)
     found = (matcher.fullmatch(name) for name in names if name.startswith(start))
-    return {int(match[1]) for match in found if match}
+    return [int(match[1]) for match in found if match]
 
 
-def numbering(numbers: set[int]) -> Numbering:
-    """What the numbers come to."""
+def numbering(numbers: Sequence[int]) -> Numbering:
+    """What the numbers of a folder's frames come to."""
     if not numbers:
         return Numbering()
     first = min(numbers)
     if first > 1:
         return Numbering(first, len(numbers), 1)
-    whole = max(numbers) - first + 1 == len(numbers)
-    return Numbering(first, len(numbers), None if whole else _first_gap(first, numbers))
+    distinct = set(numbers)
+    whole = max(numbers) - first + 1 == len(distinct)
+    return Numbering(first, len(numbers), None if whole else _first_gap(first, distinct))
 
 
-def check_numbering(folder: str, kind: str, found: Numbering, ext: str = "jpg") -> None:
+def check_numbering(folder: str, kind: str, found: Numbering) -> None:
     """Raises PytsnError naming the folder and the first missing number where frames are missing between others."""
     if found.missing is None:
         return
-    where = f"starts at number {found.first}" if found.first > 1 else f"has {found.count} such images"
     raise PytsnError(
-        f"{folder}: no {frame_name(kind, found.missing, ext)}, the first missing number: the folder {where}, and "
-        "numbers must run from 0 or 1 without a gap; extract the frames of this video again"
+        f"{folder}: the images {kind} have no number {found.missing}, though there are {found.count}, from number "
+        f"{found.first} on; numbers must run from 0 or 1 without a gap: extract the frames of this video again"
     )
 
 
@@ -112,7 +112,7 @@ def _matcher(kind: str) -> re.Pattern:
     """Of a kind's names, the number in group 1."""
     match = _NUMBER.search(kind)
     if match is None:
-        return re.compile(re.escape(kind) + r"[^0-9]*([0-9]+)(?:\.(?!zip$)[^.]*)?")
+        return re.compile(re.escape(kind) + r"[^0-9]*([0-9]+)(?:\.(?!zip$)[A-Za-z0-9]+)?")
     width = max(1, int(match[0][1:-1] or 1))
     digits = f"([0-9]{{{width}}}|[1-9][0-9]{{{width},}})"
     return re.compile(re.escape(kind[: match.start()]) + digits + re.escape(kind[match.end() :]))

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.data.frame_names import Numbering, frame_numbers, is_frame, kind_prefix, numbering, short_kind
 from pytsn.data.zip_entries import read_entry, zip_directory
@@ -38,8 +39,9 @@ class _Place(NamedTuple):
 def read_frame(folder: str, name: str) -> bytes:
     """The bytes of the image file ``name`` of a video's folder, from the file or from an archive.
 
-    Raises PytsnError that names the file when it is not there, and the archive and the entry for an archive that is cut
-    short or no archive, lacks the entry, or holds it damaged (length or CRC), encrypted or packed by an unusual method.
+    Raises PytsnError that names the file when it is not there, with what its folder has instead, and the archive and
+    the entry for an archive that is cut short or no archive, lacks the entry, or holds it damaged (length or CRC),
+    encrypted or packed by an unusual method.
     """
     path = os.path.join(folder, name)
     try:
@@ -48,7 +50,7 @@ def read_frame(folder: str, name: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         place = _find(folder, name)
         if place is None:
-            raise explain_os_error(error, path) from None
+            raise PytsnError(f"{explain_os_error(error, path)}{_what_is_there(folder, name)}") from None
     except OSError as error:
         raise explain_os_error(error, path) from None
     return read_entry(*place)
@@ -100,6 +102,15 @@ def is_frame_folder(folder: str) -> bool:
     return os.path.isdir(folder) or os.path.isfile(_video_archive(folder))
 
 
+def _what_is_there(folder: str, name: str) -> str:
+    """For the message about a frame that is absent: the frames of its kind that the folder has."""
+    match = _NUMBERED.fullmatch(name)
+    if match is None or not os.path.isdir(folder or "."):
+        return ""
+    found = sorted(other for other in _list(folder or ".") if is_frame(match[1] + match[2], other))
+    return f"; the folder has {len(found)} such images, {found[0]} to {found[-1]}" if found else ""
+
+
 def _list(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
@@ -107,11 +118,11 @@ def _list(folder: str) -> list[str]:
         raise explain_os_error(error, folder) from None
 
 
-def _entry_numbers(folder: str, names: Sequence[str], kind: str) -> set[int]:
+def _entry_numbers(folder: str, names: Sequence[str], kind: str) -> list[int]:
     if archive_name(kind) not in names:
-        return set()
+        return []
     entries = zip_directory(os.path.join(folder, archive_name(kind)))
-    return frame_numbers(kind, entries) | frame_numbers(short_kind(kind), entries)
+    return [number for name in {kind, short_kind(kind)} for number in frame_numbers(name, entries)]
 
 
 def _video_archive(folder: str) -> str:

@@ -26,8 +26,8 @@ class ListedVideo:
 def read_video_list(path: str | os.PathLike, least_frames: int = 1) -> list[ListedVideo]:
     """The videos of a list, in its order; blank lines count for nothing.
 
-    The last two fields of a line are frames and label, so a folder's path may hold spaces (``spaces_notes``). Spaces and
-    tabs alike stand between fields; a byte-order mark and any line ends are fine.
+    The last two fields of a line are frames and label, so a folder's path may hold spaces (``spaces_notes``). Spaces
+    and tabs alike stand between fields; a byte-order mark and any line ends are fine.
 
     Raises PytsnError naming file and line for a line that is not three fields, for numbers that are none, for videos
     with fewer frames than ``least_frames`` (0 or 1), for negative labels, and for an empty list. (Caffe stops reading

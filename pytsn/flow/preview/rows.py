@@ -23,8 +23,8 @@ _STILL_LEVELS = (127, 128)
 class PreviewRow:
     """One row of the sheet, H and W as the frames'.
 
-    number: of the pair, as its images are numbered, from 1 or from 0: frames ``number`` and ``number + 1`` of the video.
-    frame: uint8 (H, W, 3) BGR, the pair's second frame; None where a folder has no such images.
+    number: of the pair, as its images are numbered, from 1 or from 0: frames ``number`` and ``number + 1`` of the
+    video. frame: uint8 (H, W, 3) BGR, the pair's second frame; None where a folder has no such images.
     flow: float32 (H, W, 2), pixels. image_x, image_y: uint8 (H, W), as stored. warp: with the camera's motion taken
     out, where that was asked for.
     """

@@ -19,7 +19,8 @@ _DIFFERENCE = {pb.VideoDataParameter.RGBDIFF: "signed", pb.VideoDataParameter.RG
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """What one sample will be: the video's ``folder``, its frames (counted from 1, segments outermost), its label, whether it is mirrored, and the random numbers that choose its crop (augmentation.py)."""
+    """What one sample will be: the video's ``folder``, its frames (counted from 1, segments outermost), its label,
+    whether it is mirrored, and the random numbers that choose its crop (augmentation.py)."""
 
     folder: str
     frames: tuple[int, ...]
