@@ -171,7 +171,7 @@ def test_lists_and_features(world, tmp_path, capsys, layout):
         given = [str(source), "-o", f"{tmp_path}/{name}.npz", "--modality", "rgb", *net]
         assert run_command("features", [*given, *(() if name == "plain" else more)]) == 0
         with np.load(tmp_path / f"{name}.npz") as file:
-            found.append(file["v_B_g01_c01"])
+            found.append(file["features_000001"])
     assert capsys.readouterr().err.count("note: frames are numbered from 0\n") == 3
     for other in found[1:]:
         np.testing.assert_array_equal(other, found[0])

@@ -34,7 +34,8 @@ def test_every_form_is_the_same_list(tmp_path, form):
 def test_what_caffe_would_not_read_is_noted():
     videos = [ListedVideo("a", 3, 0, 1), ListedVideo("My videos/b", 3, 0, 2), ListedVideo("c\td", 3, 0, 3)]
     assert spaces_notes(videos, "list.txt") == [
-        "list.txt: 2 paths hold spaces, first 'My videos/b' (line 2): read as they are, but Caffe would end the list there"
+        "list.txt: 2 paths hold spaces, first 'My videos/b' (line 2): read as they are, but Caffe would end the list "
+        "there"
     ]
     assert spaces_notes(videos[:1], "list.txt") == []
 
