@@ -186,10 +186,8 @@ def test_predict_on_folders(world, tmp_path, capsys, stream):
         (other_names(world, tmp_path / "other"), PATTERNS),
     ):
         net = [f"--{stream}", f"{world}/{stream}.prototxt", f"{world}/{stream}.caffemodel", "--device", "cpu"]
-        assert (
-            run_command("predict", [f"{frames}/v_B_g01_c01", *net, "--num_frames", "3", "-o", str(tmp_path), *more])
-            == 0
-        )
+        own = [f"{frames}/v_B_g01_c01", "--num_frames", "3", "-o", str(tmp_path)]
+        assert run_command("predict", [*own, *net, *more]) == 0
         captured = capsys.readouterr()
         found.append(captured.out)
         assert ("note: frames are numbered from 0\n" in captured.err) == (frames != world / "frames")

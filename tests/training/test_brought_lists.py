@@ -59,7 +59,8 @@ def write_list(path, root, **folders) -> str:
 def make(source, modality, phase="TRAIN", pattern=None, workers=0) -> VideoData:
     words, own = MODALITIES[modality]
     text = f"""video_data_param {{ source: "{source}" batch_size: 2 num_segments: 2 modality: {words}
-        name_pattern: "{pattern or own}" shuffle: true }} transform_param {{ crop_size: 50 mirror: true multi_scale: true }}"""
+        name_pattern: "{pattern or own}" shuffle: true }}
+        transform_param {{ crop_size: 50 mirror: true multi_scale: true }}"""
     return VideoData(video_layer(text), phase, CaffeRng(5), workers=workers)
 
 
@@ -123,9 +124,10 @@ def test_names_of_another_case_and_with_spaces(tiny_videos, tmp_path):
     wanted = batches(make(write_list(tmp_path / "one.txt", tiny_videos / "frames"), "FLOW"))
     layer = make(write_list(tmp_path / "list.txt", root, v1=f"{root}/V1", v3=f"{root}/V3/"), "FLOW")
     assert layer.notes[:2] == [
-        f"{tmp_path}/list.txt: 3 paths hold spaces, first '{root}/v0' (line 1): read as they are, but Caffe would end the "
-        "list there",
-        f"{tmp_path}/list.txt: 2 names differ from their folders in case alone and are taken for them, first 'V1' for 'v1'",
+        f"{tmp_path}/list.txt: 3 paths hold spaces, first '{root}/v0' (line 1): read as they are, but Caffe would end "
+        "the list there",
+        f"{tmp_path}/list.txt: 2 names differ from their folders in case alone and are taken for them, first 'V1' for "
+        "'v1'",
     ]
     for one, other in zip(wanted, batches(layer), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -135,7 +137,8 @@ def test_names_of_another_case_and_with_spaces(tiny_videos, tmp_path):
         make(write_list(tmp_path / "list.txt", root, v1=f"{root}/VI"), "FLOW")
 
 
-NET = """layer { name: "a" type: "VideoData" top: "a" top: "b" video_data_param { modality: RGB name_pattern: "x%d.jpg" } }
+NET = """layer { name: "a" type: "VideoData" top: "a" top: "b"
+        video_data_param { modality: RGB name_pattern: "x%d.jpg" } }
 layer { name: "c" type: "VideoData" top: "c" top: "d" video_data_param { modality: FLOW } }"""
 
 
@@ -147,7 +150,7 @@ def test_patterns_go_to_the_layers_that_read_such_images(tmp_path):
     override_net(net, "TRAIN", pattern_overrides(None, None))
     override_net(net, "TEST", pattern_overrides("g%d.png", None))
     assert [layer.video_data_param.name_pattern for layer in net.layer] == ["g%d.png", "%c%d.png"]
-    with pytest.raises(PytsnError, match="--flow_pattern flow_%05d.jpg: a file name with %c"):
+    with pytest.raises(PytsnError, match=r"--flow_pattern flow_%05d\.jpg: a file name with %c"):
         pattern_overrides(None, "flow_%05d.jpg")
 
 

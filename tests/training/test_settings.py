@@ -202,6 +202,9 @@ def test_devices(tiny):
             plan_hardware(solver, **wrong)
 
 
+EACH_ITS_OWN = "where there is CUDA, process r takes the r-th of these devices"
+
+
 @pytest.mark.parametrize(
     ("fields", "world", "note"),
     [
@@ -217,7 +220,7 @@ def test_devices(tiny):
         (
             "device_id: [2, 3]",
             2,
-            "note: device_id [2, 3]: where there is CUDA, process r takes the r-th of these devices",
+            f"note: device_id [2, 3]: {EACH_ITS_OWN}",
         ),
         (
             "group_id: [0, 0]",
@@ -227,8 +230,8 @@ def test_devices(tiny):
         (
             "device_id: 0 device_id: 1 group_id: 0 group_id: 0",
             2,
-            "note: device_id [0, 1]: where there is CUDA, process r takes the r-th of these devices; the solver's group_id "
-            "is ignored: every update is the mean over all processes",
+            f"note: device_id [0, 1]: {EACH_ITS_OWN}; the solver's group_id is ignored: every update is the mean over "
+            "all processes",
         ),
     ],
 )
