@@ -64,11 +64,14 @@ class OpenCv:
         self.process.wait()
 
 
-def preset_flow(name: str, gray0: torch.Tensor, gray1: torch.Tensor, fused: bool = False) -> Callable[[], tuple]:
-    """A call without arguments: flow (B, H, W, 2) and iterations [b][level][warp] of one of our presets."""
+def preset_flow(name: str, gray0: torch.Tensor, gray1: torch.Tensor, kernels: bool = True) -> Callable[[], tuple]:
+    """A call without arguments: flow (B, H, W, 2) and iterations [b][level][warp] of one of our presets.
+
+    kernels: on a GPU by Triton's where they serve.
+    """
     if name == "opencv-cpu":
         return lambda: solve_counted(gray0, gray1, gray0.device)
-    return lambda: solve(gray0, gray1, find_preset(name), fused=fused)
+    return lambda: solve(gray0, gray1, find_preset(name), kernels=kernels)
 
 
 def fixed_iterations(name: str, gray0: torch.Tensor, gray1: torch.Tensor, iterations: int) -> Callable[[], tuple]:

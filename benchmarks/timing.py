@@ -32,6 +32,21 @@ def interleave(contestants: dict[str, Callable[[], object]], rounds: int, warm_u
     return times
 
 
+def within(function: Callable[[], object], rounds: int, limit: float) -> tuple[list[float], object]:
+    """Seconds of at most ``rounds`` calls, none begun after ``limit`` seconds, and what the last one returned.
+
+    The first, which may compile, is left out unless it has taken all of the limit.
+    """
+    times, begun = [], time.perf_counter()
+    while len(times) <= rounds and (not times or time.perf_counter() - begun < limit):
+        synchronize()
+        start = time.perf_counter()
+        result = function()
+        synchronize()
+        times.append(time.perf_counter() - start)
+    return times[1:] or times, result
+
+
 def synchronize() -> None:
     """Waits for the GPU, where there is one."""
     if torch.cuda.is_available():
@@ -42,6 +57,20 @@ def ratio(times: Times, name: str, limit: Sequence[str]) -> float:
     """How near ``name`` comes to the fastest of ``limit``: the median over rounds of limit / time, within the round."""
     limits = (min(turn) for turn in zip(*(times[each] for each in limit), strict=True))
     return statistics.median(least / own for least, own in zip(limits, times[name], strict=True))
+
+
+class Rows:
+    """A table like ``print_table``'s whose rows are printed at once. widths: of the first columns, the others' as the
+    head has them, at least 6."""
+
+    def __init__(self, head: Sequence[str], widths: Sequence[int] = ()) -> None:
+        self.widths = [*widths, *(max(6, len(text)) for text in head[len(widths) :])]
+        self.add(head)
+        self.add(["-" * width for width in self.widths])
+
+    def add(self, row: Sequence[str]) -> None:
+        first, *others = (text.rjust(width) for text, width in zip(row, self.widths, strict=True))
+        print(f"| {first.strip().ljust(self.widths[0])} | {' | '.join(others)} |", flush=True)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -59,7 +59,7 @@ def write_dataset(folder: Path, modality: str, batch: int, videos: int) -> Datas
 def _write_video(home: Path, spec: NetSpec, seed: int) -> Path:
     home.mkdir()
     random = np.random.default_rng(seed)
-    pattern = spec.stream.name_pattern
+    pattern = spec.stream.images.name_pattern
     planes = [pattern.replace("%c", axis) for axis in "xy"] if spec.stream.is_flow else [pattern]
     for frame in range(1, FRAMES + 1):
         for name in planes:
@@ -86,7 +86,7 @@ class PlainTorch:
         """Weights and options of ``run``; its own copy."""
         self.spec, self.hardware, self.param = dataset.spec, run.options.hardware, run.param
         stream = self.spec.stream
-        self.net = BNInception(CLASSES, stream.channels, stream.dropout)
+        self.net = BNInception(CLASSES, stream.channels, stream.training.dropout)
         state = {name.replace("fc.", "fc_action."): value for name, value in run.train.net.state_dict().items()}
         self.net.load_state_dict(state)
         self.net = self.hardware.move(self.net)

@@ -9,14 +9,18 @@ import numpy as np
 import torch
 
 from converter.errors import PytsnError
+from converter.file_kinds import is_state_file
 from converter.files import sha256_of
 from converter.net import CaffeNet, load_net
+from converter.ports import lost_means
 from converter.recording import input_means, random_inputs, run_net
-from converter.state_files import is_state_file, write_state
+from converter.state_files import write_state
 from converter.weights import save_caffemodel
 
 #: metadata of the file converted last is kept under these names when a converted file is converted again
 _ORIGIN = ("source_weights", "source_weights_sha256")
+#: of a port's checkpoint, kept as they are (converter/ports.py)
+_PORT = ("origin_port", "origin_epoch", "origin_best")
 
 
 def check_outputs(outputs: Iterable[str | os.PathLike], sources: Iterable[str | os.PathLike]) -> None:
@@ -25,27 +29,37 @@ def check_outputs(outputs: Iterable[str | os.PathLike], sources: Iterable[str | 
     for output in map(Path, outputs):
         if output.suffix.lower() not in _WRITERS:
             known = ", ".join(_WRITERS)
-            raise PytsnError(f"{output}: the suffix says what to write, and '{output.suffix}' is not one of {known}")
+            raise PytsnError(
+                f"{output}: an output's suffix says what to write (inputs are told by their content), and"
+                f" '{output.suffix}' is not one of {known}"
+            )
         if output.resolve() in seen:
             raise PytsnError(f"{output}: {seen[output.resolve()]}: choose another name")
         seen[output.resolve()] = "is given twice"
 
 
-def load_for_conversion(prototxt: str | os.PathLike, weights: str | os.PathLike, bn_style: str = "var") -> CaffeNet:
-    """The net of phase TEST with its weights; ``net.report`` tells what matched.
+def load_for_conversion(
+    prototxt: str | os.PathLike,
+    weights: str | os.PathLike,
+    bn_style: str = "var",
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> CaffeNet:
+    """The net of phase TEST with its weights; ``net.report`` tells what matched. ``input_shapes``: as load_net's.
 
     Raises PytsnError as load_net does, and for BN style "invstd" with a converted file: those hold variances.
     """
     if is_state_file(weights) and bn_style != "var":
         raise PytsnError(f"{weights}: converted already, so its BN layers hold variances: leave --bn_style out")
-    return load_net(prototxt, weights, bn_style=bn_style)
+    return load_net(prototxt, weights, bn_style=bn_style, input_shapes=input_shapes)
 
 
 def source_metadata(net: CaffeNet, prototxt: str | os.PathLike, weights: str | os.PathLike) -> dict[str, str]:
     """Where the weights come from and what the net takes and gives, as strings for the metadata of a converted file.
 
-    Keys: source_prototxt, source_weights, their _sha256, input, input_shape, channels, means (as the released nets use
-    them: converter/recording.py), output, num_classes, bn_style (of the caffemodel; what is stored are variances).
+    Keys: source_prototxt, source_weights, their _sha256, input, input_shape, channels, means (those of the weights'
+    own training where they tell, else as the released nets use them: converter/recording.py), output, num_classes,
+    bn_style (of the caffemodel; what is stored are variances), and of a port's checkpoint origin_port, origin_epoch and
+    origin_best.
     """
     assert net.report is not None  # load_for_conversion reads weights
     metadata = {"format_version": "1", "bn_style": net.report.bn_style}
@@ -53,6 +67,7 @@ def source_metadata(net: CaffeNet, prototxt: str | os.PathLike, weights: str | o
         metadata |= {f"source_{kind}": Path(path).name, f"source_{kind}_sha256": sha256_of(path)}
     earlier = net.report.metadata
     metadata |= {f"origin_{key}": earlier.get(f"origin_{key}", earlier[key]) for key in _ORIGIN if key in earlier}
+    metadata |= {key: earlier[key] for key in _PORT if key in earlier}
     if "bn_style" in earlier:
         metadata["bn_style"] = earlier["bn_style"]
     return metadata | _description(net)
@@ -62,7 +77,8 @@ def _description(net: CaffeNet) -> dict[str, str]:
     described: dict[str, str] = {}
     name, shape = next(((name, shape) for name, shape in net.inputs.items() if shape is not None and shape), ("", ()))
     if len(shape) > 1:
-        means = input_means(shape[1]).reshape(-1)
+        means = net.report.means(shape[1]) if net.report else None
+        means = (input_means(shape[1]) if means is None else means).reshape(-1)
         described |= {
             "input": name,
             "input_shape": "N," + ",".join(map(str, shape[1:])),
@@ -87,7 +103,8 @@ def _write_state(net: CaffeNet, path: str | os.PathLike, metadata: Mapping[str, 
 
 def _write_caffemodel(net: CaffeNet, path: str | os.PathLike, metadata: Mapping[str, str]) -> list[str]:
     save_caffemodel(path, net)
-    return []
+    lost = lost_means(net.report.metadata) if net.report else ""
+    return [f"warning: {lost}"] if lost else []
 
 
 def _write_onnx(net: CaffeNet, path: str | os.PathLike, metadata: Mapping[str, str]) -> list[str]:

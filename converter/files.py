@@ -61,7 +61,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _publish(temporary, path)
+        put_in_place(temporary, path)
     except OSError as error:
         raise explain_os_error(error, path) from None
     finally:
@@ -75,7 +75,8 @@ def _refuse_special(path: Path) -> None:
             raise PytsnError(f"{path}: is a device or a pipe; give the name of a file")
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def put_in_place(temporary: Path, path: Path) -> None:
+    """The file ``temporary`` becomes ``path``, its bytes on the disk first. OSError when that fails."""
     mask = os.umask(0)
     os.umask(mask)
     with open(temporary, "rb+") as file:

@@ -21,7 +21,7 @@ class Stream(Protocol):
 
     def uniform(self, count: int, low: float, high: float) -> np.ndarray: ...
     def gaussian(self, count: int, mean: float, std: float) -> np.ndarray: ...
-    def bernoulli(self, count: int, p: float, single: bool = False) -> np.ndarray: ...
+    def bernoulli(self, count: int, p: float | np.floating, single: bool = False) -> np.ndarray: ...
 
 
 Source = torch.Generator | Stream | None
@@ -69,7 +69,7 @@ def _gaussian(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) 
         mask.bernoulli_(filler.sparse / outputs, generator=source)
     else:
         share = np.float32(filler.sparse) / np.float32(outputs)
-        _copy(mask, source.bernoulli(tensor.numel(), float(share), single=True))
+        _copy(mask, source.bernoulli(tensor.numel(), share, single=True))
     tensor.mul_(mask)
 
 

@@ -125,7 +125,7 @@ def build_graph(net: pb.NetParameter) -> Graph:
         if layer.name in seen:
             raise PytsnError(f"two layers are named '{layer.name}' in this phase: weights go by layer name, rename one")
         seen.add(layer.name)
-        if layer.type in DATA_TYPES and not layer.bottom:
+        if is_data_layer(layer):
             for blob, shape in zip(layer.top, data_shapes(layer), strict=True):
                 _add_input(graph, blob, shape)
         else:
@@ -133,6 +133,16 @@ def build_graph(net: pb.NetParameter) -> Graph:
     consumed = {value for step in graph.steps for value in step.bottoms}
     graph.outputs = [blob for blob, value in graph.final.items() if value not in consumed]
     return graph
+
+
+def is_data_layer(layer: pb.LayerParameter) -> bool:
+    """Whether the layer reads data: one of this Caffe's, or of another's, whose data layers are called ...Data too."""
+    return not layer.bottom and (layer.type in DATA_TYPES or layer.type.endswith("Data"))
+
+
+def foreign_data_layers(net: pb.NetParameter) -> list[pb.LayerParameter]:
+    """The data layers of types that this Caffe does not have."""
+    return [layer for layer in net.layer if is_data_layer(layer) and layer.type not in DATA_TYPES]
 
 
 def _add_input(graph: Graph, blob: str, shape: tuple[int, ...] | None) -> None:
@@ -200,4 +210,5 @@ def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None, requ
         if required and known is None and f"{blob}@0" in used:
             raise PytsnError(
                 f"the prototxt does not give the shape of input '{blob}': pass input_shapes={{'{blob}': ...}}"
+                f" (convert: --input_shape {blob}=N,C,H,W)"
             )

@@ -10,7 +10,7 @@ from torch import nn
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError, printable
 from converter.fillers import Source
-from converter.graph import Graph, Step, build_graph, suggest, with_shapes
+from converter.graph import Graph, Step, build_graph, foreign_data_layers, suggest, with_shapes
 from converter.layers import LAYERS, CaffeLayer, Context
 from converter.names import state_name, state_names
 from converter.proto import filter_net, read_net
@@ -60,6 +60,7 @@ class CaffeNet(nn.Module):
         self._shapes: dict[str, Shape] = {
             f"{blob}@0": shape for blob, shape in self.graph.inputs.items() if shape is not None
         }
+        self.notes: list[str] = []  # lines for the user
         self._plans: dict[tuple[str, ...], tuple] = {}
         self._build(Context(phase=phase, generator=generator), on_data_layer)
         self.train(phase == "TRAIN")
@@ -221,14 +222,15 @@ class CaffeNet(nn.Module):
         return {f"{blob}@0": tensor for blob, tensor in x.items()}
 
     def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var"):
-        """Loads a caffemodel's weights by layer name. Returns the report (converter/weights.py, LoadReport).
+        """Loads weights by layer name, of a caffemodel, a converted file or a port's checkpoint, whatever its name.
+        Returns the report (converter/weights.py, LoadReport).
 
         Raises PytsnError naming file and layer unless every layer of the net finds its weights there, in its own shape;
         load_net is the lenient door.
         """
-        from converter.weights import load_weights
+        from converter.weights import load_any_weights
 
-        report = load_weights(self, path, bn_style)
+        report = load_any_weights(self, path, bn_style)
         report.require_complete()
         return report
 
@@ -254,15 +256,26 @@ def load_net(
     inverse standard deviation of files saved before 27 April 2016. As in Caffe, layers without weights in the file keep
     their fill and unused weights are skipped; ``net.report`` says which (converter/weights.py).
 
+    Data layers of other Caffes become inputs, their unknown fields are skipped; ``net.notes`` names them, and so does
+    ``net.report``.
+
     Raises PytsnError naming file, line, layer or blob.
     """
     from converter.weights import load_any_weights
 
     if phase not in ("TRAIN", "TEST"):
         raise PytsnError(f"phase '{phase}': TRAIN or TEST was expected")
+    notes: list[str] = []
     try:
-        net = CaffeNet(filter_net(read_net(prototxt), phase), phase, input_shapes, generator, on_data_layer)
+        param = read_net(prototxt, notes if on_data_layer is None else None)
+        net = CaffeNet(filter_net(param, phase), phase, input_shapes, generator, on_data_layer)
     except PytsnError as error:
         raise PytsnError(str(error) if str(error).startswith(str(prototxt)) else f"{prototxt}: {error}") from None
     net.report = load_any_weights(net, caffemodel, bn_style) if caffemodel is not None else None
+    net.notes = notes + [
+        f"layer '{layer.name}' ({layer.type}), a data layer of another Caffe: {', '.join(layer.top)} are inputs here"
+        for layer in foreign_data_layers(net.param)
+    ]
+    if net.report is not None:
+        net.report.notes = net.notes + net.report.notes
     return net

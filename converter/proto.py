@@ -18,6 +18,7 @@ from converter import wire
 from converter.dialect import upgrade_net
 from converter.errors import PytsnError
 from converter.files import read_bytes, read_text
+from converter.foreign_fields import skip_foreign_fields
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 _NO_FIELD = re.compile(r'Message type "[\w.]*?(\w+)" has no field named "([^"]*)"')
@@ -48,6 +49,8 @@ def _explain(reason: str, message: Message) -> str:
         return f"'{wrong}' is not one of {kind.rpartition('.')[2]}'s values" + _near_miss(
             wrong, _enum_values(message, kind)
         )
+    if reason.endswith("Couldn't parse integer: ["):
+        return f"{reason}: one number is needed here (a list is another Caffe's, for nets in three dimensions)"
     return reason
 
 
@@ -65,9 +68,13 @@ def _near_miss(wrong: str, known) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def parse_net(text: str, source: str = "prototxt") -> pb.NetParameter:
-    """A net from prototxt text, upgraded."""
-    net = parse_text(text, pb.NetParameter(), source)
+def parse_net(text: str, source: str = "prototxt", notes: list[str] | None = None) -> pb.NetParameter:
+    """A net from prototxt text, upgraded.
+
+    ``notes``: where the net's data layers are not run, unknown fields in them are skipped, and named in a line here;
+    elsewhere, and without ``notes``, they are errors.
+    """
+    net = _parse_net(text, source, notes)
     try:
         upgrade_net(net)
     except PytsnError as error:
@@ -75,9 +82,27 @@ def parse_net(text: str, source: str = "prototxt") -> pb.NetParameter:
     return net
 
 
-def read_net(path: str | os.PathLike) -> pb.NetParameter:
-    """A net from a prototxt file, upgraded."""
-    return parse_net(read_text(path), str(path))
+def _parse_net(text: str, source: str, notes: list[str] | None) -> pb.NetParameter:
+    try:
+        return parse_text(text, pb.NetParameter(), source)
+    except PytsnError as error:
+        kept, foreign = skip_foreign_fields(text)
+        if notes is not None and foreign:
+            net = parse_text(kept, pb.NetParameter(), source)
+            notes += [f"{each.label}: fields of another Caffe skipped: {', '.join(each.fields)}" for each in foreign]
+            return net
+        cause = next((each for each in foreign if any(f"'{name}'" in str(error) for name in each.fields)), None)
+        if cause is None:
+            raise
+        raise PytsnError(
+            f"{error}: {cause.label} is for another Caffe; its net loads for tests and conversion, but cannot be"
+            " trained from that layer: use VideoData"
+        ) from None
+
+
+def read_net(path: str | os.PathLike, notes: list[str] | None = None) -> pb.NetParameter:
+    """A net from a prototxt file, upgraded; ``notes`` as for ``parse_net``."""
+    return parse_net(read_text(path), str(path), notes)
 
 
 def parse_solver(text: str, source: str = "solver") -> pb.SolverParameter:

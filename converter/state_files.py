@@ -1,25 +1,21 @@
 """Converted weights on disk: `.safetensors` and `.pth`, plain state dicts with a word about where they come from."""
 
 import os
-import pickle
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from converter.errors import PytsnError
-from converter.files import atomic_path, read_bytes
+from converter.file_kinds import SAFETENSORS, kind_of
+from converter.files import atomic_path
+from converter.ports import find_origin, origin_metadata, rename_state
+from converter.torch_tensors import load_tensors
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
 _METADATA_KEY = "pytsn"
-_PREFIXES = ("module.", "base_model.")  # what DataParallel and earlier ports put before the keys
-
-
-def is_state_file(path: str | os.PathLike) -> bool:
-    """Whether the name says state dict (.safetensors, .pth, .pt) rather than caffemodel."""
-    return Path(path).suffix.lower() in SUFFIXES
+_PARALLEL = "module."  # what DataParallel puts before every key
 
 
 def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -40,25 +36,45 @@ def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], meta
             torch.save(tensors, temporary)
 
 
-def read_state(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """A state dict and its metadata ({} when it has none). Nothing but tensors is ever unpickled.
+@dataclass(frozen=True)
+class StateFile:
+    """A state dict by our keys, its metadata ({}: none), and why no net of ours takes it ("": one may)."""
 
-    Files of other ports are understood too: {"state_dict": ...} around it, "module." before every key. Raises
-    PytsnError for damaged files and for files that hold anything but tensors.
+    state: dict[str, torch.Tensor]
+    metadata: dict[str, str]
+    unread: str = ""
+
+
+def read_state(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """A state dict and its metadata ({} when it has none). No code of a file ever runs.
+
+    Checkpoints of other ports are understood too (converter/ports.py): {"state_dict": ...} with whatever else around
+    it, "module." before every key, the port's own names. Raises PytsnError for damaged files, for files whose state
+    dict holds anything but tensors, and for nets of other ports that cannot be read.
     """
-    if not read_bytes(path)[:1]:
-        raise PytsnError(f"{path}: the file is empty")
-    safe = Path(path).suffix.lower() == ".safetensors"
-    state, metadata = (_read_safetensors if safe else _read_pth)(path)
+    found = read_state_file(path)
+    if found.unread:
+        raise PytsnError(f"{path}: {found.unread}")
+    return found.state, found.metadata
+
+
+def read_state_file(path: str | os.PathLike) -> StateFile:
+    """As ``read_state``, but a net that cannot be read is told in the answer."""
+    kind = kind_of(path)
+    loaded, metadata = (_read_safetensors if kind is SAFETENSORS else _read_pth)(path)
+    state = loaded["state_dict"] if isinstance(loaded.get("state_dict"), dict) else loaded
     strangers = [key for key, value in state.items() if not (isinstance(key, str) and _is_plain(value))]
     if strangers or not state:
         raise PytsnError(
             f"{path}: not a state dict (entry {strangers[:1]} is no tensor)" if strangers else f"{path}: no tensors"
         )
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state, metadata
+    if all(key.startswith(_PARALLEL) for key in state):
+        state = {key.removeprefix(_PARALLEL): value for key, value in state.items()}
+    origin = find_origin(state)
+    if origin is None:
+        return StateFile(dict(state), metadata)
+    renamed = rename_state(state, origin)
+    return StateFile(renamed, origin_metadata(origin, loaded, renamed) | metadata, origin.unread)
 
 
 def _is_plain(value: object) -> bool:
@@ -79,25 +95,25 @@ def _read_safetensors(path) -> tuple[dict, dict]:
 
 
 def _read_pth(path) -> tuple[dict, dict]:
+    """All that a PyTorch file holds, and pytsn's own metadata."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        EOFError,
-        OSError,  # a file cut short: torch seeks behind its end
-        ValueError,
-        LookupError,  # torch's restricted unpickler, on damaged opcodes
-        TypeError,
-        AttributeError,
-    ) as error:
-        reason = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
-        raise PytsnError(f"{path}: damaged, or not a PyTorch file of tensors only: {reason}") from None
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
+        with open(path, "rb") as file:  # by its name torch would read it as safetensors
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # it is damaged, which has a dozen names, or holds more than tensors, which the next reader skips
+        loaded = _read_mixed(path)
     if not isinstance(loaded, dict):
         raise PytsnError(f"{path}: holds a {type(loaded).__name__}, a state dict was expected")
     metadata = getattr(loaded, "_metadata", None)
     own = metadata.get(_METADATA_KEY) if isinstance(metadata, dict) else None
-    return dict(loaded), dict(own) if isinstance(own, dict) else {}
+    own = own if isinstance(own, dict) else {}
+    return loaded, {key: text for key, text in own.items() if isinstance(key, str) and isinstance(text, str)}
+
+
+def _read_mixed(path) -> object:
+    try:
+        return load_tensors(path)
+    except PytsnError:
+        raise
+    except Exception as error:  # struct.error, AssertionError, LookupError ...
+        reason = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
+        raise PytsnError(f"{path}: damaged, or not a PyTorch file: {reason}") from None

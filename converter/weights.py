@@ -13,8 +13,10 @@ import torch
 
 from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, Caffemodel, LayerBlobs, read_caffemodel, write_caffemodel
 from converter.errors import PytsnError
+from converter.file_kinds import is_state_file
 from converter.names import state_names
-from converter.state_files import is_state_file, read_state
+from converter.ports import origin_notes, trained_means
+from converter.state_files import read_state
 from converter.wire import Blob
 
 #: what BN's fourth blob holds; "invstd" files were saved before 27 April 2016
@@ -24,7 +26,7 @@ BN_STYLES = ("var", "invstd")
 @dataclass
 class LoadReport:
     """What became of the weights: layer names ``matched``, ``missing`` (in the net, not in the file: they keep their
-    fill), ``unused`` (in the file, not in the net); ``warnings`` are lines for the user."""
+    fill), ``unused`` (in the file, not in the net); ``notes`` and ``warnings`` are lines for the user."""
 
     source: str
     bn_style: str
@@ -32,7 +34,8 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    metadata: dict[str, str] = field(default_factory=dict)  # of a converted file
+    metadata: dict[str, str] = field(default_factory=dict)  # of a converted file, or a port's checkpoint
+    notes: list[str] = field(default_factory=list)
 
     def require_complete(self) -> None:
         """Raises PytsnError unless every layer of the net got its weights."""
@@ -50,7 +53,15 @@ class LoadReport:
         rows += [f"  missing: {name}" for name in self.missing]
         rows += [f"  unused: {name}" for name in self.unused]
         rows += [f"BN style: {self.bn_style}"]
-        return rows + [f"warning: {text}" for text in self.warnings]
+        return rows + self.remarks()
+
+    def remarks(self) -> list[str]:
+        """Notes and warnings as lines to print."""
+        return [f"note: {text}" for text in self.notes] + [f"warning: {text}" for text in self.warnings]
+
+    def means(self, channels: int) -> np.ndarray | None:
+        """What the weights' net had subtracted from its pixels in training, float32 (C, 1, 1), where the file tells."""
+        return trained_means(self.metadata, channels)
 
 
 def load_weights(net, source: str | os.PathLike | Caffemodel, bn_style: str = "var") -> LoadReport:
@@ -80,13 +91,28 @@ def load_weights(net, source: str | os.PathLike | Caffemodel, bn_style: str = "v
 
 
 def load_any_weights(net, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
-    """Copies the weights of a caffemodel, or of a converted `.safetensors` or `.pth` file, into ``net`` (CaffeNet)."""
+    """Copies the weights of any file into ``net`` (CaffeNet): a caffemodel, a converted file, a port's checkpoint.
+
+    The file's content tells which it is. Raises PytsnError as ``load_weights`` and ``load_state`` do.
+    """
     if not is_state_file(path):
         return load_weights(net, path, bn_style)
     state, metadata = read_state(path)
     report = load_state(net, state, str(path))
-    report.metadata = metadata
+    report.metadata, report.notes = metadata, origin_notes(metadata)
     return report
+
+
+def read_any_weights(
+    path: str | os.PathLike, bn_style: str = "var", eps: float = 1e-5
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Any weight file as a state dict by our keys, without a prototxt, and its metadata ({}: none).
+
+    Raises PytsnError as ``caffemodel_state_dict`` and converter.state_files.read_state do.
+    """
+    if is_state_file(path):
+        return read_state(path)
+    return dict(caffemodel_state_dict(read_caffemodel(path), bn_style, eps)), {}
 
 
 def check_bn_style(bn_style: str) -> None:

@@ -92,7 +92,13 @@ def add_aggregation(add: Add) -> None:
 
 def add_workers(add: Add, kind: Callable[[str], int] = int) -> None:
     """--num_worker and --gpus of a test."""
-    add("--num_worker", type=kind, default=1, metavar="N", help="processes (default: %(default)s)")
+    add(
+        "--num_worker",
+        type=kind,
+        default=1,
+        metavar="N",
+        help="processes; on a GPU: reading threads (default: %(default)s)",
+    )
     add("--gpus", type=int, nargs="+", metavar="G", help="CUDA devices to spread the workers over")
 
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("src_dir", metavar="SRC", help="folder of videos, or one video")
     add("out_dir", metavar="OUT", help="folder for the folders of frames; made if missing")
-    add("--num_worker", type=int, metavar="N", help="processes (default: one a CPU core, on GPUs two a GPU)")
+    add("--num_worker", type=int, metavar="N", help="processes (default: one a CPU core; by cores 1 to 4 a GPU)")
     add("--flow_type", default="tvl1", choices=FLOW_TYPES, help="warp_tvl1: camera motion removed, no frames written")
     add("--df_path", metavar="DIR", help="ignored: dense_flow is not needed")
     add("--out_format", default="dir", choices=list(WRITERS), help="(default: %(default)s)")
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num_gpu", type=int, metavar="N", help="worker i runs on cuda:(i %% N) (default: all GPUs there are)")
     add("--resume", default="no", choices=["yes", "no"], help=_RESUME)
     add_device(add)
-    add("--batch_size", type=int, metavar="B", help="pairs of 340x256 computed at once (default: GPU 32, CPU 4)")
+    add("--batch_size", type=int, metavar="B", help="pairs of 340x256 at once (default: CPU 4, GPU 16 to 128)")
     add("--algorithm", default="tvl1", choices=ALGORITHMS, help="others than tvl1 are quick and cost accuracy")
     add("--preset", metavar="P", help="which OpenCV's TV-L1 (default: opencv2.4-cuda, the released models')")
     add(

@@ -1,6 +1,7 @@
 """`convert`: caffemodels to PyTorch and ONNX files, and back."""
 
 import argparse
+import re
 from pathlib import Path
 
 from converter.errors import PytsnError
@@ -8,6 +9,7 @@ from pytsn.commands.arguments import add_bn_style
 
 HELP = """Converts Caffe weights to PyTorch (.pth, .safetensors) or ONNX files, and PyTorch files back to a caffemodel.
 
+Weights are told by what is in the file, so a checkpoint of tsn-pytorch or mmaction (.pth.tar) converts as well.
 The prototxt says what the net is; the suffix of each -o says what to write:
 
   .safetensors, .pth   state dict; loads into pytsn.models.BNInception and earlier PyTorch ports of these nets
@@ -23,7 +25,11 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net_proto", metavar="NET_PROTO", help="prototxt of the net")
-    parser.add_argument("net_weights", metavar="NET_WEIGHTS", help=".caffemodel, or a converted .pth or .safetensors")
+    parser.add_argument(
+        "net_weights",
+        metavar="NET_WEIGHTS",
+        help="weights: a caffemodel, a converted file, or another port's checkpoint",
+    )
     parser.add_argument(
         "-o", "--output", metavar="OUT", action="append", default=[], help="file to write; may be given several times"
     )
@@ -32,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument,
         "what the fourth blob of the caffemodel's BN layers holds: the variance, or in files from before 27 April 2016"
         " the inverse standard deviation",
+    )
+    parser.add_argument(
+        "--input_shape",
+        metavar="BLOB=N,C,H,W",
+        action="append",
+        default=[],
+        help="shape of an input that the prototxt does not tell, of another Caffe's data layer say; may be repeated",
     )
     parser.add_argument(
         "--allow_missing",
@@ -47,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.output and not args.inspect:
         raise PytsnError("nothing to do: give an output with -o OUT, or --inspect")
     check_outputs(args.output, (args.net_proto, args.net_weights))
-    net = load_for_conversion(args.net_proto, args.net_weights, args.bn_style)
+    net = load_for_conversion(args.net_proto, args.net_weights, args.bn_style, _input_shapes(args.input_shape))
     assert net.report is not None  # weights were given
     if args.inspect:
         print("\n".join(inspection_lines(net)))
@@ -61,3 +74,15 @@ def run(args: argparse.Namespace) -> int:
         for note in notes:
             print(f"  {note}")
     return 0
+
+
+def _input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
+    """``data=1,3,224,224`` as {"data": (1, 3, 224, 224)}."""
+    shapes = {}
+    for text in texts:
+        blob, _, dims = text.rpartition("=")
+        numbers = dims.split(",")
+        if not blob or not all(re.fullmatch(r"[1-9]\d{0,8}", number.strip()) for number in numbers):
+            raise PytsnError(f"--input_shape {text}: BLOB=N,C,H,W was expected, data=1,3,224,224 say")
+        shapes[blob] = tuple(int(number) for number in numbers)
+    return shapes

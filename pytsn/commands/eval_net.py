@@ -105,8 +105,8 @@ def _score(args: argparse.Namespace, chosen) -> list:
     options = _options(args)
     # One worker scores with this net; for several it is the check of files and arguments before they start.
     net = ActionNet(args.net_proto, args.net_weights, _on_device(options, worker_device(0, options)))
-    for line in net.report.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+    for line in net.report.remarks():
+        print(line, file=sys.stderr)
     wanted = MODALITIES[args.modality].channels
     if net.channels != wanted:
         raise PytsnError(f"{args.net_proto}: takes {net.channels} planes, modality {args.modality} gives {wanted}")

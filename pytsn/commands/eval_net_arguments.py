@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_modality(add, "modality", metavar="MODALITY")
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
     add("net_proto", metavar="NET_PROTO", help="deploy prototxt")
-    add("net_weights", metavar="NET_WEIGHTS", help="caffemodel, .pth or .safetensors")
+    add("net_weights", metavar="NET_WEIGHTS", help="weights of any kind: see convert")
     add_prefixes(add)
     add_frame_patterns(add)
     add(

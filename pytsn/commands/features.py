@@ -122,8 +122,8 @@ def _options(args: argparse.Namespace):
 def _net(args: argparse.Namespace, options):
     """The net; for several workers it is the check of files and arguments before they start."""
     net = options.make_net(tuple(args.net))
-    for line in net.report.warnings:
-        print(f"warning: {line}", file=sys.stderr)
+    for line in net.report.remarks():
+        print(line, file=sys.stderr)
     wanted = MODALITIES[args.modality].channels
     if net.channels != wanted:
         raise PytsnError(f"{args.net[0]}: takes {net.channels} planes, modality {args.modality} gives {wanted}")
@@ -131,21 +131,13 @@ def _net(args: argparse.Namespace, options):
 
 
 def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
-    from tqdm import tqdm
-
-    from pytsn.features.extract import extract_features, extract_in_processes
+    from pytsn.evaluation.video_arrays import finish_videos
+    from pytsn.features.extract import extract_features
 
     todo = store.todo()
     if len(todo) < len(videos):
         print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are done already")
-    waiting = [videos[index] for index in todo]
-    if args.num_worker > 1 and waiting:
-        results = extract_in_processes(tuple(args.net), waiting, options)
-    else:
-        results = extract_features(net, waiting, options)
-    done = tqdm(results, total=len(videos), initial=len(videos) - len(todo), unit="video", disable=None)
-    for index, array in zip(todo, done, strict=True):
-        store.add(index, array)
+    finish_videos(videos, todo, lambda waiting: extract_features(net, tuple(args.net), waiting, options), store.add)
 
 
 def _settings(args: argparse.Namespace) -> dict:

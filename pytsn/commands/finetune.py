@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num_segments", type=int, default=3, metavar="S", help="snippets a video (default: %(default)s)")
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
     add("--num_classes", type=int, metavar="K", help="classes (default: the largest label + 1)")
-    add("--init", metavar="WEIGHTS", help="caffemodel, .safetensors or .pth to start from")
+    add("--init", metavar="WEIGHTS", help="weights to start from, of any kind: see convert")
     add_bn_style(add, "BN of an --init caffemodel, see convert")
     add("--net", metavar="DEPLOY", help="deploy prototxt of the snippet net (default: BN-Inception)")
     add_trained_blob(add)

@@ -15,8 +15,10 @@ weights stay as they are. Train from the result with `pytsn train --weights=FLOW
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of init-flow."""
-    parser.add_argument("rgb", metavar="RGB", help="caffemodel of a net that takes 3 planes")
-    parser.add_argument("-o", "--output", metavar="FLOW", required=True, help="caffemodel to write")
+    parser.add_argument("rgb", metavar="RGB", help="weights of a net that takes 3 planes, of any kind")
+    parser.add_argument(
+        "-o", "--output", metavar="FLOW", required=True, help=".caffemodel, .safetensors or .pth to write"
+    )
     parser.add_argument("--channels", type=int, default=10, metavar="C", help="input planes (default: %(default)s)")
     parser.add_argument("--layer", metavar="NAME", help="first layer (default: the first convolution in the file)")
 

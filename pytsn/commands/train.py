@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of train."""
     add = parser.add_argument
     add("--solver", "-solver", required=True, metavar="S", help="solver prototxt")
-    add("--weights", "-weights", metavar="A[,B]", help="caffemodels or converted files to start from")
+    add("--weights", "-weights", metavar="A[,B]", help="weights to start from, of any kind: see convert")
     add("--snapshot", "-snapshot", metavar="X", help="solverstate to go on from (not with --weights)")
     add("--gpu", "-gpu", type=int, metavar="G", help="CUDA device, as Caffe's flag; same as --device cuda:G")
     add_device(add, "the solver's solver_mode, if there is CUDA")

@@ -21,7 +21,7 @@ Examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net_proto", metavar="NET_PROTO", help="prototxt of the net")
-    parser.add_argument("net_weights", metavar="NET_WEIGHTS", help=".caffemodel, or a converted .pth or .safetensors")
+    parser.add_argument("net_weights", metavar="NET_WEIGHTS", help="weights of any kind: see convert")
     parser.add_argument("--recording", metavar="FILE.npz", help="what Caffe computed (docs/parity.md)")
     parser.add_argument(
         "--tolerance", type=float, metavar="SHARE", help="of a blob's largest magnitude (default: 3e-5)"

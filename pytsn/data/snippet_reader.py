@@ -1,7 +1,7 @@
 """Reading the snippets of many videos ahead of the net that scores them, in memory bounded by a constant."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -91,7 +91,7 @@ def read_snippet(video: Video, tick: int, options: SnippetOptions) -> tuple[np.n
 
 def read_videos(
     videos: Iterable[Video], options: SnippetOptions, threads: int = 2
-) -> Iterator[tuple[Video, np.ndarray]]:
+) -> Generator[tuple[Video, np.ndarray], None, None]:
     """Each video with its snippets, uint8 (T, C, 256, 340), T distinct ticks in order; reading runs ahead in threads.
 
     Raises the first error met in video order, and PytsnError when a snippet's images differ in size from the video's

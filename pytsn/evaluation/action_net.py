@@ -6,7 +6,6 @@ flow, 15 for rgbdiff), P planes of a snippet (C, but 18 for rgbdiff), H, W frame
 
 import os
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from converter.net import CaffeNet, load_net
 from pytsn.data.modalities import modality_of_channels
 from pytsn.data.rgb_difference import DIFFERENCES, frame_differences
 from pytsn.data.ten_crops import centre_crops, ten_crops
+from pytsn.evaluation.layout import fastest
 from pytsn.models.snippet_net import SCORE_NAMES
 from pytsn.runtime.device import PRECISIONS, pick_device
 
@@ -71,9 +71,22 @@ class ActionNet:
         self.batch_size = options.batch_size or (10 if self.device.type == "cpu" else 250)
         self.mean = torch.tensor(self._mean(), dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
         self._cores = CoreThreads(None if self.device.type == "cpu" else 1)
-        self.net = fuse(net, keep=(self.score_name,), precision=self.precision).to(self.device)
+        self.net = self._fuse(net)
         self._unfused = net if self.precision != "fp32" else None  # for the drift, measured once
         self.drift: tuple[float, float] | None = None
+
+    @torch.inference_mode()
+    def _fuse(self, net: CaffeNet) -> FusedNet:
+        """The net for inference, on the device, in the layout that is fastest there."""
+
+        def make(channels_last: bool) -> FusedNet:
+            return fuse(net, keep=(self.score_name,), precision=self.precision, channels_last=channels_last)
+
+        def run(fused: FusedNet) -> torch.Tensor:
+            shape = (self.batch_size, self.planes, self.crop_size, self.crop_size)
+            return self._forward(fused, torch.zeros(shape, dtype=torch.uint8, device=self.device))
+
+        return fastest(make, run, self.device)
 
     @property
     def modality(self) -> str:
@@ -97,17 +110,31 @@ class ActionNet:
         Planes are B, G, R of each frame, or x and y in turn, at the size that crops are cut from (256 x 340). Crop
         order as in pytsn.data.ten_crops. Raises PytsnError when planes do not fit the net.
         """
+        self.check_planes(planes)
+        crops = self.cut(torch.from_numpy(planes).to(self.device, non_blocking=True))
+        scores = self._cores.run(self.score_crops, crops, self.batch_size)
+        self.compare_with_fp32(crops[: self.batch_size], scores[: self.batch_size])
+        return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
+
+    def check_planes(self, planes: np.ndarray) -> None:
+        """Raises PytsnError for snippets, uint8 (T, P, H, W), that are not the net's."""
         if planes.ndim != 4 or planes.shape[1] != self.planes:
             raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.planes}: other modality?")
-        snippets = torch.from_numpy(planes).to(self.device, non_blocking=True)
+
+    def cut(self, snippets: torch.Tensor) -> torch.Tensor:
+        """The crops of snippets uint8 (T, P, H, W), on their device: (10 T, P, S, S), or (T, P, S, S) of one crop."""
         if self.crops == 1:
-            crops = centre_crops(snippets, self.crop_size)  # (T, P, H, W) -> (T, P, S, S)
-        else:
-            crops = ten_crops(snippets, self.crop_size, self.is_flow)  # (T, P, H, W) -> (10 T, P, S, S)
-        scores = self._cores.run(partial(self._forward, self.net), crops, self.batch_size)
+            return centre_crops(snippets, self.crop_size)
+        return ten_crops(snippets, self.crop_size, self.is_flow)
+
+    def score_crops(self, crops: torch.Tensor) -> torch.Tensor:
+        """Scores float32 (N, K) of crops uint8 (N, P, S, S); nothing in it waits for the device."""
+        return self._forward(self.net, crops)
+
+    def compare_with_fp32(self, crops: torch.Tensor, scores: torch.Tensor) -> None:
+        """Sets ``drift`` by the first crops that were scored in another precision than fp32."""
         if self._unfused is not None:
-            self.drift = self._measure_drift(self._unfused, crops[: self.batch_size], scores[: self.batch_size])
-        return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
+            self.drift = self._measure_drift(self._unfused, crops, scores)
 
     def _forward(self, net: FusedNet, crops: torch.Tensor) -> torch.Tensor:
         """Crops uint8 (N, P, S, S) -> scores float32 (N, K)."""
@@ -119,7 +146,11 @@ class ActionNet:
         return self._shaped(scores)
 
     def _mean(self) -> tuple[float, ...]:
-        """What is subtracted from each channel; 0 of differences, where it cancels."""
+        """What is subtracted from each channel: what the weights were trained with where their file tells, else as in
+        Caffe; 0 of differences, where it cancels."""
+        trained = self.report.means(self.channels)
+        if trained is not None:
+            return tuple(trained.reshape(-1).tolist())
         mean = self._row.mean or (0,)
         return mean if len(mean) == self.channels else mean * self.channels
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
+from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
+from pytsn.evaluation.pipeline import Pipeline
+from pytsn.evaluation.video_arrays import Compute, Workers, video_arrays, video_arrays_in_processes, video_by_video
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
-from pytsn.runtime.worker_pool import ordered_results
 
-#: videos a worker process takes at a time: few, so that the last one does not keep the others waiting
-_CHUNK = 2
+#: videos a worker process takes at a time, by device: few, so that the last one does not keep the others waiting, and
+#: on a GPU enough to fill its batches
+_CHUNKS = {"cpu": 2, "cuda": 32}
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,22 @@ class EvalOptions:
     snippets: SnippetOptions = field(default_factory=SnippetOptions)
     num_worker: int = 1
     gpus: tuple[int, ...] = ()
+
+    @property
+    def processes(self) -> int:
+        """How many processes score: ``num_worker`` on a CPU; on GPUs one for each that a worker would be sent to. More
+        on one GPU only get in each other's way: what ``num_worker`` asks for there are threads that read."""
+        devices = [worker_device(worker, self) for worker in range(self.num_worker)]
+        return len(set(devices)) if devices[0].startswith("cuda") else self.num_worker
+
+    @property
+    def reading_threads(self) -> int:
+        """Of each process: half of its cores where the CPU computes too; on a GPU all but one, or as many more as
+        ``num_worker`` asks for."""
+        cores = max(1, cpu_count() // self.processes)
+        if not worker_device(0, self).startswith("cuda"):
+            return max(2, cores // 2) if self.processes == 1 else cores
+        return max(2, cores - 1, -(-self.num_worker // self.processes))
 
 
 def worker_device(worker: int, options: EvalOptions) -> str:
@@ -38,44 +56,29 @@ def worker_device(worker: int, options: EvalOptions) -> str:
     return str(device)
 
 
-def score_video(net: ActionNet, video: Video, snippets: np.ndarray, options: SnippetOptions) -> np.ndarray:
-    """Scores float32 (T, 10, K) of a video from its distinct snippets: repeated ticks repeat their scores."""
-    ticks = video_ticks(video, options)
-    place = {tick: index for index, tick in enumerate(dict.fromkeys(ticks))}
-    return net.score_snippets(snippets)[[place[tick] for tick in ticks]]
+def scorer(net: ActionNet) -> Compute:
+    """Scores by ``net``, float32 (T, 10, K), on a GPU through a pipeline."""
+    return Pipeline(net).scores if net.device.type == "cuda" else video_by_video(net.score_snippets)
 
 
 def score_videos(
-    net: ActionNet, videos: Sequence[Video], options: EvalOptions, threads: int | None = None
+    net: ActionNet, videos: Sequence[Video], options: EvalOptions
 ) -> Generator[tuple[Video, np.ndarray], None, None]:
     """Each video with its scores, float32 (T, 10, K), in order, computed in this process by ``net``."""
-    threads = threads or max(2, cpu_count() // 2)
-    for video, snippets in read_videos(videos, options.snippets, threads):
-        yield video, score_video(net, video, snippets, options.snippets)
+    scores = video_arrays(scorer(net), videos, options.snippets, options.reading_threads)
+    with contextlib.closing(scores):
+        yield from zip(videos, scores, strict=True)
 
 
-def score_videos_in_processes(
+def scores_in_processes(
     net_files: tuple[str, str], videos: Sequence[Video], options: EvalOptions
-) -> Generator[tuple[Video, np.ndarray], None, None]:
-    """The same by ``options.num_worker`` processes; the scores do not depend on their number.
-
-    A worker's PytsnError is raised here, and WorkerKilled (pytsn.runtime.worker_pool).
-    """
-    chunks = [videos[start : start + _CHUNK] for start in range(0, len(videos), _CHUNK)]
-    arguments = [(net_files, options, worker) for worker in range(options.num_worker)]
-    results = ordered_results(_Scorer, arguments, chunks)
-    with contextlib.closing(results):
-        for chunk, scores in zip(chunks, results, strict=True):
-            yield from zip(chunk, scores, strict=True)
+) -> Generator[np.ndarray, None, None]:
+    """The scores alone, by ``options.processes`` processes; they do not depend on their number. Raises as
+    ``video_arrays_in_processes``."""
+    chunk = _CHUNKS[worker_device(0, options).partition(":")[0]]
+    workers = Workers(_make_scorer, (net_files, options), options.processes, options.reading_threads, chunk)
+    return video_arrays_in_processes(workers, videos, options.snippets)
 
 
-class _Scorer:
-    """What a worker process does: videos -> their scores."""
-
-    def __init__(self, net_files: tuple[str, str], options: EvalOptions, worker: int) -> None:
-        self.options, self.threads = options, max(1, cpu_count() // options.num_worker)
-        torch.set_num_threads(self.threads)
-        self.net = ActionNet(*net_files, replace(options.net, device=worker_device(worker, options)))
-
-    def __call__(self, videos: Sequence[Video]) -> list[np.ndarray]:
-        return [scores for _, scores in score_videos(self.net, videos, self.options, self.threads)]
+def _make_scorer(net_files: tuple[str, str], options: EvalOptions, worker: int) -> Compute:
+    return scorer(ActionNet(*net_files, replace(options.net, device=worker_device(worker, options))))

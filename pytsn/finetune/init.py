@@ -4,26 +4,25 @@ import os
 
 from torch import Tensor
 
-from converter.caffemodel import read_caffemodel
 from converter.names import state_name
-from converter.state_files import is_state_file, read_state
-from converter.weights import caffemodel_state_dict, load_state, same_shape
+from converter.ports import origin_notes
+from converter.weights import load_state, read_any_weights, same_shape
 from pytsn.finetune.net import caffe_base
 from pytsn.models.cross_modality import RGB_CHANNELS, inflate_weights
 from pytsn.models.tsn import TSN
 
-_BASE = "base."  # what a TSN's own state dict puts before the base's keys
 _CONSENSUS = "consensus.weight"
 
 
 def start_from(tsn: TSN, path: str | os.PathLike, bn_style: str = "var") -> list[str]:
-    """Weights of a caffemodel, .safetensors or .pth file into ``tsn``, over a CaffeNet. Returns lines that tell how.
+    """Weights of any kind (converter/weights.py) into ``tsn``, over a CaffeNet. Returns lines that tell how.
 
     The classifier keeps its fill where the file's has another shape or name; the first convolution's filters are
     averaged over the colours where the file's net takes rgb and this one does not. Raises PytsnError for anything else
     that is missing or has another shape.
     """
-    state = read_weights(path, bn_style)
+    state, metadata = read_any_weights(path, bn_style)
+    about = origin_notes(metadata)
     lines = [_inflate(tsn, state), _drop_classifier(tsn, state), _take_consensus(tsn, state)]
     report = load_state(tsn.base, state, str(path))
     missing = [name for name in report.missing if name != tsn.about.classifier]
@@ -33,15 +32,7 @@ def start_from(tsn: TSN, path: str | os.PathLike, bn_style: str = "var") -> list
     if report.missing and not lines[1]:
         lines[1] = f"classifier '{tsn.about.classifier}': not in the file, starts afresh"
     told = f"{len(report.matched)} layers from {path}, {len(report.unused)} of its entries not used"
-    return [told, *filter(None, lines)]
-
-
-def read_weights(path: str | os.PathLike, bn_style: str = "var") -> dict[str, Tensor]:
-    """The file as a state dict with the base's keys, and ``consensus.weight`` if it has one."""
-    if not is_state_file(path):
-        return dict(caffemodel_state_dict(read_caffemodel(path), bn_style))
-    state, _ = read_state(path)
-    return {key.removeprefix(_BASE): tensor for key, tensor in state.items()}
+    return [told, *about, *filter(None, lines)]
 
 
 def _inflate(tsn: TSN, state: dict[str, Tensor]) -> str:

@@ -78,13 +78,14 @@ def input_shape(tsn: TSN) -> tuple[int, ...]:
 
 def _own_net(options: FinetuneOptions, path: str, classes: int) -> tuple[pb.NetParameter, tuple[str, ...]]:
     """The user's net, its classifier as wide as is needed."""
-    param = filter_net(read_net(path), "TEST")
+    notes: list[str] = []
+    param = filter_net(read_net(path, notes), "TEST")
     try:
         about = describe(CaffeNet(param), options.score_name)
     except PytsnError as error:
         raise PytsnError(f"{path}: {error}") from None
     if about.num_classes == classes or (options.num_classes is None and classes < about.num_classes):
-        return param, ()
+        return param, tuple(notes)
     layer = next(layer for layer in param.layer if layer.name == about.classifier)
     sizes: dict[str, pb.InnerProductParameter | pb.ConvolutionParameter] = {
         "InnerProduct": layer.inner_product_param,
@@ -93,7 +94,8 @@ def _own_net(options: FinetuneOptions, path: str, classes: int) -> tuple[pb.NetP
     if layer.type not in sizes:
         raise PytsnError(f"{path}: layer '{layer.name}' ({layer.type}) has {about.num_classes} classes: no --net")
     sizes[layer.type].num_output = classes
-    return param, (f"{path}: classifier '{layer.name}' made {classes} classes wide, from {about.num_classes}",)
+    notes.append(f"{path}: classifier '{layer.name}' made {classes} classes wide, from {about.num_classes}")
+    return param, tuple(notes)
 
 
 def set_factors(param: pb.NetParameter, row: Modality) -> None:

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from converter.caffemodel import read_caffemodel
 from converter.errors import PytsnError
 from converter.names import state_name
-from converter.weights import LoadReport, caffemodel_state_dict, same_shape
+from converter.ports import origin_notes
+from converter.weights import LoadReport, read_any_weights, same_shape
 from pytsn.models.inception_table import (
     BN_EPS,
     CLASSIFIER,
@@ -91,13 +91,16 @@ class BNInception(nn.Module):
         return scores if blobs is None else wanted.seen
 
     def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
-        """Loads a caffemodel's weights by layer name; ``bn_style`` as in converter.net.load_net. Returns the report.
+        """Loads weights by layer name; ``bn_style`` as in converter.net.load_net. Returns the report.
+
+        The file may be a caffemodel, a converted one or a port's checkpoint, whatever its name.
 
         Raises PytsnError naming file and layer unless every layer finds its weights there, in its own shape: a file of
         another number of classes or channels is refused.
         """
-        model = read_caffemodel(path)
-        return _copy_state(self, caffemodel_state_dict(model, bn_style, BN_EPS), LoadReport(model.source, bn_style))
+        state, metadata = read_any_weights(path, bn_style, BN_EPS)
+        report = LoadReport(str(path), bn_style, metadata=metadata, notes=origin_notes(metadata))
+        return _copy_state(self, state, report)
 
     def _chain(self, steps: tuple[Conv | Pool, ...], x: Tensor, wanted: "_Wanted") -> Tensor:
         for step in steps:

@@ -6,6 +6,8 @@ import numpy as np
 
 from converter.caffemodel import Caffemodel, LayerBlobs, read_caffemodel, write_caffemodel
 from converter.errors import PytsnError
+from converter.file_kinds import is_state_file, writes_state
+from converter.names import state_name
 
 RGB_CHANNELS = 3
 
@@ -36,12 +38,21 @@ def find_first_layer(model: Caffemodel, name: str | None = None) -> LayerBlobs:
 def write_flow_start(
     rgb: str | os.PathLike, out: str | os.PathLike, channels: int = 10, layer: str | None = None
 ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-    """Writes ``rgb``, a caffemodel, with its first layer fitted to ``channels`` planes; other weights keep their bytes.
+    """Writes ``rgb`` with its first layer fitted to ``channels`` planes; other weights keep their bytes.
 
-    Returns the layer's name, old shape and new shape. Raises PytsnError for a file that is no RGB net.
+    A caffemodel becomes a caffemodel, or what else the suffix of ``out`` says; a converted file or a port's checkpoint
+    becomes a .safetensors or .pth. Returns the layer's name, old shape and new shape. Raises PytsnError for a file that
+    is no RGB net.
     """
     if channels < 1:
         raise PytsnError(f"{channels} input planes: at least 1 is needed (10 for flow, 15 for RGB difference)")
+    if writes_state(out):
+        return _write_state_start(rgb, out, channels, layer)
+    if is_state_file(rgb):
+        raise PytsnError(
+            f"{out}: {rgb} is a PyTorch file, which tells no types of layers: write a .safetensors or .pth (an output's"
+            " suffix says what to write); `pytsn convert` makes a caffemodel of it with the flow net's prototxt"
+        )
     model = read_caffemodel(rgb)
     first = find_first_layer(model, layer)
     blobs = {item.name: [blob.array() for blob in item.blobs] for item in model.layers}
@@ -49,3 +60,22 @@ def write_flow_start(
     blobs[first.name][0] = inflate_weights(old, channels)
     write_caffemodel(out, model.net, blobs)
     return first.name, old.shape, blobs[first.name][0].shape
+
+
+def _write_state_start(rgb, out, channels: int, layer: str | None) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    import torch
+
+    from converter.state_files import write_state
+    from converter.weights import read_any_weights
+
+    state, metadata = read_any_weights(rgb)
+    wanted = f"{state_name(layer)}.weight" if layer else None
+    key = next((key for key, value in state.items() if value.dim() == 4 and wanted in (None, key)), None)
+    if key is None or state[key].shape[1] != RGB_CHANNELS:
+        found = f"'{key}' has filters of shape {tuple(state[key].shape)}" if key else "no convolution"
+        raise PytsnError(f"{rgb}: {found}{f' named {layer!r}' if layer and not key else ''}; an RGB net was expected")
+    old = tuple(state[key].shape)
+    state[key] = torch.from_numpy(inflate_weights(state[key].float().numpy(), channels))
+    kept = {name: text for name, text in metadata.items() if name.startswith(("origin_", "source_"))}
+    write_state(out, state, {"format_version": "1", **kept})  # the means were those of colours
+    return key.removesuffix(".weight"), old, tuple(state[key].shape)

@@ -87,7 +87,8 @@ class TSN(nn.Module):
         return scores.unflatten(0, each), None if features_found is None else features_found.unflatten(0, each)
 
     def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
-        """Loads the base's weights from a caffemodel; the consensus keeps its own. Returns the report.
+        """Loads the base's weights from a caffemodel, a converted file or a port's checkpoint; the consensus keeps its
+        own. Returns the report.
 
         Raises PytsnError naming file and layer unless every layer of the base finds its weights there.
         """

@@ -38,8 +38,8 @@ def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
     pictures = None if args.no_picture else make_folder(Path(args.output))
     nets = load_nets(files, _net_options(args))
     for net in nets.values():
-        for line in net.report.warnings:
-            print(f"warning: {line}", file=sys.stderr)
+        for line in net.report.remarks():
+            print(line, file=sys.stderr)
     classes, proto = next(iter(nets.values())).num_classes, next(iter(files.values()))[0]
     labels = read_labels(args.labels, classes, proto) if args.labels else number_labels(classes)
     settings = _settings(args, files, weights)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
+from converter.file_kinds import sniff
 from pytsn.runtime.version import __version__
 from pytsn.weights.download_errors import (
     HostGone,
@@ -24,8 +25,7 @@ from pytsn.weights.download_errors import (
     make_opener,
     reason_of,
 )
-from pytsn.weights.download_resume import PartFile
-from pytsn.weights.file_kinds import sniff
+from pytsn.weights.resume import PartFile
 
 Progress = Callable[[int, int | None], None]  # (bytes here, bytes in all or None)
 _CHUNK = 1 << 16

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, LayerBlobs
+from converter.file_kinds import has_weight_name
 from converter.files import sha256_of
 from converter.wire import Blob
 from pytsn.data.datasets import DATASETS
 from pytsn.data.modalities import MODALITIES, READ_MODALITIES
-from pytsn.weights.file_kinds import has_weight_name
 from pytsn.weights.known_nets import BN_INCEPTION, bn_inception_gaps, input_channels, net_of, score_gap, score_layer
 from pytsn.weights.released_models import Promise, promised
 from pytsn.weights.weight_file import WeightFile, read_weight_file
@@ -77,7 +77,7 @@ def identify(path: str | os.PathLike, promise: Promise | None = None) -> Identit
     elif file.kind.useless or (has_weight_name(path) and not file.kind.is_weights):
         found.damage.append(f"no weights: {_article(file.kind.name)}")
     promise = promise or promised(path)
-    if promise and has_weight_name(path):
+    if promise and (file.layers or has_weight_name(path)):
         found.name_says = str(promise)
         found.contradictions = contradictions(found, promise)
     return found

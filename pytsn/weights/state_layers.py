@@ -3,37 +3,40 @@
 import os
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from converter import wire
 from converter.caffemodel import LayerBlobs
 from converter.errors import PytsnError
+from converter.ports import origin_notes
 
-_PREFIXES = ("module.", "base_model.", "base.")  # what DataParallel and ports put before the names of the net's layers
 
-
-def read_state_layers(path: str | os.PathLike, size: int, is_safetensors: bool) -> tuple[list[LayerBlobs], str]:
-    """The layers of the file of ``size`` bytes, types by Caffe's names, and what it was converted from ("": unknown).
+def read_state_layers(path: str | os.PathLike, size: int) -> tuple[list[LayerBlobs], list[str]]:
+    """The layers of the file of ``size`` bytes, types by Caffe's names, and notes: whose checkpoint it is, what it was
+    converted from. The layers of other ports' checkpoints have our names (converter/ports.py).
 
     Raises PytsnError for files that are damaged, claim more than they hold, or hold anything but tensors.
     """
-    from converter.state_files import read_state
+    from converter.state_files import read_state_file
 
-    if (Path(path).suffix.lower() == ".safetensors") != is_safetensors:
-        raise PytsnError(f"not read, its suffix is wrong: call it *{'.safetensors' if is_safetensors else '.pth'}")
     if trouble := _zip_trouble(path, size):
         raise PytsnError(trouble)
     try:
-        state, metadata = read_state(path)
+        found = read_state_file(path)
     except PytsnError:
         raise
     except (
         Exception
     ) as error:  # torch's unpickler stumbles over damage in a dozen ways: IndexError, AttributeError, ...
         raise PytsnError(f"damaged ({type(error).__name__} while reading it)") from None
-    return _layers_of_state(state, size), metadata.get("origin_source_weights", metadata.get("source_weights", ""))
+    layers = _layers_of_state(found.state, size)
+    return layers, [*_notes(found.metadata), *filter(None, [found.unread])]
+
+
+def _notes(metadata: Mapping[str, str]) -> list[str]:
+    source = metadata.get("origin_source_weights", metadata.get("source_weights", ""))
+    return [*origin_notes(metadata), *([f"converted from {source}"] if source else [])]
 
 
 def _zip_trouble(path: str | os.PathLike, size: int) -> str:
@@ -61,8 +64,6 @@ def _layers_of_state(state: Mapping, size: int) -> list[LayerBlobs]:
     held = 0
     for key, tensor in state.items():
         layer, _, name = key.rpartition(".")
-        for prefix in _PREFIXES:
-            layer = layer.removeprefix(prefix)
         if name != "num_batches_tracked":
             blob = groups.setdefault(layer, {})[name] = _blob(key, tensor, size)
             held += blob.data.nbytes

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from converter import wire
 from converter.caffemodel import LayerBlobs, parse_caffemodel
 from converter.errors import PytsnError
+from converter.file_kinds import HEAD, FileKind, sniff
 from converter.files import explain_os_error, read_bytes
 from converter.solverstate import read_solverstate
-from pytsn.weights.file_kinds import HEAD, SAFETENSORS, FileKind, sniff
 
 LARGEST = 1 << 31  # protobuf's own limit for a message
 _MOST_FIELDS = 250_000  # beside weights; ResNet-200 has some ten thousand. Reading makes an object of each
@@ -143,12 +143,11 @@ def _read_state(path: str | os.PathLike, found: WeightFile) -> None:
     from pytsn.weights.state_layers import read_state_layers
 
     try:
-        found.layers, source = read_state_layers(path, found.size, found.kind is SAFETENSORS)
+        found.layers, notes = read_state_layers(path, found.size)
     except PytsnError as error:
         found.damage.append(str(error).removeprefix(f"{path}: "))
         return
-    if source:
-        found.notes.append(f"converted from {source}")
+    found.notes += notes
 
 
 def _read_solverstate(path: str | os.PathLike, found: WeightFile) -> None:

@@ -193,12 +193,13 @@ def test_denormals_count_as_zero_only_inside(before):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("kernels", [False, True])
 @pytest.mark.parametrize("preset", RECORDED)
-def test_cpu_and_cuda_agree(preset, fused):
-    """Bounds of the issue; pairs together on the GPU, one by one on the CPU."""
+def test_cpu_and_cuda_agree(preset, kernels):
+    """Bounds of the issue; pairs together on the GPU, one by one on the CPU; with and without Triton's kernels."""
     sides = [side[[0, 1, 2, 4]] for side in mixed_batch(120, 161)]  # unrelated frames (3) never converge
     truth = quantise_flow(tvl1.compute_flow(*sides, preset))
-    found = quantise_flow(tvl1.compute_flow(*sides, preset, "cuda", fused=fused))
+    flow = tvl1.solve(*(side.cuda() for side in tensors(sides)), PRESETS[preset], kernels=kernels)[0]
+    found = quantise_flow(flow.cpu().numpy())
     assert endpoint_error(dequantise_flow(found), dequantise_flow(truth)).mean() <= RECORDED[preset][1]
     assert (np.abs(found.astype(int) - truth) <= 1).mean() >= 0.99

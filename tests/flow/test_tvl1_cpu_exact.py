@@ -10,7 +10,7 @@ import torch
 
 from pytsn.flow.tvl1 import cpu_iterations
 from pytsn.flow.tvl1.compute import compute_flow
-from pytsn.flow.tvl1.cpu_lengths import CHUNK, Lengths
+from pytsn.flow.tvl1.cpu_lengths import CHUNK, Lengths, double_lengths
 from pytsn.flow.tvl1.cpu_solver import OptflowOptions, Pyramid
 from tests.flow import tvl1_cpu_oracle as oracle
 
@@ -57,6 +57,7 @@ def test_lengths_round_to_the_nearest(scale):
     lengths = Lengths(vectors.view(2, 2, 1, -1), torch.empty(2, 1, vectors.shape[1] // 2)).update()
     expected = [oracle.length(*each) for each in vectors.T.numpy()]
     np.testing.assert_array_equal(lengths.flatten().numpy(), np.array(expected))
+    np.testing.assert_array_equal(double_lengths(vectors).float().numpy(), np.array(expected))  # for other devices
 
 
 def test_sums_near_the_bound_are_in_turn():

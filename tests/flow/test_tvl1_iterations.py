@@ -1,4 +1,4 @@
-"""The primal-dual iteration, when it looks whether to stop, and its compiled form."""
+"""The primal-dual iteration of PyTorch's route, and when it looks whether to stop."""
 
 import itertools
 
@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pytsn.flow.tvl1 import compute as tvl1
-from pytsn.flow.tvl1 import gpu_fused as tvl1_fused
 from pytsn.flow.tvl1 import gpu_solver as tvl1_solver
 from pytsn.flow.tvl1 import gpu_warp as tvl1_warp
 from pytsn.flow.tvl1.gpu_iterations import PrimalDual
 from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
 from tests.flow import tvl1_oracles as oracle
-from tests.flow.tvl1_pairs import mixed_batch, tensors
 
 A = PRESETS[DEFAULT_PRESET]
 
@@ -76,48 +73,3 @@ def test_checks_are_where_the_stopping_rule_puts_them(stop, decay):
     assert min(at + 1, 300) == count
     assert found[0] == 1  # the first look is at the second iteration
     assert any(b - a > 2 for a, b in itertools.pairwise(found))  # and a large error is trusted for a while
-
-
-def test_fused_iteration_is_the_plain_one(monkeypatch):
-    """Not compiled here, so that the test runs anywhere: the same expressions, other order of rounding."""
-    monkeypatch.setattr(tvl1_fused, "compiled_iteration", lambda: tvl1_fused.iteration)
-    plain, fused = (kind(torch.zeros(2, 2, 5, 8), A) for kind in (PrimalDual, tvl1_fused.FusedPrimalDual))
-    for state in (plain, fused):
-        state.load(*random_fields(2, 5, 8))
-        state.run(4)
-    assert fused.run_measured() == pytest.approx(plain.run_measured(), rel=1e-4)
-    np.testing.assert_allclose(fused.flow, plain.flow, rtol=0, atol=2e-5)
-    np.testing.assert_allclose(fused.dual, plain.dual, rtol=0, atol=2e-5)
-    gray0, gray1 = tensors([side[1:3] for side in mixed_batch()])
-    tvl1_fused.can_fuse.cache_clear()
-    found, counts = tvl1.solve(gray0, gray1, A, batch=2, fused=True)
-    tvl1_fused.can_fuse.cache_clear()
-    expected, counts_plain = tvl1.solve(gray0, gray1, A)
-    assert (found - expected).abs().mean() < 0.005
-    assert np.sum(counts) == pytest.approx(np.sum(counts_plain), rel=0.05)
-
-
-@pytest.mark.slow
-def test_compiled_iteration_is_the_plain_one():
-    if not tvl1_fused.can_fuse(torch.device("cpu")):
-        pytest.skip("no compiler")
-    plain, fused = (kind(torch.zeros(2, 2, 9, 14), A) for kind in (PrimalDual, tvl1_fused.FusedPrimalDual))
-    for state in (plain, fused):
-        state.load(*random_fields(2, 9, 14))
-        state.run(4)
-    assert fused.run_measured() == pytest.approx(plain.run_measured(), rel=1e-4)
-    np.testing.assert_allclose(fused.flow, plain.flow, rtol=0, atol=2e-5)
-    np.testing.assert_allclose(fused.dual, plain.dual, rtol=0, atol=2e-5)
-
-
-def test_fused_where_nothing_compiles_warns_and_runs_plain(monkeypatch):
-    def broken(*_):
-        raise RuntimeError("no compiler\nat all")
-
-    monkeypatch.setattr(tvl1_fused, "compiled_iteration", lambda: broken)
-    tvl1_fused.can_fuse.cache_clear()
-    pair = [side[2:3] for side in mixed_batch(20, 33)]
-    with pytest.warns(UserWarning, match=r"torch.compile fails here \(RuntimeError: no compiler\); runs plain"):
-        found = tvl1.compute_flow(*pair, fused=True)
-    tvl1_fused.can_fuse.cache_clear()
-    np.testing.assert_array_equal(found, tvl1.compute_flow(*pair))

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from converter.errors import PytsnError
 from pytsn.data.video_file import check_size
 from pytsn.flow.extract.folder import VideoFolder
-from pytsn.flow.extract.marker import found_flow_type
+from pytsn.flow.extract.resume import found_flow_type
+from pytsn.flow.extract.sizing import default_batch, default_workers
 from pytsn.flow.extract.video import ExtractSettings
 from pytsn.flow.extract.worker import VideoTask, WorkerSettings
 from pytsn.runtime.cores import cpu_count
 
-_BATCH = {"cpu": 4, "cuda": 32}
-_WORKERS_OF_A_GPU = 2
 _LONGEST_STEP = 10**9
 
 
@@ -41,8 +40,8 @@ def make_plan(args: argparse.Namespace) -> ExtractPlan:
     """Checks the arguments of build-of. Raises PytsnError for those that make no sense or ask for what is not there."""
     _check_numbers(args)
     devices = _devices(args)
-    kind = devices[0].partition(":")[0]
-    workers = args.num_worker or (cpu_count() if kind == "cpu" else _WORKERS_OF_A_GPU * len(devices))
+    gpus = 0 if devices == ("cpu",) else len(devices)
+    workers = args.num_worker or default_workers(gpus, cpu_count())
     preset = _preset(args)
     extract = ExtractSettings(
         flow_type=args.flow_type,
@@ -55,7 +54,8 @@ def make_plan(args: argparse.Namespace) -> ExtractPlan:
         quality=args.quality,
         out_format=args.out_format,
     )
-    return ExtractPlan(extract, args.out_dir, workers, devices, args.batch_size or _BATCH[kind], args.resume == "yes")
+    batch = args.batch_size or default_batch(_memory(devices), -(-workers // len(devices)))
+    return ExtractPlan(extract, args.out_dir, workers, devices, batch, args.resume == "yes")
 
 
 def refuse_other_flow_type(tasks: Sequence[VideoTask], out: str, flow_type: str) -> None:
@@ -96,6 +96,15 @@ def _devices(args: argparse.Namespace) -> tuple[str, ...]:
     if args.num_gpu is not None and args.num_gpu > found:
         raise PytsnError(f"--num_gpu {args.num_gpu}: this PyTorch sees {found} CUDA devices")
     return tuple(f"cuda:{index}" for index in range(args.num_gpu or found))
+
+
+def _memory(devices: tuple[str, ...]) -> int | None:
+    """Bytes of the smallest GPU; None on a CPU."""
+    if devices == ("cpu",):
+        return None
+    import torch
+
+    return min(torch.cuda.get_device_properties(device).total_memory for device in devices)
 
 
 def _preset(args: argparse.Namespace) -> str:

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from converter.errors import PytsnError
 from pytsn.flow.tvl1.gpu_solver import solve_batch
+from pytsn.flow.tvl1.gpu_triton import solve_on_gpu
 from pytsn.flow.tvl1.presets import DEFAULT_PRESET, Preset, find_preset
 
 #: the shortest side for which pyrDown's mirrored border is defined
 MIN_SIDE = 3
 
 
-def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch.device = "cpu", fused: bool = False):
+def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch.device = "cpu"):
     """Flow from every frame of ``gray0`` to the one of ``gray1`` beside it.
 
     gray0, gray1: uint8 (B, H, W), both numpy arrays or both tensors, grey levels 0..255; B may be 0, H and W at least
@@ -23,10 +24,9 @@ def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch
     gray1[y + v, x + u]. A numpy array for numpy arrays, for tensors a tensor on ``device``.
 
     preset: a name of ``presets.PRESETS``. device: "cpu", "cuda", "cuda:1" or "auto". On the CPU pairs are worked on
-    one after the other, which keeps them in the cache; on a GPU all at once (about 35 MB a pair at 340x256). Every pair
-    stops by itself, so what else is in the batch changes nothing. fused: the GPU presets' iterations compiled by
-    PyTorch, equal but for rounding; worth it on a GPU and for many calls, as the first takes half a minute to compile,
-    and with a warning run plain where compiling fails.
+    one after the other, which keeps them in the cache; on a GPU all at once, the GPU presets by Triton kernels where
+    those serve (gpu_triton; 12 MB a pair at 340x256 by count, most of it kept for the next call), else by PyTorch's
+    operations (35 MB). Every pair stops by itself, so what else is in the batch changes nothing.
 
     PytsnError for anything else: another kind, dtype, shape, preset or device. Source: OpenCV's gpu, cudaoptflow and
     optflow modules, the three flow programs dense_flow was ever built with.
@@ -35,18 +35,19 @@ def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch
 
     chosen, target = find_preset(preset), pick_device(str(device))
     frames0, frames1 = _tensors(gray0, gray1)
-    flow = solve(frames0.to(target), frames1.to(target), chosen, fused=fused)[0]
+    flow = solve(frames0.to(target), frames1.to(target), chosen)[0]
     return flow if isinstance(gray0, Tensor) else flow.cpu().numpy()
 
 
 @torch.no_grad()
 def solve(
-    gray0: Tensor, gray1: Tensor, preset: Preset, batch: int | None = None, fused: bool = False
+    gray0: Tensor, gray1: Tensor, preset: Preset, batch: int | None = None, kernels: bool = True
 ) -> tuple[Tensor, list]:
     """``compute_flow`` of checked tensors on their own device, and the iterations each pair took.
 
-    gray0, gray1: uint8 (B, H, W). batch: how many pairs at a time (None: 1 on the CPU, all elsewhere). Returns float32
-    (B, H, W, 2) and counts [b][level, coarse to fine][warp]; ``opencv-cpu`` counts nothing: [].
+    gray0, gray1: uint8 (B, H, W). batch: how many pairs at a time (None: 1 on the CPU, all elsewhere). kernels: False
+    for PyTorch's operations on a GPU, too. Returns float32 (B, H, W, 2) and counts [b][level, coarse to fine][warp];
+    ``opencv-cpu`` counts nothing: [].
     """
     if not len(gray0):
         return torch.zeros(*gray0.shape, 2, device=gray0.device), []
@@ -56,7 +57,8 @@ def solve(
 
             return solve_optflow(gray0, gray1, gray0.device), []
         size = batch or (1 if gray0.device.type == "cpu" else len(gray0))
-        parts = [solve_batch(a, b, preset, fused) for a, b in zip(gray0.split(size), gray1.split(size), strict=True)]
+        work = solve_on_gpu if kernels and gray0.device.type == "cuda" else solve_batch
+        parts = [work(a, b, preset) for a, b in zip(gray0.split(size), gray1.split(size), strict=True)]
     return torch.cat([flow for flow, _ in parts]), [pair for _, counts in parts for pair in counts]
 
 

@@ -1,9 +1,11 @@
 """TV-L1 as OpenCV's GPU module computes it (Zach, Pock, Bischof 2007), for a batch of pairs, coarse to fine."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from pytsn.flow.tvl1.gpu_fused import FusedPrimalDual, can_fuse
 from pytsn.flow.tvl1.gpu_iterations import PrimalDual
 from pytsn.flow.tvl1.gpu_pyramid import build_pyramid, enlarge_flow
 from pytsn.flow.tvl1.gpu_warp import image_gradients, linearise
@@ -12,41 +14,46 @@ from pytsn.flow.tvl1.presets import Preset
 #: slots that may idle before the pairs still at work are moved together
 IDLE_SHARE = 0.25
 
+#: solves one level: image0 (B, H, W), layers1 (B, 3, H, W) = I1 and its gradients, flow (B, 2, H, W) to start from ->
+#: flow (B, 2, H, W), integers (B, warps): how many iterations each warp took
+LevelSolver = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
 
 def solve_batch(
-    gray0: Tensor, gray1: Tensor, preset: Preset, fused: bool = False
+    gray0: Tensor, gray1: Tensor, preset: Preset, solve_level: LevelSolver | None = None
 ) -> tuple[Tensor, list[list[list[int]]]]:
     """Flow from gray0 to gray1, and how many iterations it took.
 
     gray0, gray1: uint8 (B, H, W) on the device that is to do the work, B >= 1, sides >= 3. Returns float32
     (B, H, W, 2), pixels, x then y, and counts [b][level, coarse to fine][warp]. Pairs do not influence one another.
-    fused: iterations compiled by PyTorch, where that works.
+    solve_level: None is PyTorch's operations; else a gpu_workspace.Workspace's.
     """
-    fields = FusedPrimalDual if fused and can_fuse(gray0.device) else PrimalDual
+    solve_level = solve_level or partial(_solve_level, preset=preset)
     pyramid0, pyramid1 = (build_pyramid(gray.float(), preset) for gray in (gray0, gray1))
     flow: Tensor | None = None
-    counts: list[list[list[int]]] = [[] for _ in range(len(gray0))]
+    counts: list[Tensor] = []
     for image0, image1 in zip(reversed(pyramid0), reversed(pyramid1), strict=True):
         if flow is None:
             flow = image0.new_zeros(len(image0), 2, *image0.shape[1:])
         else:
             flow = enlarge_flow(flow, (image0.shape[1], image0.shape[2]), preset)
-        for pair, level in zip(counts, _solve_level(image0, image1, flow, fields(flow, preset), preset), strict=True):
-            pair.append(level)
+        layers1 = torch.cat((image1[:, None], image_gradients(image1)), 1)  # (B, H, W) -> (B, 3, H, W)
+        flow, count = solve_level(image0, layers1, flow)
+        counts.append(count)
     assert flow is not None  # a pyramid has a level at least
-    return flow.permute(0, 2, 3, 1).contiguous(), counts  # (B, 2, H, W) -> (B, H, W, 2)
+    # (B, 2, H, W) -> (B, H, W, 2); levels x (B, warps) -> [b][level][warp]
+    return flow.permute(0, 2, 3, 1).contiguous(), torch.stack(counts, 1).tolist()
 
 
-def _solve_level(image0, image1, flow: Tensor, state: PrimalDual, preset: Preset) -> list[list[int]]:
-    """All warps of one level: changes ``flow`` (B, 2, H, W) in place; iterations [b][warp]."""
-    layers1 = torch.cat((image1[:, None], image_gradients(image1)), 1)  # (B, H, W) -> (B, 3, H, W)
+def _solve_level(image0: Tensor, layers1: Tensor, flow: Tensor, preset: Preset) -> tuple[Tensor, Tensor]:
+    """A LevelSolver: ``flow`` is changed in place."""
     dual = flow.new_zeros(len(flow), 2, *flow.shape[1:])  # kept across warps
-    counts: list[list[int]] = [[] for _ in range(len(flow))]
+    state = PrimalDual(flow, preset)
+    counts: list[list[int]] = []
     for _ in range(preset.warps):
         state.load(flow, dual, linearise(image0, layers1, flow))
-        for pair, count in zip(counts, _iterate(state, flow, dual, preset), strict=True):
-            pair.append(count)
-    return counts
+        counts.append(_iterate(state, flow, dual, preset))
+    return flow, torch.tensor(counts).T
 
 
 def _iterate(state: PrimalDual, flow: Tensor, dual: Tensor, preset: Preset) -> list[int]:

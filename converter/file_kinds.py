@@ -1,17 +1,23 @@
-"""What a file is by its first bytes: the things that people find, or are handed, under the name of a weight file."""
+"""What a file is by its first bytes: the things that people find, or are handed, under the name of a weight file.
+
+Files are told by what is in them, never by their names: checkpoints of PyTorch end in .pth.tar, .ckpt, or in nothing.
+"""
 
 import codecs
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from converter import wire
 from converter.errors import PytsnError
+from converter.files import explain_os_error
 
 HEAD = 1 << 16  # so many bytes tell what a file is
-WEIGHT_SUFFIXES = (".caffemodel", ".v5", ".pth", ".pt", ".safetensors")
+STATE_SUFFIXES = (".safetensors", ".pth", ".pt")
+WEIGHT_SUFFIXES = (".caffemodel", ".v5", *STATE_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -64,19 +70,50 @@ def sniff(head: bytes, size: int) -> FileKind:
     """What a file of ``size`` bytes that begins with ``head`` is (the first HEAD bytes are enough)."""
     if not size:
         return EMPTY
-    for offset, magic, kind in _MAGIC:
-        if head[offset : offset + len(magic)] == magic:
-            return kind
-    tests: tuple[Callable[[bytes, int], FileKind | None], ...] = (_zip, _safetensors, _text, _protobuf)
-    for test in tests:
+    tests: tuple[Callable[[bytes, int], FileKind | None], ...] = (_safetensors, _magic, _zip, _text, _protobuf)
+    for test in tests:  # safetensors first: it may begin with any two bytes
         if found := test(head, size):
             return found
     return UNKNOWN
 
 
+def kind_of(path: str | os.PathLike) -> FileKind | None:
+    """What the file at ``path`` is, whatever its name says. None for pipes and devices: a look would use them up.
+
+    Every part of pytsn that reads weights decides by this. Raises PytsnError when the file cannot be read.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            return None
+        with open(path, "rb") as file:
+            return sniff(file.read(HEAD), status.st_size)
+    except OSError as error:
+        raise explain_os_error(error, path) from None
+
+
+def is_state_file(path: str | os.PathLike) -> bool:
+    """Whether the file holds a PyTorch or safetensors state dict rather than a caffemodel: its content tells.
+
+    Raises PytsnError when it cannot be read.
+    """
+    kind = kind_of(path)
+    return kind is not None and kind.reader in ("pth", "safetensors")
+
+
+def writes_state(path: str | os.PathLike) -> bool:
+    """Whether an output of this name is to be a state dict: outputs go by their suffix."""
+    return Path(path).suffix.lower() in STATE_SUFFIXES
+
+
 def has_weight_name(path: str | os.PathLike) -> bool:
     """Whether the suffix says that the file holds weights."""
-    return Path(path).suffix.lower() in WEIGHT_SUFFIXES
+    name = Path(path).name.lower()
+    return name.endswith((*WEIGHT_SUFFIXES, ".pth.tar"))
+
+
+def _magic(head: bytes, size: int) -> FileKind | None:
+    return next((kind for offset, magic, kind in _MAGIC if head[offset : offset + len(magic)] == magic), None)
 
 
 def _zip(head: bytes, size: int) -> FileKind | None:

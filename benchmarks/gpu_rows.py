@@ -1,0 +1,219 @@
+"""The groups of benchmarks/gpu.py, one a process: each prints a line of JSON for every row."""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from contestants import caffe_net, prototxt
+from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
+from flow_contestants import frame_pairs
+from train_contestants import PlainTorch, training, write_dataset
+from whole_eval import write_videos
+
+from converter.weights import save_caffemodel
+from pytsn.data.snippet_reader import SnippetOptions
+from pytsn.evaluation.action_net import ActionNet, NetOptions
+from pytsn.evaluation.pipeline import Pipeline
+from pytsn.evaluation.score_videos import EvalOptions, score_videos
+from pytsn.flow.tvl1.compute import compute_flow
+from pytsn.training.hardware import Hardware
+from pytsn.training.settings import default_workers
+
+#: a training crop: forward, and twice that backward
+FLOP_PER_TRAINING_CROP = 3 * FLOP_PER_CROP
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where rows are measured, and whether in earnest."""
+
+    device: str
+    tiny: bool
+
+    @property
+    def cuda(self) -> bool:
+        return self.device.startswith("cuda")
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The parity one last, as it takes longest."""
+        return ("bf16", "tf32", "fp32") if self.cuda else ("fp32",)
+
+    def pick(self, real: int, tiny: int) -> int:
+        return tiny if self.tiny else real
+
+    def wait(self) -> None:
+        """For the device."""
+        if self.cuda:
+            torch.cuda.synchronize(self.device)
+
+
+def seconds(place: Place, work: Callable[[], object], turns: int, warm_up: int = 3) -> float:
+    """Median of so many calls, the device waited for around each."""
+    taken = []
+    for _ in range(warm_up + turns):
+        place.wait()
+        start = time.perf_counter()
+        work()
+        place.wait()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[warm_up:])
+
+
+def row(what: str, value: float, unit: str, note: str = "", share: float | None = None, of: str = "") -> None:
+    """Prints one."""
+    found = {"what": what, "value": value, "unit": unit, "note": note}
+    print(json.dumps(found if share is None else found | {"share": share, "of": of}), flush=True)
+
+
+def product(place: Place, precision: str) -> float:
+    """FLOP/s of a large matrix product."""
+    side = place.pick(8192, 256)
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    left, right = (torch.randn(side, side, device=place.device, dtype=kind) for _ in range(2))
+    rate = 2 * side**3 / seconds(place, lambda: left @ right, place.pick(10, 2))
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return rate
+
+
+def ceilings(place: Place) -> None:
+    """What the card can do at best."""
+    for precision in place.precisions:
+        row(f"matrix product {precision}", product(place, precision) / 1e12, "TFLOP/s")
+    source = torch.zeros(place.pick(1 << 28, 1 << 16), device=place.device)
+    target = torch.empty_like(source)
+    row("copy", 2 * source.nbytes / seconds(place, lambda: target.copy_(source), 10) / 1e9, "GB/s")
+
+
+def make_net(place: Place, folder: str, precision: str) -> ActionNet:
+    """BN-Inception for UCF101's classes with random weights."""
+    files = Path(folder, PROTOTXT), Path(folder, CAFFEMODEL)
+    if not files[1].exists():
+        files[0].write_text(prototxt(101))
+        save_caffemodel(files[1], caffe_net(101))
+    batch = place.pick(250, 4)
+    return ActionNet(*files, NetOptions(place.device, precision, batch_size=batch))
+
+
+def forward(place: Place) -> None:
+    """Crops a second of the replayed forward, and how far each precision is from fp32."""
+    with tempfile.TemporaryDirectory() as folder:
+        for precision in place.precisions:
+            net = make_net(place, folder, precision)
+            pipeline = Pipeline(net)
+            crops = net.batch_size
+            taken = seconds(place, pipeline._forward, place.pick(20, 1), warm_up=place.pick(6, 1))
+            limit = product(place, precision) / FLOP_PER_CROP
+            note = pipeline.note or f"{'channels-last' if net.net.channels_last else 'planar'} memory"
+            row(f"forward {precision}, {crops} crops", crops / taken, "crops/s", note, crops / taken / limit, "product")
+            if precision != "fp32":
+                noise = np.random.default_rng(0).integers(0, 256, (2, 3, 256, 340), np.uint8)
+                net.score_snippets(noise)
+                assert net.drift is not None
+                row(f"drift of {precision} from fp32, on noise", net.drift[0], "of largest")
+
+
+def whole(place: Place) -> None:
+    """All that eval-net does with an rgb net: JPEGs in, scores out."""
+    with tempfile.TemporaryDirectory() as folder:
+        videos = write_videos(Path(folder), place.pick(160, 2))
+        for precision in place.precisions:
+            net = make_net(place, folder, precision)
+            options = EvalOptions(NetOptions(place.device, precision), SnippetOptions(num_frames=place.pick(25, 2)))
+            pipeline = Pipeline(net)
+            list(score_videos(net, videos[: place.pick(12, 1)], options, pipeline))
+            start = time.perf_counter()
+            count = sum(scores.shape[0] * scores.shape[1] for _, scores in score_videos(net, videos, options, pipeline))
+            rate = count / (time.perf_counter() - start)
+            row(f"eval-net rgb {precision}", rate, "crops/s", f"UCF101 split 1: {945_750 / rate:.0f} s")
+
+
+def train(place: Place, modality: str = "rgb", precisions: tuple[str, ...] = ()) -> None:
+    """An iteration of pytsn train, with and without graphs, and of plain PyTorch on the same crops."""
+    device = torch.device(place.device)
+    count = place.pick(32, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = write_dataset(Path(folder), modality, count, 2 * count)
+        for precision in precisions or place.precisions[:1]:
+            limit = product(place, precision) / FLOP_PER_TRAINING_CROP
+            for record in (True, False):
+                run = training(dataset, Hardware(device, precision, record=record), default_workers(device, 1))
+                try:
+                    measure_training(place, run, dataset, f"train {modality} {precision}", record, limit)
+                finally:
+                    run.close()
+
+
+def measure_training(place: Place, run, dataset, name: str, record: bool, limit: float) -> None:
+    """Rows of one run: the loop, its share of waiting, and plain PyTorch where nothing is recorded."""
+    turns = place.pick(30, 1)
+    for _ in range(place.pick(8, 1)):
+        run.loop.step()
+    place.wait()
+    waited, start = run.train.data_seconds, time.perf_counter()
+    for _ in range(turns):
+        run.loop.step()
+    place.wait()
+    taken = time.perf_counter() - start
+    waiting, rate = (run.train.data_seconds - waited) / taken, dataset.crops * turns / taken
+    how = run.loop.work.note or ("graphs" if record else "no graphs")
+    row(f"{name}, {how}", rate, "crops/s", f"{waiting:.1%} waiting", rate / limit, "product")
+    if not record:
+        raw = run.train.data_layers.next_batch(torch.device(place.device))
+        plain = PlainTorch(run, dataset)
+        alone = seconds(place, lambda: plain.step(*raw.values()), place.pick(15, 1))
+        row(f"{name}, plain PyTorch, data at hand", dataset.crops / alone, "crops/s")
+
+
+def train_flow(place: Place) -> None:
+    train(place, "flow")
+
+
+def train_precisions(place: Place) -> None:
+    train(place, "rgb", place.precisions[1:] or place.precisions)
+
+
+def tvl1(place: Place) -> None:
+    """Pairs a second of the recorded pairs, or of moving textures, in batches."""
+    grays = [torch.from_numpy(pair).to(place.device) for pair in frame_pairs().values()]
+    for preset, batch in (("opencv2.4-cuda", 128), ("opencv2.4-cuda", 32), ("opencv-cpu", 128)):
+        size = place.pick(batch, 1)
+        pair = [gray.repeat(size // len(gray) + 1, 1, 1)[:size] for gray in grays]
+        if place.tiny:
+            pair = [gray[:, :64, :72].contiguous() for gray in pair]
+        taken = seconds(place, partial(compute_flow, *pair, preset, place.device), place.pick(3, 1), warm_up=1)
+        row(f"TV-L1 {preset}, {size} pairs at once", size / taken, "pairs/s")
+
+
+#: name -> what it runs, its limit in seconds
+GROUPS: dict[str, tuple[Callable[[Place], None], float]] = {
+    "ceilings": (ceilings, 30),
+    "forward": (forward, 60),
+    "train": (train, 60),
+    "tvl1": (tvl1, 60),
+    "eval": (whole, 60),
+    "train_flow": (train_flow, 60),
+    "train_precisions": (train_precisions, 60),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("group", choices=tuple(GROUPS))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tiny", action="store_true")
+    args = parser.parse_args()
+    GROUPS[args.group][0](Place(args.device, args.tiny))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""PyTorch files that hold more than tensors, an optimizer or options say: what torch's restricted reader refuses.
+
+Nothing of a file is executed (converter/torch_pickle.py), and memory is bounded by the file's own size. Source:
+torch/serialization.py for the two layouts, a zip archive since 1.6, before that several pickles in a row.
+"""
+
+import io
+import os
+import pickle
+import zipfile
+from typing import Any, BinaryIO
+
+import torch
+
+from converter.errors import PytsnError
+from converter.torch_pickle import StandIn, Unpickler
+
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of the layout before 1.6
+
+
+class _Storages:
+    """The numbers of a file's tensors by key, ``size`` bytes at most: those of the file."""
+
+    def __init__(self, size: int) -> None:
+        self._known: dict[str, torch.Tensor] = {}
+        self._room = size
+
+    def find(self, dtype: Any, key: Any, location: object, count: Any, view: Any = None) -> torch.Tensor:
+        """One storage, (count,), as a persistent id names it; ``view``: (key, offset, count) of a part of it."""
+        if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or not isinstance(count, int) or count < 0:
+            raise pickle.UnpicklingError("a storage of no kind that is known")
+        if key not in self._known:
+            self._room -= count * dtype.itemsize
+            if self._room < 0:
+                raise pickle.UnpicklingError("its tensors claim more than the file has")
+            self._known[key] = self._make(dtype, key, count)
+        if view is None:
+            return self._known[key]
+        _, offset, size = view
+        return self._known[key].narrow(0, offset, size)
+
+    def _make(self, dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class _ZipStorages(_Storages):
+    """Of today's layout: a file in the archive for each."""
+
+    def __init__(self, size: int, archive: zipfile.ZipFile, folder: str) -> None:
+        super().__init__(size)
+        self._archive, self._folder = archive, folder
+
+    def _make(self, dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
+        data = bytearray(_member(self._archive, f"{self._folder}data/{key}"))
+        return torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+
+
+class _TrailingStorages(_Storages):
+    """Of the layout before 1.6: behind the pickles, so they are filled when those are read."""
+
+    def _make(self, dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
+        return torch.zeros(count, dtype=dtype)
+
+    def fill(self, keys: Any, file: BinaryIO) -> None:
+        """Reads what follows the pickles: for each key its count, 8 bytes, and its numbers."""
+        for key in keys:
+            storage = self._known[key]
+            count, size = int.from_bytes(file.read(8), "little"), storage.numel() * storage.dtype.itemsize
+            data = file.read(size)
+            if count != storage.numel() or len(data) != size:
+                raise pickle.UnpicklingError("cut short inside its tensors")
+            if count:
+                storage.copy_(torch.frombuffer(bytearray(data), dtype=storage.dtype))
+
+
+def load_tensors(path: str | os.PathLike) -> Any:
+    """What the pickle at ``path`` holds: containers, numbers, strings and tensors (on the CPU) as they are, StandIns.
+
+    Raises PytsnError for a pickled model or program, and any of pickle's, zipfile's and torch's errors for damage.
+    """
+    with open(path, "rb") as file:
+        loaded = _load_zip(file) if file.read(2) == b"PK" else _load_pickles(file)
+    if isinstance(loaded, StandIn):
+        raise PytsnError(
+            f"{path}: holds a whole object ({loaded.label[:80]}), which only its own code could bring back: save"
+            " model.state_dict() there"
+        )
+    return loaded
+
+
+def _load_zip(file: BinaryIO) -> Any:
+    size = file.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        main = next((name for name in names if name.endswith("data.pkl") and name.count("/") < 2), None)
+        if main is None:
+            raise pickle.UnpicklingError("no data.pkl in the archive")
+        folder = main.removesuffix("data.pkl")
+        if f"{folder}byteorder" in names and _member(archive, f"{folder}byteorder") != b"little":
+            raise pickle.UnpicklingError("written on a big-endian machine")
+        return Unpickler(io.BytesIO(_member(archive, main)), _ZipStorages(size, archive, folder)).load()
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file of the archive. torch never compresses; what would unpack to more than the archive itself is refused."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise pickle.UnpicklingError(f"{name} is compressed")
+    return archive.read(name)
+
+
+def _load_pickles(file: BinaryIO) -> Any:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if Unpickler(file).load() != _MAGIC_NUMBER:
+        raise pickle.UnpicklingError("not PyTorch's magic number")
+    Unpickler(file).load()  # the protocol's version
+    Unpickler(file).load()  # sizes of C's types
+    storages = _TrailingStorages(size)
+    loaded = Unpickler(file, storages).load()
+    storages.fill(Unpickler(file).load(), file)
+    return loaded

@@ -1,0 +1,113 @@
+"""Whether the Triton kernels serve on a GPU, found out once on a small problem; the workspaces they work in.
+
+Triton comes with PyTorch's CUDA builds for Linux. Where it is missing, cannot compile or computes another flow than
+PyTorch's operations, those serve, and one warning says so.
+"""
+
+import math
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pytsn.flow.tvl1.gpu_solver import solve_batch
+from pytsn.flow.tvl1.gpu_tiles import TILES, Tile
+from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS, Preset
+
+if TYPE_CHECKING:
+    from pytsn.flow.tvl1.gpu_workspace import Workspace
+
+#: pixels that the two routes may differ by at any pixel of the small problem: roundings that differ make some 0.001
+TOLERANCE = 0.01
+#: levels of two or more tiles and one of a single tile
+_SMALL = (40, 75)
+_TIMED_PAIRS, _TIMED_SIZE, _TIMED_ITERATIONS, _ROUNDS = 16, (256, 340), 48, 3
+#: frame sizes whose workspaces are kept; each holds 64 bytes a pixel and pair
+_KEPT = 2
+
+_workspaces: "OrderedDict[tuple, Workspace]" = OrderedDict()
+_lock = threading.Lock()
+
+
+def solve_on_gpu(gray0: Tensor, gray1: Tensor, preset: Preset) -> tuple[Tensor, list[list[list[int]]]]:
+    """gpu_solver.solve_batch by the Triton kernels where they serve, else by PyTorch's operations."""
+    with torch.cuda.device(gray0.device):
+        tile = chosen_tile(gray0.device)
+        if tile is None:
+            return solve_batch(gray0, gray1, preset)
+        workspace = find_workspace(gray0, preset, tile)
+        with workspace.lock:
+            return solve_batch(gray0, gray1, preset, workspace.solve_level)
+
+
+def find_workspace(gray: Tensor, preset: Preset, tile: Tile) -> "Workspace":
+    """One for frames like ``gray`` (B, H, W), kept for the next call; it grows with B and never shrinks."""
+    from pytsn.flow.tvl1.gpu_workspace import Workspace
+
+    pairs, height, width = gray.shape
+    key = (gray.device, height, width, preset, tile)
+    with _lock:
+        if key not in _workspaces or _workspaces[key].capacity < pairs:
+            _workspaces.pop(key, None)  # its memory first
+            while len(_workspaces) >= _KEPT:
+                _workspaces.popitem(last=False)
+            with torch.inference_mode(False):  # or later calls could not write into its buffers
+                _workspaces[key] = Workspace(gray.device, (height, width), pairs, preset, tile)
+        _workspaces.move_to_end(key)
+        return _workspaces[key]
+
+
+@lru_cache(maxsize=16)
+def chosen_tile(device: torch.device) -> Tile | None:
+    """The fastest tile on this device; None, with a warning, where the kernels do not serve."""
+    try:
+        off = difference(device, TILES[0])
+        if not off <= TOLERANCE:
+            raise ArithmeticError(f"a flow {off:.2g} px from PyTorch's")
+        return min(TILES, key=lambda tile: _seconds(device, tile))
+    except Exception as error:  # no Triton, no compiler, a card or version it does not know: each raises another kind
+        reason = (str(error).splitlines() or [""])[0]
+        text = f"flow: no Triton kernels here ({type(error).__name__}: {reason}); PyTorch's operations serve"
+        warnings.warn(text, stacklevel=2)
+        return None
+
+
+def difference(device: torch.device, tile: Tile) -> float:
+    """The largest distance, pixels in x or y, between the flows of two small pairs by the kernels and by PyTorch."""
+    from pytsn.flow.tvl1.gpu_workspace import Workspace
+
+    preset = replace(PRESETS[DEFAULT_PRESET], warps=2, max_iterations=30)
+    gray0 = _waves(0.0, 0.0).to(device)[None].repeat(2, 1, 1)
+    gray1 = torch.stack((_waves(0.8, -0.6), _waves(0.1, 0.0))).to(device)
+    workspace = Workspace(device, _SMALL, len(gray0), preset, tile)
+    own = solve_batch(gray0, gray1, preset, workspace.solve_level)[0]
+    return (own - solve_batch(gray0, gray1, preset)[0]).abs().max().item()
+
+
+def _waves(right: float, down: float) -> Tensor:
+    """A pattern moved by so many pixels, uint8 ``_SMALL``."""
+    y, x = (torch.arange(side, dtype=torch.float64) for side in _SMALL)
+    y, x = (y - down)[:, None], x - right
+    waves = [torch.sin((math.cos(k) * x + math.sin(k) * y) / (2 + k) + k) for k in range(8)]
+    return (128 + 30 * torch.stack(waves).sum(0)).clamp(0, 255).round().to(torch.uint8)
+
+
+def _seconds(device: torch.device, tile: Tile) -> float:
+    """The least time of a fixed number of iterations of one large level."""
+    from pytsn.flow.tvl1.gpu_workspace import Workspace
+
+    preset = replace(PRESETS[DEFAULT_PRESET], levels=1, warps=1, epsilon=0.0, max_iterations=_TIMED_ITERATIONS)
+    gray = torch.zeros(_TIMED_PAIRS, *_TIMED_SIZE, dtype=torch.uint8, device=device)
+    workspace = Workspace(device, _TIMED_SIZE, _TIMED_PAIRS, preset, tile)
+    times = []
+    for _ in range(1 + _ROUNDS):
+        start = time.perf_counter()
+        solve_batch(gray, gray, preset, workspace.solve_level)  # ends by reading the counts, so the GPU is done
+        times.append(time.perf_counter() - start)
+    return min(times[1:])  # the first compiles
