@@ -25,7 +25,7 @@ from timing import interleave, machine
 from converter.weights import save_caffemodel
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
-from pytsn.evaluation.score_videos import EvalOptions, score_videos, score_videos_in_processes
+from pytsn.evaluation.score_videos import EvalOptions, score_videos, scores_in_processes
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import PRECISIONS
 
@@ -55,7 +55,7 @@ def contestant(files: tuple[str, str], videos: list[Video], args: argparse.Names
     """A call that scores all videos, as eval_net.py does it."""
     options = EvalOptions(NetOptions(args.device, args.precision), num_worker=args.workers)
     if args.workers > 1:
-        return lambda: [scores.shape for _, scores in score_videos_in_processes(files, videos, options)]
+        return lambda: [scores.shape for scores in scores_in_processes(files, videos, options)]
     net = ActionNet(*files, options.net)
     return lambda: [scores.shape for _, scores in score_videos(net, videos, options)]
 

@@ -11,7 +11,6 @@ A finished cell is used again as long as its settings are the same; one that was
 
 import contextlib
 import gc
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -28,10 +27,10 @@ from pytsn.ablation.resume import (
     STARTED,
     TRAINED,
     differences,
-    read_record,
+    read_cell,
     training_settings,
     videos_hash,
-    write_record,
+    write_cell,
 )
 from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.data.videos import Video
@@ -41,6 +40,7 @@ from pytsn.finetune.checkpoints import Checkpoints
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.run import Finetuning
 from pytsn.models.snippet_net import describe
+from pytsn.runtime.unfinished import as_recorded
 from pytsn.scores.resume import ScoreStore
 from pytsn.scores.score_file import read_scores
 from pytsn.training.hardware import Hardware
@@ -80,11 +80,11 @@ class CellRun:
         own = training_settings(self.training) | {"test": videos_hash(self.test), "crops": self.crops}
         own |= {"snippets": asdict(self.snippets), "cell": asdict(self.cell)}
         own |= {"precision": self.precision} if self.precision != "fp32" else {}
-        return json.loads(json.dumps(own))
+        return as_recorded(own)
 
     def record(self) -> dict:
         """What cell.json says; empty where there is none. Raises PytsnError for a folder that is not a cell's."""
-        return read_record(self.folder)
+        return read_cell(self.folder)
 
     def changes(self) -> list[str]:
         """Names of the settings that differ from those of the folder's run; empty where it has none."""
@@ -137,7 +137,7 @@ class CellRun:
         return state
 
     def _write(self, state: str, seconds: Mapping[str, float]) -> None:
-        write_record(self.folder, state, seconds, self.settings)
+        write_cell(self.folder, state, seconds, self.settings)
 
     def _train(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> None:
         resume = Checkpoints(self.training.out).newest() is not None

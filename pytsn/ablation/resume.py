@@ -7,9 +7,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from converter.errors import PytsnError
-from converter.files import read_text, sha256_of, write_bytes
+from converter.files import sha256_of
 from pytsn.data.videos import Video
 from pytsn.finetune.options import FinetuneOptions
+from pytsn.runtime.unfinished import as_recorded, changes, read_record, write_record
 
 #: states of a cell, in their order
 STARTED, TRAINED, DONE = "started", "trained", "done"
@@ -29,7 +30,7 @@ def training_settings(training: FinetuneOptions) -> dict:
     }
     own["overrides"] = [asdict(each) for each in training.overrides]
     own |= {name: sha256_of(given[name]) for name in _FILES if given[name] is not None}
-    return json.loads(json.dumps(own))
+    return as_recorded(own)
 
 
 def videos_hash(videos: Sequence[Video]) -> str:
@@ -38,7 +39,7 @@ def videos_hash(videos: Sequence[Video]) -> str:
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
-def read_record(folder: Path) -> dict:
+def read_cell(folder: Path) -> dict:
     """What cell.json says: state, seconds, settings; empty where there is none, settings that nothing equals where it
     is damaged. Raises PytsnError for a folder of other files."""
     path = folder / _NAME
@@ -46,21 +47,15 @@ def read_record(folder: Path) -> dict:
         if folder.exists() and any(folder.iterdir()):
             raise PytsnError(f"{folder}: holds other files than a cell's; move it away")
         return {}
-    try:
-        found = json.loads(read_text(path))
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {"settings": {}}
+    found = read_record(path)
+    return found if found is not None and isinstance(found.get("settings"), dict) else {"settings": {}}
 
 
-def write_record(folder: Path, state: str, seconds: Mapping[str, float], settings: Mapping) -> None:
+def write_cell(folder: Path, state: str, seconds: Mapping[str, float], settings: Mapping) -> None:
     """Writes cell.json, whole or not at all."""
-    record = {"state": state, "seconds": dict(seconds), "settings": settings}
-    write_bytes(folder / _NAME, (json.dumps(record, indent=1) + "\n").encode())
+    write_record(folder / _NAME, {"state": state, "seconds": dict(seconds), "settings": settings}, indent=1)
 
 
 def differences(record: Mapping, settings: Mapping) -> list[str]:
     """Names of the settings in which a record is of another run; empty for an empty record."""
-    old = record.get("settings", {})
-    differ = sorted(key for key in {*old, *settings} if old.get(key) != settings.get(key))
-    return differ if record else []
+    return [change.name for change in changes(record["settings"], settings)] if record else []

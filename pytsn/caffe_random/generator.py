@@ -75,7 +75,7 @@ class CaffeRng:
             done += len(new)
         return values * _F(std) + _F(mean)
 
-    def bernoulli(self, count: int, p: float, single: bool = False) -> np.ndarray:
+    def bernoulli(self, count: int, p: float | np.floating, single: bool = False) -> np.ndarray:
         """int64 (count,) of 0 and 1, 1 with probability ``p``. No draw at all when p is 0.
 
         ``single``: compare in float32, which is what sparse fillers do; dropout's probability is a double. Source:

@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--warped_path", metavar="DIR", help="root folder of the warped flow")
     add("--title", metavar="TEXT", help="what to call the videos (default: by dataset and split)")
     add_allow_missing(add, "lack images of a modality")
-    add("--rgb_pattern", default=RGB.name_pattern, metavar="P", help="names of frames (default: %(default)s)")
+    frames = "names of frames (default: %(default)s)"
+    add("--rgb_pattern", "--frame_pattern", default=RGB.name_pattern, metavar="P", help=frames)
     add("--flow_pattern", default=FLOW.name_pattern, metavar="P", help="of flow images (default: %(default)s)")
     add("--dry_run", action="store_true", help="print the plan and how long it may take, train nothing")
     _add_tables(parser)
@@ -98,13 +99,23 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the plan, runs it. Returns 0; 1 when a run diverged; 130 or 143 when a signal stopped it."""
+    from pytsn.runtime.locks import UNPROTECTED, only_user
+
+    options = _options(args)
+    with only_user(options.out, "another ablation") as lock:
+        if lock == UNPROTECTED:
+            print(f"note: {options.out}: this file system has no locks: let only one run at a time write there")
+        return _run(args, options)
+
+
+def _run(args: argparse.Namespace, options) -> int:
     from pytsn.ablation.cell import Stopped
     from pytsn.ablation.progress import AblationProgress, Estimate, duration
     from pytsn.ablation.run import Ablation, run_cells
     from pytsn.runtime.stop_signals import StopSignals
     from pytsn.training.settings import default_workers
 
-    ablation = Ablation(_options(args))
+    ablation = Ablation(options)
     for line in ablation.notes:
         print(line)
     estimate = Estimate(ablation)

@@ -12,9 +12,11 @@ from pytsn.commands.arguments import (
     add_crop_batch,
     add_device,
     add_difference,
+    add_frame_patterns,
     add_modality,
     add_precision,
     add_workers,
+    frame_kinds_of,
 )
 from pytsn.commands.video_arguments import add_frame_size, add_videos, flow_method, video_settings
 from pytsn.data.modalities import MODALITIES
@@ -50,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--video_fps", metavar="F", help="frames a second of the videos")
     add_frame_size(add)
     add("--resume", action="store_true", help="go on with what an interrupted run left")
+    add_frame_patterns(add)
     add_allow_missing(add)
     add_workers(add)
     add_device(add)
@@ -74,7 +77,11 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     feature_kind(args.output)
     options = _options(args)
-    videos, missing = listed_videos(args.list, args.modality, args.allow_missing, args.videos, counting_progress)
+    videos, missing, notes = listed_videos(
+        args.list, args.modality, args.allow_missing, frame_kinds_of(args), args.videos, counting_progress
+    )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if missing:
         print(f"warning: {len(missing)} videos without frames are left out", file=sys.stderr)
     ticks = [video_ticks(video, options.snippets) for video in videos]
@@ -122,7 +129,7 @@ def _options(args: argparse.Namespace):
     crops = 1 if args.crops == "centre" else NUM_CROPS
     options = FeatureOptions(
         NetOptions(args.device, args.precision, args.bn_style, args.blob, args.batch_size, args.rgbdiff, crops),
-        SnippetOptions(args.modality, args.num_frames, **rates),
+        SnippetOptions(args.modality, args.num_frames, *frame_kinds_of(args), **rates),
         args.crops,
         args.spatial,
         args.num_worker,
@@ -144,21 +151,13 @@ def _net(args: argparse.Namespace, options):
 
 
 def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
-    from tqdm import tqdm
-
-    from pytsn.features.extract import extract_features, extract_in_processes
+    from pytsn.evaluation.video_arrays import finish_videos
+    from pytsn.features.extract import extract_features
 
     todo = store.todo()
     if len(todo) < len(videos):
         print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are done already")
-    waiting = [videos[index] for index in todo]
-    if args.num_worker > 1 and waiting:
-        results = extract_in_processes(tuple(args.net), waiting, options)
-    else:
-        results = extract_features(net, waiting, options)
-    done = tqdm(results, total=len(videos), initial=len(videos) - len(todo), unit="video", disable=None)
-    for index, array in zip(todo, done, strict=True):
-        store.add(index, array)
+    finish_videos(videos, todo, lambda waiting: extract_features(net, tuple(args.net), waiting, options), store.add)
 
 
 def _settings(args: argparse.Namespace) -> dict:

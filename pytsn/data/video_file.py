@@ -13,7 +13,6 @@ from pytsn.data.frame_images import load_cv2
 
 #: libav's level "quiet"; OpenCV reads the variable when it first opens a video
 _FFMPEG_QUIET = "-8"
-_CV2_SILENT = 0  # LOG_LEVEL_SILENT
 #: containers often announce a frame or two more than they hold; fewer than this share of them is worth a word
 _SLACK_FRAMES, _SLACK_SHARE = 2, 0.02
 #: pixels of a side of a frame: the fewest that flow is computed of, the most that a JPEG holds
@@ -183,6 +182,5 @@ def _quiet_cv2():
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _FFMPEG_QUIET)
     cv2 = load_cv2()
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.8 and 4.10 have it in cv2 itself
-        logging.setLogLevel(_CV2_SILENT)
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2

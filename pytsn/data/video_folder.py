@@ -8,6 +8,7 @@ from dataclasses import replace
 from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.data.decoded_snippets import look_through
+from pytsn.data.folder_names import match_regardless_of_case
 from pytsn.data.sources import VIDEO_EXTENSIONS
 from pytsn.data.videos import FrameFolder, Video
 from pytsn.runtime.cores import cpu_count
@@ -20,17 +21,21 @@ def find_video_files(root: str, names: Collection[str] | None = None) -> dict[st
     """The video files below ``root`` by name (the file's without its extension), at any depth, in order of their paths;
     hidden files and folders are left out.
 
-    names: those that are wanted, None for all. Raises PytsnError for a folder that is not there, and when two files
-    have one of these names, which are both told.
+    names: those that are wanted, None for all; one that no file has exactly is looked for regardless of case. Raises
+    PytsnError for a folder that is not there, and when two files have one of these names, which are both told.
     """
     found: dict[str, str] = {}
+    others = []
     for path in _video_paths(root):
         name = os.path.splitext(os.path.basename(path))[0]
         if names is not None and name not in names:
+            others.append((name, path))
             continue
         if name in found:
             raise PytsnError(f"two videos are called '{name}': {found[name]} and {path}; rename or remove one")
         found[name] = path
+    if names is not None and others:
+        found |= match_regardless_of_case(set(names) - set(found), others)
     return found
 
 

@@ -1,14 +1,15 @@
 """Scoring the videos of an evaluation with a progress bar, kept in a store as they finish."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet
-from pytsn.evaluation.score_videos import EvalOptions, score_videos, score_videos_in_processes
+from pytsn.evaluation.score_videos import EvalOptions, scorer, scores_in_processes
+from pytsn.evaluation.video_arrays import finish_videos, video_arrays
 from pytsn.scores.resume import ScoreStore
 
 
@@ -32,20 +33,19 @@ def collect_scores(
     todo = store.todo() if store else list(range(len(videos)))
     if len(todo) < len(videos):
         print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are scored already")
-    waiting = [videos[index] for index in todo]
-    results: Iterator[tuple[Video, np.ndarray]]
-    if not waiting:
-        results = iter(())
-    elif options.processes > 1:
-        results = score_videos_in_processes(net_files, waiting, options)
-    else:
-        results = score_videos(net, waiting, options)
     scores: dict[int, np.ndarray] = {}
-    with tqdm(total=len(videos), initial=len(videos) - len(todo), unit="video", disable=None) as bar:
-        for index, (video, array) in zip(todo, results, strict=True):
+
+    def arrays(waiting: Sequence[Video]) -> Generator[np.ndarray, None, None]:
+        if options.processes > 1:
+            return scores_in_processes(net_files, waiting, options)
+        return video_arrays(scorer(net), waiting, options.snippets, options.reading_threads)
+
+    def keep(index: int, array: np.ndarray) -> None:
+        if store:
+            store.add(index, array)
+        else:
             scores[index] = array
-            if store:
-                store.add(index, array)
-            bar.write(f"video {video.name} done", file=sys.stdout)
-            bar.update()
+        tqdm.write(f"video {videos[index].name} done", file=sys.stdout)
+
+    finish_videos(videos, todo, arrays, keep)
     return store.finish() if store else [scores[index] for index in range(len(videos))]

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
+from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.evaluation.pipeline import Pipeline
+from pytsn.evaluation.video_arrays import Compute, Workers, video_arrays, video_arrays_in_processes, video_by_video
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
-from pytsn.runtime.worker_pool import ordered_results
 
 #: videos a worker process takes at a time, by device: few, so that the last one does not keep the others waiting, and
 #: on a GPU enough to fill its batches
@@ -61,56 +61,29 @@ def flow_devices(options: EvalOptions) -> tuple[str, ...]:
     return tuple(worker_device(worker, options) for worker in range(options.processes))
 
 
-def score_video(net: ActionNet, video: Video, snippets: np.ndarray, options: SnippetOptions) -> np.ndarray:
-    """Scores float32 (T, 10, K) of a video from its distinct snippets: repeated ticks repeat their scores."""
-    return repeat_ticks(net.score_snippets(snippets), video, options)
-
-
-def repeat_ticks(scores: np.ndarray, video: Video, options: SnippetOptions) -> np.ndarray:
-    """(distinct snippets, ..) -> (T, ..): a short video repeats its ticks."""
-    ticks = video_ticks(video, options)
-    place = {tick: index for index, tick in enumerate(dict.fromkeys(ticks))}
-    return scores[[place[tick] for tick in ticks]]
+def scorer(net: ActionNet) -> Compute:
+    """Scores by ``net``, float32 (T, 10, K), on a GPU through a pipeline."""
+    return Pipeline(net).scores if net.device.type == "cuda" else video_by_video(net.score_snippets)
 
 
 def score_videos(
-    net: ActionNet, videos: Sequence[Video], options: EvalOptions, pipeline: Pipeline | None = None
+    net: ActionNet, videos: Sequence[Video], options: EvalOptions
 ) -> Generator[tuple[Video, np.ndarray], None, None]:
-    """Each video with its scores, float32 (T, 10, K), in order, computed in this process by ``net``, on a GPU through a
-    pipeline (one of the net's from an earlier call, if there is one)."""
-    read = read_videos(videos, options.snippets, options.reading_threads)
-    if net.device.type == "cuda":
-        for video, scores in (pipeline or Pipeline(net)).scores(read):
-            yield video, repeat_ticks(scores, video, options.snippets)
-        return
-    for video, snippets in read:
-        yield video, score_video(net, video, snippets, options.snippets)
+    """Each video with its scores, float32 (T, 10, K), in order, computed in this process by ``net``."""
+    scores = video_arrays(scorer(net), videos, options.snippets, options.reading_threads)
+    with contextlib.closing(scores):
+        yield from zip(videos, scores, strict=True)
 
 
-def score_videos_in_processes(
+def scores_in_processes(
     net_files: tuple[str, str], videos: Sequence[Video], options: EvalOptions
-) -> Generator[tuple[Video, np.ndarray], None, None]:
-    """The same by ``options.processes`` processes; the scores do not depend on their number.
-
-    A worker's PytsnError is raised here, and WorkerKilled (pytsn.runtime.worker_pool).
-    """
-    size = _CHUNKS[worker_device(0, options).partition(":")[0]]
-    chunks = [videos[start : start + size] for start in range(0, len(videos), size)]
-    arguments = [(net_files, options, worker) for worker in range(options.processes)]
-    results = ordered_results(_Scorer, arguments, chunks)
-    with contextlib.closing(results):
-        for chunk, scores in zip(chunks, results, strict=True):
-            yield from zip(chunk, scores, strict=True)
+) -> Generator[np.ndarray, None, None]:
+    """The scores alone, by ``options.processes`` processes; they do not depend on their number. Raises as
+    ``video_arrays_in_processes``."""
+    chunk = _CHUNKS[worker_device(0, options).partition(":")[0]]
+    workers = Workers(_make_scorer, (net_files, options), options.processes, options.reading_threads, chunk)
+    return video_arrays_in_processes(workers, videos, options.snippets)
 
 
-class _Scorer:
-    """What a worker process does: videos -> their scores."""
-
-    def __init__(self, net_files: tuple[str, str], options: EvalOptions, worker: int) -> None:
-        self.options = replace(options, snippets=options.snippets.for_worker(worker))
-        torch.set_num_threads(max(1, cpu_count() // options.processes))
-        self.net = ActionNet(*net_files, replace(options.net, device=worker_device(worker, options)))
-        self.pipeline = Pipeline(self.net) if self.net.device.type == "cuda" else None
-
-    def __call__(self, videos: Sequence[Video]) -> list[np.ndarray]:
-        return [scores for _, scores in score_videos(self.net, videos, self.options, self.pipeline)]
+def _make_scorer(net_files: tuple[str, str], options: EvalOptions, worker: int) -> Compute:
+    return scorer(ActionNet(*net_files, replace(options.net, device=worker_device(worker, options))))

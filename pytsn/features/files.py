@@ -22,6 +22,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, read_text, write_bytes
+from pytsn.runtime.unfinished import put_folder_in_place, recover_folder
 from pytsn.scores.npz import read_member, write_member
 
 INDEX = "index.json"
@@ -117,9 +118,11 @@ def _write_h5(path: Path, index: FeatureIndex, load: Callable[[int], np.ndarray]
 
 
 def _write_folder(path: Path, index: FeatureIndex, load: Callable[[int], np.ndarray]) -> None:
-    """Into a hidden folder beside ``path``, which then takes its place."""
-    check_folder(path)
+    """Into a hidden folder beside ``path``, which then takes its place; an older one stays until then."""
     path = Path(os.path.abspath(path))
+    aside = path.with_name(f".{path.name}.pytsn-old")
+    recover_folder(path, aside)
+    check_folder(path)
     files = file_names(index.names)
     try:
         made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -132,9 +135,7 @@ def _write_folder(path: Path, index: FeatureIndex, load: Callable[[int], np.ndar
             mask = os.umask(0)
             os.umask(mask)
             made.chmod(0o777 & ~mask)  # mkdtemp makes 0700
-            if path.exists():
-                shutil.rmtree(path)
-            made.rename(path)
+            put_folder_in_place(made, path, aside)
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:

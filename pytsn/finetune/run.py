@@ -15,6 +15,7 @@ from pytsn.finetune.init import start_from
 from pytsn.finetune.net import build_tsn, caffe_base, input_shape, tsn_blobs
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.passes import TrainPass, ValidationPass
+from pytsn.finetune.resume import check_settings, lasting_settings
 from pytsn.finetune.schedule import clip_on, plan_schedule
 from pytsn.finetune.summary import summary
 from pytsn.runtime.distributed import Processes
@@ -128,9 +129,7 @@ class Finetuning:
     def _resume_weights(self, solverstate: str) -> None:
         path = self.checkpoints.weights_of(solverstate)
         _, metadata = read_state(path)
-        for name, own in self._settings().items():
-            if metadata.get(name) != own:
-                raise PytsnError(f"{path}: a run with {name} {metadata.get(name)}, not {own}: --resume needs the same")
+        check_settings(path, metadata, self._settings())
         start_from(self.tsn, path)
         self.last_checkpoint = solverstate
         self.notes.append(f"goes on from {solverstate}")
@@ -148,11 +147,7 @@ class Finetuning:
             self.notes.append(f"warning: data and random numbers start afresh: {reason}")
 
     def _settings(self) -> dict[str, str]:
-        """What must not change from one part of a run to the next."""
-        options, names = self.options, ("modality", "consensus", "num_segments", "num_classes", "partial_bn")
-        partial = "yes" if options.learns_partially else "no"  # follows --init, which --resume does not read
-        facts = (options.modality, options.consensus, options.num_segments, self.tsn.num_classes, partial)
-        return dict(zip(names, map(str, facts), strict=True))
+        return lasting_settings(self.options, self.tsn.num_classes)
 
     def _tested(self, accuracy: float, loss: float) -> None:
         """Keeps the weights of the best validation; of equal ones the first."""

@@ -1,15 +1,20 @@
-"""One video, one process: locks that end with their process, however it ends."""
+"""One piece of work, one process: locks that end with their process, however it ends."""
 
 import contextlib
 import errno
 import os
 from collections.abc import Iterator
 
+from converter.errors import PytsnError
+from converter.files import explain_os_error
+
 try:
     import fcntl
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
+#: in a folder of which one process is the user
+LOCK = ".pytsn-lock"
 HELD, TAKEN, UNPROTECTED = "held", "taken", "unprotected"
 _TAKEN_BY_OTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
@@ -29,6 +34,33 @@ def hold_lock(path: str) -> Iterator[str]:
             with contextlib.suppress(OSError):  # still locked: nobody else can have made it anew
                 os.unlink(path)
             os.close(handle)
+
+
+@contextlib.contextmanager
+def only_user(folder: str | os.PathLike, what: str) -> Iterator[str]:
+    """Makes the folder where it is missing and is the only process in the context for it. Yields held or unprotected.
+
+    what: who works there, for the error: ``another ablation``. A folder that was made and is still empty goes
+    afterwards. Raises PytsnError when another process, which is alive, is at work there, and when the folder cannot be
+    made.
+    """
+    made = not os.path.isdir(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            if made:
+                stack.callback(_remove_empty, folder)
+            state = stack.enter_context(hold_lock(os.path.join(folder, LOCK)))
+        except OSError as error:
+            raise explain_os_error(error, folder) from None
+        if state == TAKEN:
+            raise PytsnError(f"{folder}: {what} is at work there; wait for its end, or name another folder")
+        yield state
+
+
+def _remove_empty(folder: str | os.PathLike) -> None:
+    with contextlib.suppress(OSError):  # not empty
+        os.rmdir(folder)
 
 
 def _acquire(path: str) -> tuple[int | None, str]:

@@ -3,14 +3,14 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error, read_text, write_bytes
+from converter.files import explain_os_error
+from pytsn.runtime.unfinished import as_recorded, changes, read_record, remove, write_record
 
 _SETTINGS = "settings.json"
 
@@ -38,13 +38,13 @@ class ResumableArrays:
         """
         self.folder = folder
         self.names, self.labels = tuple(names), tuple(int(label) for label in labels)
-        self.settings = json.loads(json.dumps(settings))
+        self.settings = as_recorded(settings)
         if folder.exists() and not (folder / _SETTINGS).is_file() and any(folder.iterdir()):
             raise PytsnError(f"{folder}: holds other files than {self.contents}; move it away")
         if not resume:
             self._discard()
         elif (folder / _SETTINGS).is_file():
-            self._compare(_parse(read_text(folder / _SETTINGS)), str(folder))
+            self._compare(read_record(folder / _SETTINGS), str(folder))
         self.finished = resume and not (folder / _SETTINGS).is_file() and self._is_finished()
         if not self.finished:
             self._make_folder()
@@ -82,10 +82,8 @@ class ResumableArrays:
         own, advice = self._state(), "delete it, or leave --resume away to start again"
         if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
             raise PytsnError(f"{where}: its settings cannot be read; {advice}")
-        for key in sorted({*own["settings"], *found["settings"]}):
-            old, new = found["settings"].get(key), own["settings"].get(key)
-            if old != new:
-                raise PytsnError(f"{where}: was made with {key} = {old!r}, now it is {new!r}; {advice}")
+        for key, old, new in changes(found["settings"], own["settings"]):
+            raise PytsnError(f"{where}: was made with {key} = {old!r}, now it is {new!r}; {advice}")
         if own["videos"] != found.get("videos"):
             raise PytsnError(f"{where}: was made for another list of videos or labels; {advice}")
 
@@ -108,20 +106,12 @@ class ResumableArrays:
         except OSError as error:
             raise explain_os_error(error, self.folder) from None
         if not (self.folder / _SETTINGS).is_file():
-            write_bytes(self.folder / _SETTINGS, json.dumps(self._state(), sort_keys=True).encode())
+            write_record(self.folder / _SETTINGS, self._state())
 
     def _discard(self) -> None:
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        remove(self.folder)
 
 
 def videos_digest(names: Sequence[str], labels: Sequence[int]) -> str:
     """A short text that differs for other videos or labels."""
     return hashlib.sha256(json.dumps([list(names), [int(label) for label in labels]]).encode()).hexdigest()
-
-
-def _parse(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None

@@ -171,7 +171,7 @@ class _Pickler(pickle._Pickler):
         if obj is _NUMPY_RECONSTRUCT:
             self.write(b"cnumpy.core.multiarray\n_reconstruct\n")
         else:
-            super().save_global(obj, name)  # type: ignore[misc]
+            super().save_global(obj, name)  # type: ignore[misc]  # see above
 
 
 def dump_objects(objects: np.ndarray, stream: IO[bytes]) -> None:

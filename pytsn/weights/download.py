@@ -25,7 +25,7 @@ from pytsn.weights.download_errors import (
     make_opener,
     reason_of,
 )
-from pytsn.weights.download_resume import PartFile
+from pytsn.weights.resume import PartFile
 
 Progress = Callable[[int, int | None], None]  # (bytes here, bytes in all or None)
 _CHUNK = 1 << 16

@@ -10,10 +10,10 @@ from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.runtime.locks import TAKEN, hold_lock
 from pytsn.weights.download import HostGone, NotThere, Patience, Progress, copy, fetch
-from pytsn.weights.download_resume import PartFile
 from pytsn.weights.identify import INVSTD, Identity, contradictions, identify
 from pytsn.weights.model_sources import sources
 from pytsn.weights.released_models import KINDS, RELEASED, Promise, Released
+from pytsn.weights.resume import PartFile
 
 ADVICE = (
     "These files are also kept by others: search the web for their names, put what you find in a folder, check it with"

@@ -19,6 +19,7 @@ from pytsn.ablation.demo import demo_arguments
 from pytsn.cli import main
 from pytsn.finetune.checkpoints import state_for_tests
 from pytsn.models.tsn import TSN
+from pytsn.runtime.locks import LOCK, only_user
 from pytsn.scores.score_file import read_scores, write_scores
 
 #: one update of two videos; frames are lossless, so the tests read what training reads
@@ -373,3 +374,12 @@ def test_the_demos_nets(tmp_path):
     assert arguments["warped_path"] is None
     (tmp_path / "warped").mkdir()
     assert demo_arguments(tmp_path, tmp_path / "out")["warped_path"] == str(tmp_path / "warped")
+
+
+def test_a_second_ablation_in_the_same_folder_is_refused(tiny, capsys):
+    with only_user("shared_out", "this test"):
+        assert ablate("shared_out", "--tables=modalities", "--modalities=rgb") == 2
+        assert list(Path("shared_out").iterdir()) == [Path("shared_out", LOCK)]
+    assert capsys.readouterr().err == (
+        "error: shared_out: another ablation is at work there; wait for its end, or name another folder\n"
+    )

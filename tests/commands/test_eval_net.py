@@ -405,14 +405,14 @@ def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
 
 def test_a_short_videos_repeated_tick_is_scored_once(world, monkeypatch):
     from pytsn.data.videos import Video
-    from pytsn.evaluation.score_videos import score_video
+    from pytsn.evaluation.video_arrays import repeat_ticks
 
     net = ActionNet(f"{world}/rgb.prototxt", f"{world}/rgb.caffemodel", NetOptions(device="cpu"))
     video = Video("v_B_g02_c01", 1, f"{world}/frames/v_B_g02_c01", 3, 3)
     assert video_ticks(video, SnippetOptions()) == [1] * 25
     ((_, planes),) = read_videos([video], SnippetOptions())
     assert planes.shape[0] == 1
-    scores = score_video(net, video, planes, SnippetOptions())
+    scores = repeat_ticks(net.score_snippets(planes), video, SnippetOptions())
     assert scores.shape == (25, 10, 7)
     assert np.ptp(scores, axis=0).max() == 0
 

@@ -12,7 +12,7 @@ import pytest
 from converter.errors import PytsnError
 from pytsn.weights import download_errors
 from pytsn.weights.download import HostGone, NotThere, Patience, copy, fetch
-from pytsn.weights.download_resume import PartFile
+from pytsn.weights.resume import PartFile
 from tests.waiting import PATIENCE
 from tests.weights.weight_servers import answer, cut, running_server, serve, stall, time_out_at_once
 
@@ -317,7 +317,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server, part, monkeypatch):
 
 
 def test_endless_files_end(server, part, monkeypatch):
-    monkeypatch.setattr("pytsn.weights.download_resume.LARGEST", 250_000)
+    monkeypatch.setattr("pytsn.weights.resume.LARGEST", 250_000)
     with pytest.raises(PytsnError, match="no caffemodel has more than"):
         get(part)
     server.lengths = False

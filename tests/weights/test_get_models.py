@@ -12,10 +12,10 @@ from converter.errors import PytsnError
 from pytsn.cli import main
 from pytsn.runtime.locks import hold_lock
 from pytsn.weights.download import Patience
-from pytsn.weights.download_resume import PartFile
 from pytsn.weights.get_models import Getter, Outcome, Wanted
 from pytsn.weights.model_sources import sources
 from pytsn.weights.released_models import RELEASED
+from pytsn.weights.resume import PartFile
 from tests.places import ROOT
 from tests.waiting import PATIENCE
 from tests.weights.weight_files import few_convolutions, small_net

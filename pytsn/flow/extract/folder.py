@@ -6,12 +6,12 @@ meanwhile. Whoever writes any of them holds the lock on OUT/.VIDEO.pytsn-lock.
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 
 from converter.errors import PytsnError
-from pytsn.flow.extract.marker import is_ours, write_marker
+from pytsn.flow.extract.resume import is_ours, write_marker
 from pytsn.runtime.locks import TAKEN, hold_lock
+from pytsn.runtime.unfinished import put_folder_in_place, recover_folder, remove
 
 _PARTIAL, _OLD, _LOCK = ".pytsn-partial", ".pytsn-old", ".pytsn-lock"
 
@@ -24,15 +24,13 @@ class VideoFolder:
         self._partial, self._old, self._lock = (os.path.join(out, f".{name}{end}") for end in (_PARTIAL, _OLD, _LOCK))
 
     def lock(self) -> contextlib.AbstractContextManager[str]:
-        """See ``extract_lock.hold_lock``."""
+        """See ``pytsn.runtime.locks.hold_lock``."""
         return hold_lock(self._lock)
 
     def recover(self) -> None:
         """Puts away what a run that ended early left: its unfinished folder goes, an older whole one comes back."""
-        if os.path.lexists(self._old) and not os.path.lexists(self.path):
-            os.rename(self._old, self.path)
-        _remove(self._old)
-        _remove(self._partial)
+        recover_folder(self.path, self._old)
+        remove(self._partial)
 
     def begin(self) -> str:
         """An empty folder to fill. Raises PytsnError when VIDEO is there and is not a folder of frames, which is left
@@ -46,14 +44,11 @@ class VideoFolder:
         """What ``begin`` gave, with its marker, becomes OUT/VIDEO."""
         write_marker(self._partial, marker)
         self._refuse_foreign()
-        if os.path.lexists(self.path):
-            os.rename(self.path, self._old)
-        os.rename(self._partial, self.path)
-        _remove(self._old)
+        put_folder_in_place(self._partial, self.path, self._old)
 
     def discard(self) -> None:
         """Removes what ``begin`` gave."""
-        _remove(self._partial)
+        remove(self._partial)
 
     def _refuse_foreign(self) -> None:
         if not os.path.lexists(self.path):
@@ -86,10 +81,3 @@ def clean_leftovers(out: str, names: Iterator[str] | list[str] | None = None) ->
         with folder.lock() as state:
             if state != TAKEN:
                 folder.recover()
-
-
-def _remove(path: str) -> None:
-    if os.path.islink(path):
-        os.unlink(path)
-    elif os.path.lexists(path):
-        shutil.rmtree(path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from converter.errors import PytsnError
 from pytsn.data.video_file import check_size
 from pytsn.flow.extract.folder import VideoFolder
-from pytsn.flow.extract.marker import found_flow_type
+from pytsn.flow.extract.resume import found_flow_type
 from pytsn.flow.extract.sizing import default_batch, default_workers
 from pytsn.flow.extract.video import ExtractSettings
 from pytsn.flow.extract.worker import VideoTask, WorkerSettings

@@ -13,7 +13,7 @@ from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.data.frame_images import load_cv2
 from pytsn.flow.extract.folder import VideoFolder
-from pytsn.flow.extract.marker import ABSENT, UNRECORDED, WHOLE, FolderState, check_folder, make_marker
+from pytsn.flow.extract.resume import ABSENT, UNRECORDED, WHOLE, FolderState, check_folder, make_marker
 from pytsn.flow.extract.video import ExtractSettings, extract_video, make_extract_flow
 from pytsn.flow.methods import FlowFunction
 from pytsn.runtime.locks import TAKEN, UNPROTECTED

@@ -1,9 +1,7 @@
 """Half a file, kept beside its place as NAME.part, with a record of what the other half must belong to."""
 
-import contextlib
 import email.message
 import errno
-import json
 import os
 import re
 import shutil
@@ -12,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error, write_bytes
+from converter.files import explain_os_error, put_in_place
+from pytsn.runtime.unfinished import changes, read_record, write_record
 
 LARGEST = 1 << 31  # bytes; no caffemodel can have more
 _SPARE = 1 << 20  # bytes left free on the disk
@@ -35,11 +34,8 @@ class PartFile:
         self._record = self._read_record()
 
     def _read_record(self) -> dict:
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            record = json.loads(self._record_path.read_text("utf-8"))
-            if isinstance(record, dict) and record.get("address") == self.address:
-                return record
-        return {}
+        record = read_record(self._record_path) or {}
+        return {} if changes(record, {"address": self.address}, ["address"]) else record
 
     @property
     def length(self) -> int:
@@ -78,7 +74,7 @@ class PartFile:
         """Forgets what is here and starts again, for a file of ``size`` bytes with these headers."""
         self.open(append=False).close()  # emptied first: the new record must never stand beside old bytes
         self._record = {"address": self.address, "size": size, **validators(headers)}
-        write_bytes(self._record_path, json.dumps(self._record).encode())
+        write_record(self._record_path, self._record)
 
     def open(self, append: bool = True) -> BinaryIO:
         """The part, open for ``write``. Raises PytsnError when the disk objects."""
@@ -124,9 +120,7 @@ class PartFile:
     def move_to(self, path: Path) -> None:
         """Puts the part at ``path``, its bytes on the disk first."""
         try:
-            with open(self.path, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(self.path, path)
+            put_in_place(self.path, path)
         except OSError as error:
             raise self.disk_error(error) from None
         self._record_path.unlink(missing_ok=True)

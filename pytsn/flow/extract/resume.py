@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from converter.errors import PytsnError
 from pytsn.flow.extract.frame_writer import ARCHIVES
 from pytsn.flow.extract.video import ExtractSettings
+from pytsn.runtime.unfinished import changes, read_record
 
 MARKER = ".pytsn.json"
 _IMAGE = re.compile(r"(img|flow_x|flow_y)_(\d{5,})\.jpg")
@@ -53,18 +54,14 @@ def make_marker(
 
 def write_marker(folder: str, marker: dict[str, object]) -> None:
     """Writes FOLDER/.pytsn.json."""
-    with open(os.path.join(folder, MARKER), "w", encoding="utf-8") as file:
+    with open(os.path.join(folder, MARKER), "w", encoding="utf-8") as file:  # the folder takes its place as a whole
         json.dump(marker, file, indent=1)
 
 
 def read_marker(folder: str) -> dict | None:
     """The marker, or None where there is none or none that can be read."""
-    try:
-        with open(os.path.join(folder, MARKER), encoding="utf-8") as file:
-            marker = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return marker if isinstance(marker, dict) and isinstance(marker.get("settings"), dict) else None
+    marker = read_record(os.path.join(folder, MARKER))
+    return marker if marker is not None and isinstance(marker.get("settings"), dict) else None
 
 
 def check_folder(folder: str, settings: ExtractSettings, video_bytes: int) -> FolderState:
@@ -99,10 +96,9 @@ def _has_kind(folder: str, kind: str) -> bool:
 
 
 def _check_recorded(folder: str, settings: ExtractSettings, video_bytes: int, marker: dict) -> FolderState:
-    wanted, recorded = settings.as_dict(), marker["settings"]
-    changed = [f"{key} {recorded.get(key)}, now {wanted[key]}" for key in wanted if recorded.get(key) != wanted[key]]
-    if changed:
-        return FolderState(OTHER, reason="; ".join(changed))
+    wanted = settings.as_dict()
+    if changed := changes(marker["settings"], wanted, wanted):
+        return FolderState(OTHER, reason="; ".join(f"{name} {old}, now {new}" for name, old, new in changed))
     if marker.get("video_bytes") != video_bytes:
         return FolderState(OTHER, reason=f"video of {marker.get('video_bytes')} bytes, now {video_bytes}")
     if not isinstance(marker.get("pairs"), int):
