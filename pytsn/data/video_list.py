@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from converter.errors import PytsnError
 from converter.files import read_text
+from pytsn.data.video_file import is_video_file
 
 _LARGEST = 2**31 - 1
 _LINE = re.compile(r"(.*\S)[ \t]+(\S+)[ \t]+(\S+)")
@@ -53,7 +54,8 @@ def _parse_line(line: str, number: int, where: str, least_frames: int) -> Listed
         raise PytsnError(f"{where}: frames and label must be whole numbers, found {line[:80]!r}")
     frames, label = map(int, numbers)
     if not least_frames <= frames <= _LARGEST:
-        raise PytsnError(f"{where}: video '{folder}' has {frames} frames; extract them, or leave the video out")
+        advice = "its images are counted by build-file-list" if is_video_file(folder) else "extract them"
+        raise PytsnError(f"{where}: video '{folder}' has {frames} frames; {advice}, or leave the video out")
     if not 0 <= label <= _LARGEST:
         raise PytsnError(f"{where}: label {label} of video '{folder}'; labels count from 0")
     return ListedVideo(folder, frames, label, number)
