@@ -11,7 +11,7 @@ from converter.files import explain_os_error
 from pytsn.data.modalities import PREFIXES
 from pytsn.data.sources import Kinds, Source, find_sources
 from pytsn.data.splits import Entry, Split
-from pytsn.data.video_folder import is_video_name
+from pytsn.data.video_file import is_video_name
 
 
 @dataclass(frozen=True)

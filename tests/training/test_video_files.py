@@ -14,7 +14,7 @@ from pytsn.finetune.options import FinetuneOptions
 from pytsn.flow.extract.video import ExtractSettings, extract_video
 from pytsn.training.frame_size import frame_size_overrides
 from pytsn.training.input.video_data import VideoData
-from tests.flow.flow_videos import decode, make_video
+from tests.flow.flow_videos import decode, make_sound, make_video
 from tests.training.tiny_videos import video_layer
 
 COUNTS = (19, 12, 9, 25)
@@ -89,14 +89,25 @@ def test_flow_is_refused(world):
         VideoData(video_layer(text), "TRAIN", CaffeRng(7))
 
 
+@pytest.mark.parametrize("count", [" 0", ""], ids=["0", "as in mmaction2"])
+def test_files_without_a_count_are_counted(world, tmp_path, count):
+    lines = [line.rsplit(maxsplit=2) for line in (world / "videos.txt").read_text().splitlines()]
+    (tmp_path / "list.txt").write_text("".join(f"{path}{count} {label}\n" for path, _, label in lines))
+    layers = [
+        LAYER % (source, 1, "RGB", "img_%05d.jpg", "", 112, "")
+        for source in (tmp_path / "list.txt", world / "videos.txt")
+    ]
+    assert_alike(*(batches(text) for text in layers))
+    make_sound(tmp_path / "sound.avi")
+    with open(tmp_path / "list.txt", "a") as file:
+        file.write(f"{tmp_path}/sound.avi{count} 0\n")
+    with pytest.raises(PytsnError, match=r"list\.txt, line 5: .*sound\.avi: OpenCV finds no video stream"):
+        batches(layers[0])
+
+
 def test_counts_that_do_not_go(world, tmp_path):
     video = world / "videos" / "2.avi"
     layer = LAYER % (tmp_path / "list.txt", 1, "RGB", "img_%05d.jpg", "", 112, "")
-    (tmp_path / "list.txt").write_text(f"{video} 0 0\n")
-    with pytest.raises(
-        PytsnError, match=r"line 1: video '.*2\.avi' has 0 frames; its images are counted by build-file-list"
-    ):
-        batches(layer)
     (tmp_path / "list.txt").write_text(f"{video} 90 0\n")
     with pytest.raises(PytsnError, match=r"2\.avi: ends before image \d+ \(a video of N frames has N - 1 images\)"):
         batches(layer, "TEST")

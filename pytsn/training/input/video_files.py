@@ -5,6 +5,7 @@ codec and costs as much as the video is long: docs/training.md tells how much.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from converter.errors import PytsnError
 from pytsn.data.frame_size import Size
 from pytsn.data.jpeg import through_jpeg
 from pytsn.data.video_file import VideoFrames, is_video_file
+from pytsn.data.video_folder import count_files
 from pytsn.data.video_list import ListedVideo
+from pytsn.evaluation.progress import counting_progress
 
 
 def decode_images(path: str, numbers: Sequence[int], size: Size, flags: int) -> list[np.ndarray]:
@@ -28,6 +31,21 @@ def decode_images(path: str, numbers: Sequence[int], size: Size, flags: int) -> 
             "wrong?"
         )
     return [images[number] for number in numbers]
+
+
+def with_counts(videos: list[ListedVideo], source: str) -> list[ListedVideo]:
+    """The videos, files that are listed without a count counted by decoding them, with a bar that moves.
+
+    Raises PytsnError naming the first line of the list ``source`` whose file cannot be decoded.
+    """
+    waiting = [video.folder for video in videos if not video.frames]
+    if not waiting:
+        return videos
+    counts, broken = count_files(list(dict.fromkeys(waiting)), counting_progress)
+    for video in videos:
+        if video.folder in broken:
+            raise PytsnError(f"{source}, line {video.line}: {broken[video.folder]}")
+    return [video if video.frames else replace(video, frames=counts[video.folder]) for video in videos]
 
 
 def refuse_flow_of_files(videos: Sequence[ListedVideo], source: str) -> None:
