@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from pytsn.commands import dispatch
+from pytsn import cli as dispatch
 from pytsn.runtime.stop_signals import StopSignals, interrupt_on_sigterm
 
 
