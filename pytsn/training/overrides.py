@@ -1,4 +1,4 @@
-"""``--set field=value``: a field of the solver or of the data layers, changed without editing files."""
+"""``--set field=value``: changes a field of the solver or of the data layers without editing files."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 
-#: message of a data layer -> its type; a bare name is looked for in this order (mirror and crop_size are in both, and
+#: message of a data layer -> its type; a bare name is searched in this order (mirror and crop_size are in both, and
 #: VideoData reads the transform's)
 _DATA = {"transform_param": pb.TransformationParameter, "video_data_param": pb.VideoDataParameter}
 _PHASES = ("train", "test")
