@@ -40,7 +40,7 @@ def write_flow_start(
 ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
     """Writes ``rgb`` with its first layer adapted to ``channels`` planes; other weights keep their bytes.
 
-    A caffemodel can be written in any format that the suffix of ``out`` selects; a converted file or a port's
+    A caffemodel becomes a caffemodel, or a .safetensors or .pth by the suffix of ``out``; a converted file or a port's
     checkpoint becomes a .safetensors or .pth. Returns the layer's name, old shape and new shape. Raises PytsnError for
     a file that is not an RGB net.
     """
@@ -50,8 +50,8 @@ def write_flow_start(
         return _write_state_start(rgb, out, channels, layer)
     if is_state_file(rgb):
         raise PytsnError(
-            f"{out}: {rgb} is a PyTorch file, which tells no types of layers: write a .safetensors or .pth (an output's"
-            " suffix says what to write); `pytsn convert` makes a caffemodel of it with the flow net's prototxt"
+            f"{out}: {rgb} is a PyTorch file, which has no layer types: write a .safetensors or .pth"
+            " (the suffix selects an output's format); `pytsn convert` makes a caffemodel of it with the flow net's prototxt"
         )
     model = read_caffemodel(rgb)
     first = find_first_layer(model, layer)

@@ -100,7 +100,7 @@ def against_recording(
         raise PytsnError(f"{recording.source}: records no blob of this net that was asked for (it holds {names} ...)")
     views = recording.views(run_net(net, inputs, known))
     reference = {key: recording.entries[key] for key in views}
-    note = f"{len(strangers)} recorded names are no blobs of the net ('{strangers[0]}' ...)" if strangers else ""
+    note = f"{len(strangers)} recorded names are not blobs of the net ('{strangers[0]}' ...)" if strangers else ""
     return Comparison("recording", tuple(compare_blobs(reference, views, tolerance)), note)
 
 

@@ -39,7 +39,7 @@ class StopSignals:
         self.received = number
         self._restore()
         name = signal.Signals(number).name
-        print(f"{name}: stops after this iteration and a snapshot; once more stops at once", file=sys.stderr)
+        print(f"{name}: stopping after this iteration and a snapshot; a second signal stops at once", file=sys.stderr)
 
 
 @contextlib.contextmanager

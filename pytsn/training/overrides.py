@@ -39,7 +39,7 @@ def parse_override(text: str) -> Override:
     *scopes, field = name.strip().split(".")
     phase = scopes.pop(0).upper() if scopes and scopes[0].lower() in _PHASES else None
     if len(scopes) > 1 or (scopes and scopes[0] not in (_SOLVER, *_DATA)) or (scopes == [_SOLVER] and phase):
-        raise PytsnError(f"--set {text}: before a field stand solver, {', '.join(_DATA)}, train or test")
+        raise PytsnError(f"--set {text}: before a field, only solver, {', '.join(_DATA)}, train and test are allowed")
     override = Override(scopes[0] if scopes else _owner(field, phase, text), field, value.strip(), phase)
     _set(_new(override.message), override, text)
     return override

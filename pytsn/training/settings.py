@@ -78,8 +78,8 @@ def _set_iter_size(solver: pb.SolverParameter, videos: int, wanted: int, clip_on
     note = f"note: --effective_batch {wanted} sets iter_size to {solver.iter_size}"
     if solver.clip_gradients >= 0 and solver.iter_size > 1 and clip_on == "sum":
         note += (
-            f"; clip_gradients {solver.clip_gradients:g} meets the sum over iter_size, as in Caffe, so it clips"
-            f" gradients {solver.iter_size} times smaller than at iter_size 1; --clip_on mean holds it to their mean"
+            f"; clip_gradients {solver.clip_gradients:g} applies to the sum over iter_size, as in Caffe, so it clips"
+            f" gradients {solver.iter_size} times smaller than at iter_size 1; --clip_on mean applies it to their mean"
         )
     return note
 

@@ -46,7 +46,7 @@ def http_trouble(address: str, error: urllib.error.HTTPError) -> Exception:
         text = ""
     said = f"HTTP {error.code} {error.reason}"
     if retired := next((code for code in _RETIRED if code in text), None):
-        return HostGone(f"{address}: the host no longer gives its files to the public ({said}: {retired})")
+        return HostGone(f"{address}: the host no longer offers its files to the public ({said}: {retired})")
     if error.code == 416:
         return StartAgain("the file there changed meanwhile")
     if error.code in _TRY_AGAIN:
@@ -59,7 +59,7 @@ def connection_trouble(address: str, reason: object, stall: float) -> Exception:
     """The exception for a failed connection; ``reason`` as in URLError."""
     host = urlsplit(address).hostname
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return HostGone(f"{address}: {host} shows no valid certificate ({reason.verify_message}): a proxy in between?")
+        return HostGone(f"{address}: {host} has no valid certificate ({reason.verify_message}): a proxy in between?")
     if isinstance(reason, socket.gaierror):
         text = f"no host '{host}' is known (DNS: {reason.strerror})"
         return Trouble(text, False) if reason.errno == socket.EAI_AGAIN else HostGone(f"{address}: {text}")

@@ -99,7 +99,7 @@ class Getter:
             except PytsnError as error:
                 gone = isinstance(error, HostGone)
                 outcome.failed.append(file.name)
-                self.say(f"failed: {error}" + ("; no more is asked of that host" if gone else ""))
+                self.say(f"failed: {error}" + ("; skips the other files of that host" if gone else ""))
         return outcome
 
     def _is_present(self, file: Released, outcome: Outcome) -> bool:
@@ -108,7 +108,7 @@ class Getter:
             return False
         faults = shortcomings(identify(path, file.promise), file.promise)
         if faults:
-            self.say(f"present, but to be fetched anew: {path}: {faults[0]}")
+            self.say(f"present, but fetched again: {path}: {faults[0]}")
             return False
         self.say(f"present: {path} is intact")
         outcome.present.append(file.name)
@@ -147,7 +147,7 @@ def _put_in_place(part: PartFile, file: Released, path: Path) -> Identity:
     found = identify(part.path, file.promise)
     if faults := shortcomings(found, file.promise):
         part.move_to(bad)
-        raise PytsnError(f"{part.address}: came whole, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
+        raise PytsnError(f"{part.address}: came completely, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
     if path.exists():
         os.replace(path, bad)
     part.move_to(path)

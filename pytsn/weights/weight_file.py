@@ -75,7 +75,7 @@ def _read_caffemodel(path: str | os.PathLike, found: WeightFile) -> None:
     found.layers = [LayerBlobs(_text(layer.name), _text(layer.type), layer.blobs) for layer in model.layers]
     garbled = sum(isinstance(text, bytes) for layer in model.layers for text in (layer.name, layer.type))
     if garbled:
-        found.damage.append(f"{garbled} names or types of layers are no text")
+        found.damage.append(f"{garbled} names or types of layers are not text")
     if model.unknown_fields:
         found.notes.append(f"{model.unknown_fields} unknown fields (written by another Caffe?)")
 

@@ -14,7 +14,7 @@ from pytsn.weights.identify import identify
 from tests.converter.nets import build, pixels
 from tests.converter.port_checkpoints import SMALL, as_mmaction, as_tsn_pytorch, small_state, tsn_pytorch_file
 
-MEANS = "trained on pixels less 104, 117, 128 (Caffe's nets: less 104, 117, 123)"
+MEANS = "trained on pixels minus 104, 117, 128 (Caffe's nets: minus 104, 117, 123)"
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def print_report(outcomes: Sequence[Outcome], total: int, seconds: float) -> Non
 def _print_notes(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.status == DONE and outcome.reason:
-            print(f"note: {printable(outcome.name)} was there and was done again: {outcome.reason}", file=sys.stderr)
+            print(f"note: {printable(outcome.name)} existed and was extracted again: {outcome.reason}", file=sys.stderr)
         for text in outcome.notes:
             print(f"note: {printable(outcome.name)}: {text}", file=sys.stderr)
     unrecorded = sum(outcome.status == KEPT_UNRECORDED for outcome in outcomes)
@@ -105,7 +105,7 @@ def _print_notes(outcomes: Sequence[Outcome]) -> None:
     busy = [printable(outcome.name) for outcome in outcomes if outcome.status == BUSY]
     if busy:
         shown = ", ".join(busy[:5]) + (", ..." if len(busy) > 5 else "")
-        print(f"note: another run is working on {len(busy)} of the videos, left to it: {shown}", file=sys.stderr)
+        print(f"note: another run is working on {len(busy)} of the videos, which are skipped: {shown}", file=sys.stderr)
 
 
 def _print_table(failed: Sequence[Outcome], total: int) -> None:

@@ -94,7 +94,7 @@ class ExtractRun:
         if not state.ready:
             self._dead_starts += 1
         if self._dead_starts >= _STARTS and not self._workers and self._waiting:
-            raise PytsnError(f"worker processes die while they start; of the last one: its {death}")
+            raise PytsnError(f"worker processes die while they start; the last one: its {death}")
         if self._waiting and self._dead_starts < _STARTS:
             self._start(state.number)
         if state.task is None:

@@ -197,7 +197,7 @@ def _grey_legend(lowest: str, highest: str) -> Callable[[_Board, Sheet, int], No
 
 
 def _warp_legend(board: _Board, sheet: Sheet, x: int) -> None:
-    words = ["colours as in 'flow';", "the camera's motion, told from", "points in both frames, is out"]
+    words = ["colours as in 'flow';", "without the camera's motion,", "found from points in both frames"]
     board.lines(x, board.legend_top + 8, words)
 
 

@@ -97,7 +97,7 @@ class DataLayers:
         """Restores a result of ``state``. Raises PytsnError if it belongs to other data."""
         for name, data in self.layers.items():
             if name not in state:
-                raise PytsnError(f"layer '{name}' (VideoData): the side file knows nothing of it: rename that file")
+                raise PytsnError(f"layer '{name}' (VideoData): the side file does not contain it: rename that file")
             self._copies[name].forget()
             data.load_state(state[name])
 
