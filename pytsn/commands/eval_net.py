@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from pytsn.commands.arguments import frame_kinds_of
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM
 from pytsn.data.modalities import MODALITIES
@@ -21,7 +22,9 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
-    print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key != "debug"}))
+    print(
+        argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in ("debug", "run_command")})
+    )
     print(args.dataset, flush=True)
     _note_ignored(args)
     chosen = _choose(args)
@@ -76,7 +79,7 @@ def _choose(args: argparse.Namespace):
         args.split,
         args.modality,
         args.frame_path,
-        (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix),
+        frame_kinds_of(args),
         args.split_path,
         args.test_list,
         args.allow_missing,
@@ -84,8 +87,9 @@ def _choose(args: argparse.Namespace):
         args.anet_file,
     )
     chosen = choose_videos(choice, print)
-    for text in chosen.warnings:
-        print(f"warning: {text}", file=sys.stderr)
+    for word, lines in (("note", chosen.notes), ("warning", chosen.warnings)):
+        for text in lines:
+            print(f"{word}: {text}", file=sys.stderr)
     snippets = _options(args).snippets
     for video in chosen.videos:
         video_ticks(video, snippets)  # a video that cannot be sampled is told now, not hours later
@@ -137,12 +141,11 @@ def _options(args: argparse.Namespace):
     from pytsn.evaluation.action_net import NetOptions
     from pytsn.evaluation.score_videos import EvalOptions
 
-    prefixes = (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix)
     return EvalOptions(
         NetOptions(
             args.device, args.precision, args.bn_style, args.score_name, args.batch_size, args.rgbdiff or "signed"
         ),
-        SnippetOptions(args.modality, args.num_frame_per_video, *prefixes, **_rates(args)),
+        SnippetOptions(args.modality, args.num_frame_per_video, *frame_kinds_of(args), **_rates(args)),
         args.num_worker,
         tuple(args.gpus or ()),
     )

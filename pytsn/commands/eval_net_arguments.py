@@ -10,6 +10,7 @@ from pytsn.commands.arguments import (
     add_crop_batch,
     add_device,
     add_difference,
+    add_frame_patterns,
     add_modality,
     add_precision,
     add_prefixes,
@@ -36,10 +37,12 @@ the mean of the class accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .saf
   pytsn eval-net custom 1 rgb . deploy.prototxt weights.pth --test_list videos.txt
 
 FRAMES holds one folder a video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with dense_flow's
-img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. rgbdiff makes its differences from the rgb images. Split files are read
-below --split_path (data/ucf101_splits, data/hmdb51_splits). For `custom`, --test_list has a line `path count label` for
-each video; relative paths start at FRAMES, and the split number is only a label. For ActivityNet, FRAMES holds the
-untrimmed videos (folders ID or v_ID); split 1 is the validation, 2 the testing subset; mAP and hit@k are printed too.
+img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. Numbers run from 1 or, as newer extractors have it, from 0. Other names
+are told by --frame_pattern image_%06d.jpg and --flow_pattern flow_%c_%06d.jpg. rgbdiff makes its differences from the
+rgb images. Split files are read below --split_path (data/ucf101_splits, data/hmdb51_splits). For `custom`, --test_list
+has a line `path count label` for each video; relative paths start at FRAMES, and the split number is only a label. For
+ActivityNet, FRAMES holds the untrimmed videos (folders ID or v_ID); split 1 is the validation, 2 the testing subset;
+mAP and hit@k are printed too.
 --aggregation window, anet2016 and multiscale take windows of 1 to 16 s over snippets of a known rate.
 Fuse score files with `pytsn eval-scores`.
 """
@@ -55,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("net_proto", metavar="NET_PROTO", help="deploy prototxt")
     add("net_weights", metavar="NET_WEIGHTS", help="weights of any kind: see convert")
     add_prefixes(add)
+    add_frame_patterns(add)
     add(
         "--num_frame_per_video", type=_positive, default=25, metavar="T", help="snippets a video (default: %(default)s)"
     )

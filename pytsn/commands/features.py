@@ -12,9 +12,11 @@ from pytsn.commands.arguments import (
     add_crop_batch,
     add_device,
     add_difference,
+    add_frame_patterns,
     add_modality,
     add_precision,
     add_workers,
+    frame_kinds_of,
 )
 from pytsn.data.modalities import MODALITIES
 
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--snippet_rate", metavar="R", help="R snippets a second instead; needs --video_fps")
     add("--video_fps", metavar="F", help="frames a second of the videos")
     add("--resume", action="store_true", help="go on with what an interrupted run left")
+    add_frame_patterns(add)
     add_allow_missing(add)
     add_workers(add)
     add_device(add)
@@ -66,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     feature_kind(args.output)
     options = _options(args)
-    videos, missing = listed_videos(args.list, args.modality, args.allow_missing)
+    videos, missing, notes = listed_videos(args.list, args.modality, args.allow_missing, frame_kinds_of(args))
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if missing:
         print(f"warning: {len(missing)} videos without frames are left out", file=sys.stderr)
     ticks = [video_ticks(video, options.snippets) for video in videos]
@@ -106,7 +111,7 @@ def _options(args: argparse.Namespace):
     crops = 1 if args.crops == "centre" else NUM_CROPS
     return FeatureOptions(
         NetOptions(args.device, args.precision, args.bn_style, args.blob, args.batch_size, args.rgbdiff, crops),
-        SnippetOptions(args.modality, args.num_frames, **rates),
+        SnippetOptions(args.modality, args.num_frames, *frame_kinds_of(args), **rates),
         args.crops,
         args.spatial,
         args.num_worker,

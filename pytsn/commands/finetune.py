@@ -6,6 +6,7 @@ import sys
 from pytsn.commands.arguments import (
     add_bn_style,
     add_device,
+    add_frame_patterns,
     add_overrides,
     add_precision,
     add_readers,
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("train_list", metavar="TRAIN_LIST", help="videos to train on: lines `folder frames label`")
     add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
     add("--val_list", metavar="LIST", help="videos to validate by, each epoch")
+    add_frame_patterns(add)
     add("--modality", default="rgb", help=f"{one_of(MODALITIES)} (default: %(default)s)")
     add("--num_segments", type=int, default=3, metavar="S", help="snippets a video (default: %(default)s)")
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
@@ -115,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace):
     from converter.errors import PytsnError
     from pytsn.finetune.options import FinetuneOptions
-    from pytsn.training.overrides import parse_override
+    from pytsn.training.overrides import parse_override, pattern_overrides
 
     same: tuple[str, ...]
     same = ("train_list", "out", "val_list", "modality", "num_segments", "consensus", "num_classes", "dropout", "net")
@@ -129,7 +131,10 @@ def _options(args: argparse.Namespace):
         **{name: getattr(args, name) for name in same},
         partial_bn=args.partial_bn and args.partial_bn == "yes",
         lr_steps=steps,
-        overrides=tuple(parse_override(text) for text in args.set),
+        overrides=(
+            *pattern_overrides(args.frame_pattern, args.flow_pattern),
+            *(parse_override(text) for text in args.set),
+        ),
     )
 
 

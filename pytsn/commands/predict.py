@@ -10,8 +10,10 @@ from pytsn.commands.arguments import (
     add_device,
     add_difference,
     add_flow_method,
+    add_frame_patterns,
     add_precision,
     add_score_name,
+    frame_kinds_of,
 )
 from pytsn.data.modalities import MODALITIES
 
@@ -58,6 +60,7 @@ def _add_sampling(add) -> None:
     add_aggregation(add)
     add("--crops", type=int, choices=(1, 10), default=10, help="1: the centre alone, ten times faster, less accurate")
     add("--warped_frames", metavar="DIR", help="root of the warped flow's folders, for folders of frames")
+    add_frame_patterns(add)
 
 
 def _add_computing(add) -> None:
@@ -78,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.predict.batch import predict_all, write_json
     from pytsn.predict.setup import prepare
 
-    sources = find_sources(args.videos)
+    sources = find_sources(args.videos, frame_kinds_of(args))
     predictor, output = prepare(args)
     found: list[dict] = []
     text_out = sys.stderr if args.json == "-" else sys.stdout
@@ -96,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     finally:  # a run that is stopped keeps what it has
         if args.json and found:
             write_json(args.json, output.settings, found, print)
+    if predictor.from_zero:
+        print("note: frames are numbered from 0", file=sys.stderr)
     _report_drift(predictor)
     if failed:
         print(f"{failed} of {len(sources)} videos failed", file=sys.stderr)

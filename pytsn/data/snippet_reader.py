@@ -22,7 +22,8 @@ READ_AHEAD = 64
 
 @dataclass(frozen=True)
 class SnippetOptions:
-    """Which snippets of a video are read, and under what file names.
+    """Which snippets of a video are read, and under what file names: prefixes, which ``ext`` goes with, or whole
+    patterns in their place (pytsn/data/frame_names.py).
 
     num_frames snippets spread over the video or, given snippet_rate, so many a second: of a video of video_fps frames a
     second or, where that is None, of as many as its frames and its duration make.
@@ -44,8 +45,11 @@ class SnippetOptions:
 
 
 def video_ticks(video: Video, options: SnippetOptions) -> list[int]:
-    """First frame (1-based) of each snippet of the video. Raises PytsnError naming a video without frames, with too
-    few for the modality, or with an unknown or too low frame rate where snippets are sampled by rate."""
+    """First frame of each snippet of the video, counted from 1 whatever its file is called.
+
+    Raises PytsnError naming a video without frames, with too few for the modality, or with an unknown or too low frame
+    rate where snippets are sampled by rate.
+    """
     count, least = video.frame_count(options.modality), MODALITIES[options.modality].least_frames
     try:
         if 0 < count < least:
@@ -72,7 +76,9 @@ def read_snippet(video: Video, tick: int, options: SnippetOptions) -> tuple[np.n
     turn of a flow stack. Numbers stop at the video's last frame. Resized by ``cv2.resize`` on uint8. Raises PytsnError
     that names the file and what is wrong with it.
     """
-    indices = flow_indices(tick, video.frame_count(options.modality), options.stack)
+    before = video.first_number(options.modality) - 1  # a folder numbered from 0 has frame 1 in file 0
+    numbers = flow_indices(tick, video.frame_count(options.modality), options.stack)
+    indices = [number + before for number in numbers]
     if MODALITIES[options.modality].is_flow:
         stack = read_flow_stack(video.folder, options.flow_x_prefix, options.flow_y_prefix, indices, options.ext)
         planes = np.stack([resize(plane, FRAME_SIZE) for plane in stack])

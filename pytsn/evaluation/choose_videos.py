@@ -1,6 +1,7 @@
 """Which videos an evaluation scores: those of a split, of an ActivityNet subset or of a list, that are on disk."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from converter.errors import PytsnError
@@ -11,18 +12,22 @@ from pytsn.data.frame_folders import (
     find_missing,
     make_videos,
     missing_message,
+    naming_hint,
     parse_directory,
     parse_list_file,
+    renamed_notes,
 )
-from pytsn.data.modalities import MODALITIES, PREFIXES
+from pytsn.data.listed_folders import look_into_listed, numbering_notes
+from pytsn.data.modalities import IMAGES, MODALITIES, PREFIXES
 from pytsn.data.splits import parse_split_file
 from pytsn.data.videos import FrameFolder, Video
 
 
 @dataclass(frozen=True)
 class VideoChoice:
-    """What to evaluate, as the command line says it. prefixes: of rgb, flow x and flow y files; subset and anet_file:
-    ActivityNet's, None for the split's own and for the original's place below split_path."""
+    """What to evaluate, as the command line says it. prefixes: of rgb, flow x and flow y files, or whole patterns
+    (pytsn/data/frame_names.py); subset and anet_file: ActivityNet's, None for the split's own and for the original's
+    place below split_path."""
 
     dataset: str
     split: int
@@ -39,11 +44,12 @@ class VideoChoice:
 @dataclass(frozen=True)
 class ChosenVideos:
     """videos: at least one, all with frames; label_sets: all classes of each one where a video may have several
-    (ActivityNet), else None; warnings: lines for the user."""
+    (ActivityNet), else None; warnings and notes: lines for the user."""
 
     videos: list[Video]
     label_sets: list[list[int]] | None
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def choose_videos(choice: VideoChoice, report: Report) -> ChosenVideos:
@@ -53,25 +59,36 @@ def choose_videos(choice: VideoChoice, report: Report) -> ChosenVideos:
     cannot be read.
     """
     sets: dict[str, AnetVideo] = {}
+    folders: dict[str, FrameFolder] = {}
+    notes: list[str] = []
+    images = (MODALITIES[choice.modality].images.name,)
     if choice.dataset == CUSTOM:
         entries: tuple = ()
         listed = _listed(choice)
-        videos = [replace(video, folder=os.path.join(choice.frame_path, video.folder)) for video in listed]
+        below = [replace(video, folder=os.path.join(choice.frame_path, video.folder)) for video in listed]
+        videos, notes = look_into_listed(below, choice.modality, choice.prefixes, str(choice.test_list))
     elif choice.dataset in ACTIVITYNET:
         sets = {video.name: video for video in _subset(choice)}
         entries = tuple((name, next(iter(video.labels), 0)) for name, video in sets.items())
-        folders = find_anet_folders(choice.frame_path, list(sets), choice.prefixes, report)
+        folders = find_anet_folders(choice.frame_path, list(sets), choice.prefixes, report, images)
         videos = [replace(video, duration=sets[video.name].duration) for video in make_videos(entries, folders)]
     else:
         entries = parse_split_file(choice.dataset, choice.split_path)[choice.split - 1].test
-        folders = parse_directory(choice.frame_path, *choice.prefixes, {name for name, _ in entries}, report)
+        names = {name for name, _ in entries}
+        folders = parse_directory(choice.frame_path, *choice.prefixes, names, report, images)
         videos = make_videos(entries, folders)
+    notes += renamed_notes(folders)
     videos, warnings = _on_disk(choice, entries, videos)
-    return ChosenVideos(videos, [list(sets[video.name].labels) for video in videos] if sets else None, warnings)
+    label_sets = [list(sets[video.name].labels) for video in videos] if sets else None
+    return ChosenVideos(videos, label_sets, warnings, (*notes, *numbering_notes(videos, choice.modality)))
 
 
 def find_anet_folders(
-    frame_path: str, names: list[str], prefixes: tuple[str, str, str], report: Report
+    frame_path: str,
+    names: list[str],
+    prefixes: tuple[str, str, str],
+    report: Report,
+    images: Iterable[str] = tuple(IMAGES),
 ) -> dict[str, FrameFolder]:
     """The frame folders of ActivityNet's videos or clips by their names, called ``ID`` or ``v_ID`` on disk.
 
@@ -79,7 +96,7 @@ def find_anet_folders(
     """
     owners = frame_folder_names(names)
     found: dict[str, FrameFolder] = {}
-    for folder, item in parse_directory(frame_path, *prefixes, owners, report).items():
+    for folder, item in parse_directory(frame_path, *prefixes, owners, report, images).items():
         if owners[folder] in found:
             first = found[owners[folder]]
             raise PytsnError(
@@ -120,7 +137,8 @@ def _on_disk(choice: VideoChoice, entries: tuple, videos: list[Video]) -> tuple[
         total = len(entries) or len(videos)
         text = missing_message(sorted(missing), total, choice.frame_path, MODALITIES[choice.modality].least_frames)
         if not choice.allow_missing:
-            hint = _custom_hint(choice) or "extract them, or go on without them by --allow_missing"
+            named = naming_hint([video.folder for video in videos if video.name in missing], choice.prefixes)
+            hint = _custom_hint(choice) or named or "extract them, or go on without them by --allow_missing"
             raise PytsnError(f"{text}; {hint}")
         warnings = (text,)
     videos = [video for video in videos if video.name not in missing]

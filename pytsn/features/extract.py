@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import find_missing, missing_message, parse_list_file
-from pytsn.data.modalities import MODALITIES
+from pytsn.data.frame_folders import find_missing, missing_message, naming_hint, parse_list_file
+from pytsn.data.listed_folders import look_into_listed, numbering_notes
+from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.snippet_reader import SnippetOptions
-from pytsn.data.sources import find_sources, folder_video
+from pytsn.data.sources import Kinds, find_sources, folder_video
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, worker_device
@@ -36,18 +37,28 @@ class FeatureOptions:
         return FeatureNet(*net_files, replace(self.net, device=place), self.crops, self.spatial)
 
 
-def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tuple[list[Video], list[str]]:
-    """The videos of a list file (``path count label``), or of a folder that holds folders of frames (label -1); and the
-    names of those left out for want of frames (``allow_missing``).
+def listed_videos(
+    source: str, modality: str, allow_missing: bool = False, kinds: Kinds = PREFIXES
+) -> tuple[list[Video], list[str], list[str]]:
+    """The videos of a list file (``path count label``), or of a folder that holds folders of frames (label -1); the
+    names of those left out for want of frames (``allow_missing``); and lines for the user. kinds: of rgb, flow x and
+    flow y files.
 
-    Raises PytsnError naming the file and line, or the videos without frames.
+    Raises PytsnError naming the file and line, or the videos without frames, or a folder in which some are missing.
     """
-    videos = _folder_videos(source) if os.path.isdir(source) else parse_list_file(source)
+    notes: list[str] = []
+    if os.path.isdir(source):
+        videos = _folder_videos(source, modality, kinds)
+    else:
+        videos, notes = look_into_listed(parse_list_file(source), modality, kinds, source)
     missing = set(find_missing(videos, modality))
     if missing and not (allow_missing and len(missing) < len(videos)):
         names = [video.name for video in videos if video.name in missing]
-        raise PytsnError(missing_message(names, len(videos), source, MODALITIES[modality].least_frames))
-    return [video for video in videos if video.name not in missing], sorted(missing)
+        text = missing_message(names, len(videos), source, MODALITIES[modality].least_frames)
+        hint = naming_hint([video.folder for video in videos if video.name in missing], kinds)
+        raise PytsnError(f"{text}; {hint}" if hint else text)
+    kept = [video for video in videos if video.name not in missing]
+    return kept, sorted(missing), [*notes, *numbering_notes(kept, modality)]
 
 
 def extract_features(
@@ -66,9 +77,10 @@ def _make_extractor(net_files: tuple[str, str], options: FeatureOptions, worker:
     return video_by_video(options.make_net(net_files, worker).features)
 
 
-def _folder_videos(source: str) -> list[Video]:
-    sources = find_sources([source])
+def _folder_videos(source: str, modality: str, kinds: Kinds) -> list[Video]:
+    sources = find_sources([source], kinds)
     frames = [item for item in sources if not item.is_video]
     if not frames:
         raise PytsnError(f"{source}: holds videos, not frames; extract them first by build-of")
-    return [replace(folder_video(item.path, item.name), label=-1) for item in frames]
+    images = (MODALITIES[modality].images.name,)
+    return [replace(folder_video(item.path, item.name, kinds, images), label=-1) for item in frames]

@@ -51,7 +51,8 @@ def write_flow_start(
     if is_state_file(rgb):
         raise PytsnError(
             f"{out}: {rgb} is a PyTorch file, which has no layer types: write a .safetensors or .pth"
-            " (the suffix selects an output's format); `pytsn convert` makes a caffemodel of it with the flow net's prototxt"
+            " (the suffix selects an output's format); `pytsn convert` makes a caffemodel of it with the flow net's"
+            " prototxt"
         )
     model = read_caffemodel(rgb)
     first = find_first_layer(model, layer)

@@ -9,9 +9,9 @@ import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
-from pytsn.data.modalities import FLOW, MODALITIES, RGB
+from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
-from pytsn.data.sources import Source, folder_video
+from pytsn.data.sources import Kinds, Source, folder_video
 from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
@@ -31,19 +31,26 @@ Progress = Callable[[Iterable, str, int | None, str], Iterable]
 @dataclass(frozen=True)
 class Sampling:
     """num_frames snippets spread over a video or, given snippet_rate, so many a second; video_fps: frames a second,
-    None for what the file says. warped_frames: root of the folders of warped flow that belong to folders of frames."""
+    None for what the file says. warped_frames: root of the folders of warped flow that belong to folders of frames.
+    kinds: of rgb, flow x and flow y files in folders, prefixes or patterns (pytsn/data/frame_names.py)."""
 
     num_frames: int = 25
     snippet_rate: Fraction | None = None
     video_fps: Fraction | None = None
     warped_frames: str | None = None
+    kinds: Kinds = PREFIXES
 
     def ticks(self, video: Video, stream: str) -> list[int]:
         """First image of each snippet, see ``pytsn.data.snippet_reader.video_ticks``."""
         return video_ticks(video, self.options(stream))
 
+    def names(self, stream: str) -> tuple[str, ...]:
+        """The kinds that the stream reads."""
+        return self.kinds[1:] if MODALITIES[stream].is_flow else self.kinds[:1]
+
     def options(self, stream: str) -> SnippetOptions:
-        return SnippetOptions(stream, self.num_frames, snippet_rate=self.snippet_rate, video_fps=self.video_fps)
+        rates = {"snippet_rate": self.snippet_rate, "video_fps": self.video_fps}
+        return SnippetOptions(stream, self.num_frames, *self.kinds, **rates)
 
 
 def needs_flow(streams: Iterable[str]) -> bool:
@@ -75,7 +82,8 @@ def load_nets(files: Mapping[str, tuple[str, str]], options: NetOptions) -> dict
 
 
 class Predictor:
-    """Nets and settings, ready for one video after the other."""
+    """Nets and settings, ready for one video after the other. ``from_zero``: whether the frames of some folder so far
+    are numbered from 0."""
 
     def __init__(
         self,
@@ -87,6 +95,7 @@ class Predictor:
     ) -> None:
         """flow: needed for video files where a stream is flow or warped."""
         self.nets, self.weights = nets, weights or default_weights(tuple(nets))
+        self.from_zero = False  # whether some folder's frames are numbered from 0
         self.aggregation, self.sampling, self.flow = aggregation or parse_aggregation("mean"), sampling, flow
 
     def predict(self, source: Source, progress: Progress = lambda items, *_: items) -> Prediction:
@@ -123,7 +132,8 @@ class Predictor:
         snippets = self._folder_snippets(videos)
         scores = self._score(progress(snippets, source.name, total, "snippet"), ticks)
         first = next(iter(videos))
-        kept = [(number, _picture(videos[first], number)) for number in _thumbnail_ticks(ticks)]
+        self.from_zero |= any(video.first_number(stream) == 0 for stream, video in videos.items())
+        kept = [(number, _picture(videos[first], number, self.sampling.kinds)) for number in _thumbnail_ticks(ticks)]
         fps = self.sampling.video_fps
         count = videos[first].frame_count(first)
         return self._prediction(source, count, float(fps) if fps else None, ticks, scores, kept)
@@ -136,10 +146,10 @@ class Predictor:
             path = os.path.join(
                 self.sampling.warped_frames, os.path.basename(os.path.abspath(path)).removesuffix(".zip")
             )
-        video = folder_video(path, source.name)
+        images = MODALITIES[stream].images
+        video = folder_video(path, source.name, self.sampling.kinds, (images.name,))
         if not video.frame_count(stream):
-            images = MODALITIES[stream].images
-            kind = f"{images.title} ({', '.join(images.prefixes)})"
+            kind = f"{images.title} ({', '.join(self.sampling.names(stream))})"
             raise PytsnError(f"{path}: no {kind} in it, which --{stream} needs")
         return video
 
@@ -192,8 +202,9 @@ def _in_shape(frame: np.ndarray, facts: VideoFacts) -> np.ndarray:
     return load_cv2().resize(frame, (width, FRAME_SIZE[1]))
 
 
-def _picture(video: Video, number: int) -> np.ndarray:
-    """An image of a folder: uint8 (H, W, 3) BGR, the frame, or where there are none the flow's x image."""
+def _picture(video: Video, number: int, kinds: Kinds) -> np.ndarray:
+    """Image ``number`` (from 1) of a folder: uint8 (H, W, 3) BGR, the frame, or where there are none the flow's x
+    image."""
     if video.rgb_count >= number:
-        return read_rgb(video.folder, RGB.prefixes[0], number)
-    return read_image(frame_path(video.folder, FLOW.prefixes[0], number), load_cv2().IMREAD_COLOR)
+        return read_rgb(video.folder, kinds[0], number - 1 + video.rgb_first)
+    return read_image(frame_path(video.folder, kinds[1], number - 1 + video.flow_first), load_cv2().IMREAD_COLOR)

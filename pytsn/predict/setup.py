@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from converter.errors import PytsnError
-from pytsn.data.modalities import MODALITIES
+from pytsn.data.frame_names import frame_kinds
+from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.data.snippet_ticks import MOST_SNIPPETS
 from pytsn.evaluation.action_net import NetOptions
@@ -75,7 +76,8 @@ def _sampling(args: argparse.Namespace) -> Sampling:
     if args.video_fps and not args.snippet_rate:
         raise PytsnError("--video_fps goes with --snippet_rate")
     rate, fps = (parse_rate(text) if text else None for text in (args.snippet_rate, args.video_fps))
-    return Sampling(args.num_frames, rate, fps, args.warped_frames)
+    kinds = frame_kinds(PREFIXES, args.frame_pattern, args.flow_pattern)
+    return Sampling(args.num_frames, rate, fps, args.warped_frames, kinds)
 
 
 def _aggregation(args: argparse.Namespace) -> Aggregation:

@@ -47,8 +47,8 @@ def interrupt_on_sigterm() -> Iterator[None]:
     """A context in which SIGTERM raises KeyboardInterrupt like Ctrl-C, so workers are ended and their unfinished output
     is removed.
 
-    It surrounds every command (pytsn/commands/dispatch.py); StopSignals works inside it. Signals are unchanged outside
-    the main thread, and if SIGTERM is ignored or handled by non-Python code.
+    It surrounds every command (pytsn/cli.py); StopSignals works inside it. Signals are unchanged outside the main
+    thread, and if SIGTERM is ignored or handled by non-Python code.
     """
     before = signal.getsignal(signal.SIGTERM)
     ours = before not in (signal.SIG_IGN, None) and threading.current_thread() is threading.main_thread()
