@@ -147,7 +147,7 @@ def _put_in_place(part: PartFile, file: Released, path: Path) -> Identity:
     found = identify(part.path, file.promise)
     if faults := shortcomings(found, file.promise):
         part.move_to(bad)
-        raise PytsnError(f"{part.address}: came completely, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
+        raise PytsnError(f"{part.address}: came in full, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
     if path.exists():
         os.replace(path, bad)
     part.move_to(path)
