@@ -52,7 +52,10 @@ class AblationData:
 def image_names(options: AblationOptions) -> tuple[Kinds, str]:
     """Kinds of rgb, flow x and flow y files (pytsn/data/frame_names.py), and the suffix of those that are prefixes,
     from the two patterns. Raises PytsnError."""
-    kinds = frame_kinds(PREFIXES, options.rgb_pattern, options.flow_pattern)
+    try:
+        kinds = frame_kinds(PREFIXES, options.rgb_pattern, options.flow_pattern)
+    except PytsnError as error:
+        raise PytsnError(f"patterns {options.rgb_pattern} and {options.flow_pattern}: {error}") from None
     starts, ends = zip(*(kind.split(_NUMBER) if _NUMBER in kind else (kind, "") for kind in kinds), strict=True)
     if len(set(ends)) == 1 and ends[0].startswith("."):
         return starts, ends[0][1:]  # so that cells that were made with such names keep their settings
