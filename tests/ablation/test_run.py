@@ -275,7 +275,7 @@ def test_folders_as_users_bring_them(tiny, capsys, tmp_path):
     assert main([*command, *patterns, "--num_frame_per_video=1", "--crops=1", "--workers=0", "--accumulate=1"]) == 0
     (tmp_path / "frames/v1/img-7.png").unlink()
     assert main([*command, *patterns, "--dry_run"]) == 2
-    assert "frames/v1: the images img-%d.png have no number 7" in capsys.readouterr().err
+    assert "frames/v1: the images img-%d.png have no number 7 (img-7.png), though" in capsys.readouterr().err
 
 
 def test_modalities_without_images(tiny, capsys, tmp_path):

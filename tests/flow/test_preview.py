@@ -243,7 +243,7 @@ def test_a_folder_numbered_from_0(tmp_path, capsys):
     for axis in "xy":
         (tmp_path / f"flow_{axis}_00001.jpg").unlink()
     assert main(["flow-preview", str(tmp_path), "-o", sheet]) == 2
-    assert "the images flow_x_ have no number 1, though there are 2" in capsys.readouterr().err
+    assert "the images flow_x_ have no number 1 (flow_x_00001.jpg), though there are 2" in capsys.readouterr().err
 
 
 def test_zip_folder_shows_what_its_files_would(tmp_path):
