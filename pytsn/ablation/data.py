@@ -69,7 +69,8 @@ def _kinds(options: AblationOptions) -> Kinds:
 def load_data(options: AblationOptions) -> AblationData:
     """Finds the videos and their images. Raises PytsnError that names missing videos unless they may be missing."""
     entries = _custom_entries(options) if options.dataset == CUSTOM else _split_entries(options)
-    notes, found = [], {}
+    notes: list[str] = []
+    found: dict[str, dict[str, list[Video]]] = {}
     for modality in options.modalities:
         videos = {part: _videos(options, modality, entries[part], notes) for part in _PARTS}
         least = find_modality(modality).least_frames
@@ -143,8 +144,10 @@ def _counted(entry: Video, folder: str, modality: str, kinds: Kinds) -> Video:
     for kind, item in zip(kinds, found, strict=True):
         if (kind != kinds[0]) == find_modality(modality).is_flow:
             check_numbering(folder, kind, item)
-    counts = {"rgb_count": rgb.count, "flow_count": min(flow_x.count, flow_y.count)}
-    return replace(entry, folder=folder, **counts, rgb_first=rgb.first, flow_first=flow_x.first)
+    pairs = min(flow_x.count, flow_y.count)
+    return replace(
+        entry, folder=folder, rgb_count=rgb.count, flow_count=pairs, rgb_first=rgb.first, flow_first=flow_x.first
+    )
 
 
 def _root(options: AblationOptions, modality: str) -> str | None:

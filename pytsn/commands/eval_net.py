@@ -6,6 +6,7 @@ import sys
 
 from pytsn.commands.arguments import frame_kinds_of
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
+from pytsn.commands.video_arguments import flow_method, video_settings
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM
 from pytsn.data.modalities import MODALITIES
 from pytsn.runtime.words import one_of
@@ -22,7 +23,9 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
-    print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key != "debug"}))
+    print(
+        argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in ("debug", "run_command")})
+    )
     print(args.dataset, flush=True)
     _note_ignored(args)
     chosen = _choose(args)
@@ -71,6 +74,7 @@ def _choose(args: argparse.Namespace):
     """The videos to score (a ChosenVideos); all missing ones are named before any work starts."""
     from pytsn.data.snippet_reader import video_ticks
     from pytsn.evaluation.choose_videos import VideoChoice, choose_videos
+    from pytsn.evaluation.progress import counting_progress
 
     choice = VideoChoice(
         args.dataset,
@@ -83,8 +87,9 @@ def _choose(args: argparse.Namespace):
         args.allow_missing,
         args.subset,
         args.anet_file,
+        args.videos,
     )
-    chosen = choose_videos(choice, print)
+    chosen = choose_videos(choice, print, counting_progress)
     for word, lines in (("note", chosen.notes), ("warning", chosen.warnings)):
         for text in lines:
             print(f"{word}: {text}", file=sys.stderr)
@@ -96,7 +101,10 @@ def _choose(args: argparse.Namespace):
 
 def _score(args: argparse.Namespace, chosen) -> list:
     """The scores of all videos, V x (T, 10, K), from the store where it has them."""
+    from dataclasses import replace
+
     from converter.errors import PytsnError
+    from pytsn.data.frame_size import frame_size_for
     from pytsn.evaluation.action_net import ActionNet
     from pytsn.evaluation.progress import collect_scores
     from pytsn.evaluation.score_videos import worker_device
@@ -116,9 +124,11 @@ def _score(args: argparse.Namespace, chosen) -> list:
             f"video '{beyond[0].name}' has label {beyond[0].label}, but {args.net_proto} has {net.num_classes} classes:"
             " net of another dataset?"
         )
+    size = frame_size_for(net.crop_size, args.frame_size, args.net_proto)
+    options = replace(options, snippets=replace(options.snippets, frame_size=size))
     for line in weights_warnings(args.net_weights, args.dataset, args.split, args.modality):
         print(f"warning: {line}", file=sys.stderr)
-    store = _store(args, chosen) if args.save_scores else None
+    store = _store(args, chosen, size) if args.save_scores else None
     scores = collect_scores(net, (args.net_proto, args.net_weights), chosen.videos, options, store)
     if net.drift:
         print(f"{args.precision} against fp32: scores differ by {net.drift[0]:.1e} of the largest, best class the same")
@@ -135,11 +145,13 @@ def _rates(args: argparse.Namespace) -> dict:
 
 
 def _options(args: argparse.Namespace):
+    from dataclasses import replace
+
     from pytsn.data.snippet_reader import SnippetOptions
     from pytsn.evaluation.action_net import NetOptions
-    from pytsn.evaluation.score_videos import EvalOptions
+    from pytsn.evaluation.score_videos import EvalOptions, flow_devices
 
-    return EvalOptions(
+    options = EvalOptions(
         NetOptions(
             args.device, args.precision, args.bn_style, args.score_name, args.batch_size, args.rgbdiff or "signed"
         ),
@@ -147,6 +159,8 @@ def _options(args: argparse.Namespace):
         args.num_worker,
         tuple(args.gpus or ()),
     )
+    flow = flow_method(args, flow_devices(options))
+    return replace(options, snippets=replace(options.snippets, flow=flow))
 
 
 def _on_device(options, device: str):
@@ -155,7 +169,7 @@ def _on_device(options, device: str):
     return replace(options.net, device=device)
 
 
-def _store(args: argparse.Namespace, chosen):
+def _store(args: argparse.Namespace, chosen, size):
     from converter.files import sha256_of
     from pytsn.scores.resume import ScoreStore
 
@@ -178,5 +192,6 @@ def _store(args: argparse.Namespace, chosen):
         settings |= {"num_frame_per_video": None, "snippet_rate": args.snippet_rate, "video_fps": args.video_fps}
     if chosen.label_sets is not None:
         settings |= {"subset": args.subset, "label_sets": chosen.label_sets}
+    settings |= video_settings(args, chosen.videos, size)
     names, labels = [video.name for video in chosen.videos], [video.label for video in chosen.videos]
     return ScoreStore(args.save_scores, names, labels, settings, args.resume)

@@ -18,6 +18,7 @@ from pytsn.commands.arguments import (
     add_split_path,
     add_workers,
 )
+from pytsn.commands.video_arguments import add_frame_size, add_videos
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM, SPLIT_DATASETS, SPLITS
 from pytsn.runtime.words import one_of
 
@@ -35,6 +36,7 @@ the mean of the class accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .saf
   pytsn eval-net ucf101 1 rgbdiff FRAMES deploy.prototxt weights.caffemodel
   pytsn eval-net activitynet_1.2 1 rgb FRAMES net.prototxt net.caffemodel --snippet_rate 1 --aggregation multiscale
   pytsn eval-net custom 1 rgb . deploy.prototxt weights.pth --test_list videos.txt
+  pytsn eval-net ucf101 1 rgb VIDEOS deploy.prototxt weights.caffemodel --videos
 
 FRAMES holds one folder a video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with dense_flow's
 img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. Numbers run from 1 or, as newer extractors have it, from 0. Other names
@@ -43,6 +45,8 @@ rgb images. Split files are read below --split_path (data/ucf101_splits, data/hm
 has a line `path count label` for each video; relative paths start at FRAMES, and the split number is only a label. For
 ActivityNet, FRAMES holds the untrimmed videos (folders ID or v_ID); split 1 is the validation, 2 the testing subset;
 mAP and hit@k are printed too.
+With --videos, FRAMES holds the videos themselves, found by their names at any depth; the scores are those of build-of
+and then eval-net. Lines of a --test_list may name video files without it, with a count of 0 where it is not known.
 --aggregation window, anet2016 and multiscale take windows of 1 to 16 s over snippets of a known rate.
 Fuse score files with `pytsn eval-scores`.
 """
@@ -63,7 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_frame_per_video", type=_positive, default=25, metavar="T", help="snippets a video (default: %(default)s)"
     )
     add("--snippet_rate", metavar="R", help="R snippets a second instead of a fixed number, for untrimmed video")
-    add("--video_fps", metavar="F", help="frames a second of the videos (default: by ActivityNet's durations)")
+    add(
+        "--video_fps",
+        metavar="F",
+        help="frames a second of the videos (default: by ActivityNet's durations, or as video files say)",
+    )
+    add_frame_size(add)
     add("--save_scores", metavar="F", help="write the scores to F.npz")
     add("--resume", action="store_true", help="go on with the scores that an interrupted run left beside F")
     add_workers(add, _positive)
@@ -80,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_difference(add, default=None)
     add_aggregation(add)
     add("--caffe_path", metavar="DIR", help="accepted for old scripts; there is no Caffe any more")
+    add_videos(parser, "FRAMES holds video files")
 
 
 def _positive(text: str) -> int:

@@ -15,6 +15,7 @@ from pytsn.commands.arguments import (
     add_score_name,
     frame_kinds_of,
 )
+from pytsn.commands.video_arguments import add_frame_size
 from pytsn.data.modalities import MODALITIES
 
 HELP = """\
@@ -59,6 +60,7 @@ def _add_sampling(add) -> None:
     add("--video_fps", metavar="F", help="frames a second (default: as the video file says)")
     add_aggregation(add)
     add("--crops", type=int, choices=(1, 10), default=10, help="1: the centre alone, ten times faster, less accurate")
+    add_frame_size(add)
     add("--warped_frames", metavar="DIR", help="root of the warped flow's folders, for folders of frames")
     add_frame_patterns(add)
 

@@ -16,6 +16,7 @@ from pytsn.data.frame_names import check_numbering, is_frame
 from pytsn.data.frame_store import archive_name, is_frame_folder, number_frames
 from pytsn.data.modalities import IMAGES, MODALITIES, PREFIXES
 from pytsn.data.splits import Entry
+from pytsn.data.video_file import is_video_file
 from pytsn.data.video_list import read_video_list
 from pytsn.data.videos import FrameFolder, Video
 
@@ -89,6 +90,7 @@ def renamed_notes(folders: Mapping[str, FrameFolder]) -> list[str]:
 
 
 def _bare(path: str) -> str:
+    path = os.path.splitext(path)[0] if is_video_file(path) else path
     return os.path.basename(path).removeprefix("v_")  # ActivityNet's folders are called ID or v_ID
 
 
@@ -135,7 +137,9 @@ def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry
     known, least = {video.name for video in videos}, MODALITIES[modality].least_frames
     absent = [name for name, _ in entries if name not in known]
     return absent + [
-        video.name for video in videos if video.frame_count(modality) < least or not is_frame_folder(video.folder)
+        video.name
+        for video in videos
+        if video.frame_count(modality) < least or not (video.is_file or is_frame_folder(video.folder))
     ]
 
 
@@ -160,7 +164,8 @@ def naming_hint(folders: Iterable[str], kinds: Sequence[str]) -> str:
 
 def _video_folders(root: str, wanted: set[str] | None, kinds: set[str]) -> list[tuple[str, str]]:
     """Names and paths; ``kinds``: names of archives that lie inside a video's folder."""
-    found, others = [], []
+    found: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
     for name in _members(root, kinds):
         path = os.path.join(root, name)
         if wanted is not None and name in wanted:

@@ -1,8 +1,9 @@
-"""What is known of a video whose frames lie on disk."""
+"""What is known of a video on disk, a folder of frames or a file."""
 
 from dataclasses import dataclass, field
 
 from pytsn.data.modalities import MODALITIES
+from pytsn.data.video_file import is_video_file
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class FrameFolder:
 class Video:
     """A video to be evaluated: name, label from 0, folder of its frames, and how many there are of each modality;
     duration in seconds where it is known; the numbers that the first image of each modality carries, 0 or 1; its line
-    where a list names it."""
+    where a list names it. ``folder`` may be a video file: its counts are those of an extraction."""
 
     name: str
     label: int
@@ -40,3 +41,8 @@ class Video:
     def first_number(self, modality: str) -> int:
         """The number in the name of the modality's first image."""
         return self.flow_first if MODALITIES[modality].is_flow else self.rgb_first
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``folder`` is a video file, to be decoded on the fly."""
+        return is_video_file(self.folder)

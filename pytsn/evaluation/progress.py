@@ -1,7 +1,7 @@
 """Scoring the videos of an evaluation with a progress bar, kept in a store as they finish."""
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -11,6 +11,11 @@ from pytsn.evaluation.action_net import ActionNet
 from pytsn.evaluation.score_videos import EvalOptions, scorer, scores_in_processes
 from pytsn.evaluation.video_arrays import finish_videos, video_arrays
 from pytsn.scores.resume import ScoreStore
+
+
+def counting_progress(paths: Sequence[str]) -> Iterable[str]:
+    """The paths of video files with a bar that moves as their images are counted; none without any."""
+    return tqdm(paths, "counting frames", unit="video", disable=None if paths else True)
 
 
 def collect_scores(

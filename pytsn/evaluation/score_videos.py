@@ -56,6 +56,11 @@ def worker_device(worker: int, options: EvalOptions) -> str:
     return str(device)
 
 
+def flow_devices(options: EvalOptions) -> tuple[str, ...]:
+    """Where the flow of video files is computed: for each worker, beside its net."""
+    return tuple(worker_device(worker, options) for worker in range(options.processes))
+
+
 def scorer(net: ActionNet) -> Compute:
     """Scores by ``net``, float32 (T, 10, K), on a GPU through a pipeline."""
     return Pipeline(net).scores if net.device.type == "cuda" else video_by_video(net.score_snippets)

@@ -12,6 +12,7 @@ from pytsn.data.listed_folders import look_into_listed, numbering_notes
 from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.data.sources import Kinds, find_sources, folder_video
+from pytsn.data.video_folder import Progress, count_images, without_extensions
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, worker_device
@@ -31,30 +32,45 @@ class FeatureOptions:
     num_worker: int = 1
     gpus: tuple[int, ...] = ()
 
+    def devices(self) -> tuple[str, ...]:
+        """Where each worker computes. Raises PytsnError for a device that is not there."""
+        spread = EvalOptions(self.net, gpus=self.gpus)
+        return tuple(worker_device(worker, spread) for worker in range(self.num_worker))
+
     def make_net(self, net_files: tuple[str, str], worker: int = 0) -> FeatureNet:
         """The net on the device of worker ``worker``."""
-        place = worker_device(worker, EvalOptions(self.net, gpus=self.gpus))
+        place = self.devices()[worker]
         return FeatureNet(*net_files, replace(self.net, device=place), self.crops, self.spatial)
 
 
 def listed_videos(
-    source: str, modality: str, allow_missing: bool = False, kinds: Kinds = PREFIXES
+    source: str,
+    modality: str,
+    allow_missing: bool = False,
+    kinds: Kinds = PREFIXES,
+    video_files: bool = False,
+    progress: Progress = lambda paths: paths,
 ) -> tuple[list[Video], list[str], list[str]]:
-    """The videos of a list file (``path count label``), or of a folder that holds folders of frames (label -1); the
-    names of those left out for want of frames (``allow_missing``); and lines for the user. kinds: of rgb, flow x and
-    flow y files.
+    """The videos of a list file (``path count label``), or of a folder that holds folders of frames or else video files
+    (label -1); the names of those left out for want of frames (``allow_missing``); and lines for the user.
+
+    kinds: of rgb, flow x and flow y files. video_files: the folder's video files, whatever else is there; ``progress``
+    wraps those that have to be counted.
 
     Raises PytsnError naming the file and line, or the videos without frames, or a folder in which some are missing.
     """
     notes: list[str] = []
     if os.path.isdir(source):
-        videos = _folder_videos(source, modality, kinds)
+        found = _folder_videos(source, modality, kinds, video_files)
     else:
-        videos, notes = look_into_listed(parse_list_file(source), modality, kinds, source)
+        looked, notes = look_into_listed(parse_list_file(source), modality, kinds, source)
+        found = without_extensions(looked)
+    videos, broken = count_images(found, progress)
     missing = set(find_missing(videos, modality))
     if missing and not (allow_missing and len(missing) < len(videos)):
         names = [video.name for video in videos if video.name in missing]
         text = missing_message(names, len(videos), source, MODALITIES[modality].least_frames)
+        text += "".join(f"; {reason}" for reason in list(broken.values())[:1])
         hint = naming_hint([video.folder for video in videos if video.name in missing], kinds)
         raise PytsnError(f"{text}; {hint}" if hint else text)
     kept = [video for video in videos if video.name not in missing]
@@ -77,10 +93,13 @@ def _make_extractor(net_files: tuple[str, str], options: FeatureOptions, worker:
     return video_by_video(options.make_net(net_files, worker).features)
 
 
-def _folder_videos(source: str, modality: str, kinds: Kinds) -> list[Video]:
+def _folder_videos(source: str, modality: str, kinds: Kinds, video_files: bool) -> list[Video]:
     sources = find_sources([source], kinds)
+    files = [item for item in sources if item.is_video]
     frames = [item for item in sources if not item.is_video]
-    if not frames:
-        raise PytsnError(f"{source}: holds videos, not frames; extract them first by build-of")
+    if video_files and not files:
+        raise PytsnError(f"{source}: holds no video files")
+    if video_files or not frames:
+        return [Video(item.name, -1, item.path, 0, 0) for item in files]
     images = (MODALITIES[modality].images.name,)
     return [replace(folder_video(item.path, item.name, kinds, images), label=-1) for item in frames]

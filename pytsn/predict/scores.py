@@ -8,7 +8,9 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
+from pytsn.data.decoded_snippets import FlowSource, VideoFacts, look_through, video_snippets
 from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
+from pytsn.data.frame_size import Size, default_frame_size
 from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
 from pytsn.data.sources import Kinds, Source, folder_video
@@ -16,7 +18,6 @@ from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.predict.result import Prediction, default_weights
-from pytsn.predict.video import FlowWork, VideoFacts, look_through, video_snippets
 from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
 #: pictures of the video that are kept for its sheet
@@ -49,8 +50,9 @@ class Sampling:
         return self.kinds[1:] if MODALITIES[stream].is_flow else self.kinds[:1]
 
     def options(self, stream: str) -> SnippetOptions:
-        rates = {"snippet_rate": self.snippet_rate, "video_fps": self.video_fps}
-        return SnippetOptions(stream, self.num_frames, *self.kinds, **rates)
+        return SnippetOptions(
+            stream, self.num_frames, *self.kinds, snippet_rate=self.snippet_rate, video_fps=self.video_fps
+        )
 
 
 def needs_flow(streams: Iterable[str]) -> bool:
@@ -91,12 +93,15 @@ class Predictor:
         weights: Mapping[str, float] | None = None,
         aggregation: Aggregation | None = None,
         sampling: Sampling = Sampling(),
-        flow: FlowWork | None = None,
+        flow: FlowSource | None = None,
+        frame_size: Size | None = None,
     ) -> None:
-        """flow: needed for video files where a stream is flow or warped."""
+        """flow: needed for video files where a stream is flow or warped. frame_size: (width, height) that crops are cut
+        from, None for what each net's crops ask for (pytsn/data/frame_size.py)."""
         self.nets, self.weights = nets, weights or default_weights(tuple(nets))
         self.from_zero = False  # whether some folder's frames are numbered from 0
         self.aggregation, self.sampling, self.flow = aggregation or parse_aggregation("mean"), sampling, flow
+        self.frame_sizes = {stream: frame_size or default_frame_size(net.crop_size) for stream, net in nets.items()}
 
     def predict(self, source: Source, progress: Progress = lambda items, *_: items) -> Prediction:
         """Raises PytsnError naming the file for a video that cannot be read, sampled or scored."""
@@ -120,10 +125,18 @@ class Predictor:
                 kept.append((number, _in_shape(frame, facts)))
 
         distinct = {stream: sorted(set(numbers)) for stream, numbers in ticks.items()}
-        snippets = video_snippets(source.path, distinct, facts.images, self.flow, keep)
+        snippets = self._video_snippets(source.path, distinct, facts.images, keep)
         total = sum(map(len, distinct.values()))
         scores = self._score(progress(snippets, source.name, total, "snippet"), ticks)
         return self._prediction(source, facts.images, facts.fps, ticks, scores, kept)
+
+    def _video_snippets(self, path: str, ticks: Mapping[str, Sequence[int]], count: int, keep: Callable) -> Iterator:
+        """(stream, snippet); a pass over the video for each size of frames. The first stream's go to ``keep``."""
+        first = self.frame_sizes[next(iter(ticks))]
+        for size in dict.fromkeys(self.frame_sizes[stream] for stream in ticks):
+            streams = {stream: ticks[stream] for stream in ticks if self.frame_sizes[stream] == size}
+            on_frame = keep if size == first else lambda number, frame: None
+            yield from video_snippets(path, streams, count, self.flow, on_frame, size)
 
     def _predict_folder(self, source: Source, progress: Progress) -> Prediction:
         videos = {stream: self._folder(source, stream) for stream in self.nets}
@@ -155,7 +168,8 @@ class Predictor:
 
     def _folder_snippets(self, videos: Mapping[str, Video]) -> Iterator[tuple[str, np.ndarray]]:
         for stream, video in videos.items():
-            for _, planes in read_videos([video], self.sampling.options(stream)):
+            options = replace(self.sampling.options(stream), frame_size=self.frame_sizes[stream])
+            for _, planes in read_videos([video], options):
                 yield from ((stream, snippet) for snippet in planes)
 
     def _score(self, snippets: Iterable[tuple[str, np.ndarray]], ticks: Mapping[str, list[int]]) -> dict:
@@ -197,7 +211,7 @@ def _thumbnail_ticks(ticks: Mapping[str, Sequence[int]]) -> list[int]:
 
 
 def _in_shape(frame: np.ndarray, facts: VideoFacts) -> np.ndarray:
-    """A frame of 340 x 256 as wide as the video shows it."""
+    """A frame, 256 high and as wide as the video shows it."""
     width = max(1, round(FRAME_SIZE[1] * facts.width / facts.height))
     return load_cv2().resize(frame, (width, FRAME_SIZE[1]))
 

@@ -26,7 +26,7 @@ print(cpu_count())
 
 
 @pytest.mark.parametrize(("cores", "world", "readers"), [(1, 1, 1), (6, 1, 5), (64, 1, 8), (16, 4, 3), (2, 4, 1)])
-def test_readers_of_a_gpu_leave_a_core_of_those_of_their_process(monkeypatch, cores, world, readers):
+def test_readers_of_a_gpu_leave_a_core_to_their_process(monkeypatch, cores, world, readers):
     monkeypatch.setattr("pytsn.training.settings.cpu_count", lambda: cores)
     assert default_workers(torch.device("cuda"), world) == readers
     assert default_workers(torch.device("cpu"), world) == 1

@@ -111,7 +111,7 @@ def folder_rows(folder: str, numbers: Sequence[int], bound: float = FLOW_BOUND) 
     # dense_flow gives the pair's second frame its number, denseflow, which writes the first one too, the next number
     later = int(colour.first == 0 and colour.count > pairs.count)
     for number in numbers:
-        images = read_flow_stack(folder, *FLOW.prefixes, [number])  # (2, H, W)
+        images = read_flow_stack(folder, FLOW.prefixes[0], FLOW.prefixes[1], [number])  # (2, H, W)
         flow = np.where(np.isin(images, _STILL_LEVELS), 0, dequantise_flow(images, bound))
         frame = read_rgb(folder, RGB.prefixes[0], number + later) if colour.count else None
         yield PreviewRow(number, frame, np.moveaxis(flow, 0, -1).astype(np.float32), *images)
