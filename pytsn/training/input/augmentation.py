@@ -10,6 +10,7 @@ import numpy as np
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
+from pytsn.data.frame_size import default_frame_size
 
 #: of the frame's shorter side, unless scale_ratios is given
 DEFAULT_RATIOS = (1.0, 0.875, 0.75, 0.66)
@@ -90,7 +91,7 @@ def choose_crop(height: int, width: int, options: CropOptions, draws: Sequence[i
     if not options.size:
         return Crop(0, 0, height, width)
     if options.size > min(height, width):
-        wide, high = (-(-options.size * side // 224) for side in (340, 256))  # the released nets': 224 of 340x256
+        wide, high = default_frame_size(options.size)
         raise PytsnError(
             f"frames of {width}x{height} pixels are smaller than crop_size {options.size}; new_width and new_height"
             f" ({wide} and {high}, say) resize them as they are read: --set new_width={wide} --set new_height={high}"
