@@ -53,17 +53,25 @@ class AblationData:
 def image_names(options: AblationOptions) -> tuple[Kinds, str]:
     """Kinds of rgb, flow x and flow y files (pytsn/data/frame_names.py), and the suffix of those that are prefixes,
     from the two patterns. Raises PytsnError."""
-    kinds = frame_kinds(PREFIXES, options.rgb_pattern, options.flow_pattern)
+    kinds = _kinds(options)
     starts, ends = zip(*(kind.split(_NUMBER) if _NUMBER in kind else (kind, "") for kind in kinds), strict=True)
     if len(set(ends)) == 1 and ends[0].startswith("."):
         return starts, ends[0][1:]  # so that cells that were made with such names keep their settings
     return kinds, "jpg"
 
 
+def _kinds(options: AblationOptions) -> Kinds:
+    try:
+        return frame_kinds(PREFIXES, options.rgb_pattern, options.flow_pattern)
+    except PytsnError as error:
+        raise PytsnError(f"patterns {options.rgb_pattern} and {options.flow_pattern}: {error}") from None
+
+
 def load_data(options: AblationOptions) -> AblationData:
     """Finds the videos and their images. Raises PytsnError that names missing videos unless they may be missing."""
     entries = _custom_entries(options) if options.dataset == CUSTOM else _split_entries(options)
-    notes, found = [], {}
+    notes: list[str] = []
+    found: dict[str, dict[str, list[Video]]] = {}
     for modality in options.modalities:
         videos = {part: _videos(options, modality, entries[part], notes) for part in _PARTS}
         least = find_modality(modality).least_frames
@@ -106,7 +114,7 @@ def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
 def _videos(options: AblationOptions, modality: str, entries: Sequence[Video], notes: list[str]) -> list[Video]:
     """The entries that have a folder below the modality's root, with the counts of images on disk; ``notes`` gets the
     lines for the user that it has not got yet."""
-    root, kinds = _root(options, modality), image_names(options)[0]
+    root, kinds = _root(options, modality), _kinds(options)
     if root is None:
         return []
     if options.dataset != CUSTOM:
@@ -141,8 +149,10 @@ def _counted(entry: Video, folder: str, modality: str, kinds: Kinds) -> Video:
     for kind, item in zip(kinds, found, strict=True):
         if (kind != kinds[0]) == find_modality(modality).is_flow:
             check_numbering(folder, kind, item)
-    counts = {"rgb_count": rgb.count, "flow_count": min(flow_x.count, flow_y.count)}
-    return replace(entry, folder=folder, **counts, rgb_first=rgb.first, flow_first=flow_x.first)
+    pairs = min(flow_x.count, flow_y.count)
+    return replace(
+        entry, folder=folder, rgb_count=rgb.count, flow_count=pairs, rgb_first=rgb.first, flow_first=flow_x.first
+    )
 
 
 def _root(options: AblationOptions, modality: str) -> str | None:

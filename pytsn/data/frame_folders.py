@@ -164,7 +164,8 @@ def naming_hint(folders: Iterable[str], kinds: Sequence[str]) -> str:
 
 def _video_folders(root: str, wanted: set[str] | None, kinds: set[str]) -> list[tuple[str, str]]:
     """Names and paths; ``kinds``: names of archives that lie inside a video's folder."""
-    found, others = [], []
+    found: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
     for name in _members(root, kinds):
         path = os.path.join(root, name)
         if wanted is not None and name in wanted:

@@ -16,11 +16,8 @@ def default_frame_size(crop: int) -> Size:
     340x256 for crops up to 256, which it holds; a larger crop gets frames as much larger as it is than the released
     nets' 224, both sides rounded up: 454x342 for 299.
     """
-    return FRAME_SIZE if crop <= FRAME_SIZE[1] else proportional_size(crop)
-
-
-def proportional_size(crop: int) -> Size:
-    """340x256 times crop / 224, rounded up."""
+    if crop <= FRAME_SIZE[1]:
+        return FRAME_SIZE
     width, height = (-(-side * crop // CROP_SIZE) for side in FRAME_SIZE)
     return width, height
 

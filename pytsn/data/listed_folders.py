@@ -54,5 +54,6 @@ def _seen(video: Video, modality: str, kinds: tuple[str, str, str], source: str)
             f"{source}, line {video.line}: {listed} {row.images.title} listed, but {video.folder} has {count}, {names};"
             " correct the line, or extract the video again"
         )
-    counts = {"flow_count": min(listed, count), "flow_first": first}
-    return replace(video, **(counts if row.is_flow else {"rgb_count": min(listed, count), "rgb_first": first}))
+    if row.is_flow:
+        return replace(video, flow_count=min(listed, count), flow_first=first)
+    return replace(video, rgb_count=min(listed, count), rgb_first=first)

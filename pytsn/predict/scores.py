@@ -50,8 +50,9 @@ class Sampling:
         return self.kinds[1:] if MODALITIES[stream].is_flow else self.kinds[:1]
 
     def options(self, stream: str) -> SnippetOptions:
-        rates = {"snippet_rate": self.snippet_rate, "video_fps": self.video_fps}
-        return SnippetOptions(stream, self.num_frames, *self.kinds, **rates)
+        return SnippetOptions(
+            stream, self.num_frames, *self.kinds, snippet_rate=self.snippet_rate, video_fps=self.video_fps
+        )
 
 
 def needs_flow(streams: Iterable[str]) -> bool:
