@@ -2,8 +2,8 @@
 
 To add a modality, add a row: command line choices, readers, nets, prototxts and schedules follow from it. What a row
 cannot say: its word in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
-(Images, Video.frame_count, snippet_reader.py; flow/extract, predict/video.py), which rows an ablation's table has
-(ablation/plan.py).
+(Images, Video.frame_count, snippet_reader.py; flow/extract, data/decoded_snippets.py), which rows an ablation's table
+has (ablation/plan.py).
 
 Sources: ECCV paper (1608.00859) and models/{ucf101,hmdb51}/tsn_bn_inception_{rgb,flow}_train_val.prototxt of the
 original. Layer names that differ between its rgb and flow files are kept: they stand in people's logs.

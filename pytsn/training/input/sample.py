@@ -150,8 +150,8 @@ def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:
     flags = cv2.IMREAD_COLOR if options.colour and not options.flow else cv2.IMREAD_GRAYSCALE
     flags |= cv2.IMREAD_IGNORE_ORIENTATION  # OpenCV 2.4, used with Caffe, ignored it too
     if is_video_file(plan.folder):
-        size = options.size or default_frame_size(options.crop.size)
-        return decode_images(plan.folder, plan.frames, size, flags)
+        wanted = options.size or default_frame_size(options.crop.size)
+        return decode_images(plan.folder, plan.frames, wanted, flags)
     before = first_number(plan.folder, options) - 1  # each folder is asked: a list may hold folders of both kinds
     names = [os.path.join(plan.folder, name) for frame in plan.frames for name in file_names(options, frame + before)]
     images: dict[str, np.ndarray] = {}
