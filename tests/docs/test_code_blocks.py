@@ -13,6 +13,8 @@ import subprocess
 import pytest
 
 from pytsn.cli import COMMANDS, make_parser, run_command
+from pytsn.data.video_list import read_video_list
+from pytsn.predict.labels import read_labels
 from tests.docs.markdown import PAGES, RUN, SHOWN, Block, blocks, pytsn_command
 from tests.docs.printed import assert_printed
 
