@@ -52,7 +52,7 @@ def _check_folders(videos: list[ListedVideo], source: str) -> None:
     gone = [video for video, found in zip(videos, there, strict=True) if not found and video.folder not in renamed]
     if gone:
         raise PytsnError(
-            f"{source}, line {gone[0].line}: no folder or video file '{gone[0].folder}', and {len(gone) - 1} of the"
+            f"{source}, line {gone[0].line}: no folder '{gone[0].folder}', and {len(gone) - 1} of the"
             f" other {len(videos) - 1} are not there either: paths start at the current folder"
         )
 
