@@ -1,4 +1,4 @@
-"""The help text and the arguments of ``pytsn eval-net``: the original's, and those that came with the port."""
+"""The help text and the arguments of ``pytsn eval-net``: the original's and ours."""
 
 import argparse
 
@@ -20,14 +20,14 @@ from pytsn.commands.arguments import (
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM, SPLIT_DATASETS, SPLITS
 from pytsn.runtime.words import one_of
 
-#: what DATASET may be
+#: values of DATASET
 DATASETS = (*SPLIT_DATASETS, *ANNOTATED_DATASETS, CUSTOM)
 
 HELP = """\
 test a net on the videos of a split: class scores, class accuracies, mean accuracy
 
-Each video is sampled at 25 places, each place shown to the net as ten crops; scores are averaged, and the accuracy is
-the mean of the class accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .safetensors file made by `convert`.
+The net scores 25 snippets of each video, ten crops each. The scores are averaged; the accuracy is the mean of the class
+accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .safetensors file made by `convert`.
 
   pytsn eval-net ucf101 1 rgb FRAMES deploy.prototxt weights.caffemodel --save_scores scores_rgb
   pytsn eval-net hmdb51 2 flow FRAMES deploy.prototxt weights.caffemodel --num_worker 4 --gpus 0 1
@@ -35,13 +35,13 @@ the mean of the class accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .saf
   pytsn eval-net activitynet_1.2 1 rgb FRAMES net.prototxt net.caffemodel --snippet_rate 1 --aggregation multiscale
   pytsn eval-net custom 1 rgb . deploy.prototxt weights.pth --test_list videos.txt
 
-FRAMES holds one folder a video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with dense_flow's
-img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. rgbdiff makes its differences from the rgb images. Split files are read
-below --split_path (data/ucf101_splits, data/hmdb51_splits). For `custom`, --test_list has a line `path count label` for
-each video; relative paths start at FRAMES, and the split number is only a label. For ActivityNet, FRAMES holds the
-untrimmed videos (folders ID or v_ID); split 1 is the validation, 2 the testing subset; mAP and hit@k are printed too.
---aggregation window, anet2016 and multiscale take windows of 1 to 16 s over snippets of a known rate.
-Fuse score files with `pytsn eval-scores`.
+FRAMES holds one folder per video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with
+dense_flow's img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. rgbdiff computes differences from the rgb images. Split
+files are read below --split_path (data/ucf101_splits, data/hmdb51_splits). For `custom`, --test_list has a line `path
+count label` for each video; relative paths start at FRAMES, and the split number is only a label. For ActivityNet,
+FRAMES holds the untrimmed videos (folders ID or v_ID); split 1 is the validation subset, 2 the testing subset; mAP and
+hit@k are printed too. --aggregation window, anet2016 and multiscale use windows of 1 to 16 s and need a known snippet
+rate. Fuse score files with `pytsn eval-scores`.
 """
 
 
@@ -56,26 +56,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("net_weights", metavar="NET_WEIGHTS", help="weights of any kind: see convert")
     add_prefixes(add)
     add(
-        "--num_frame_per_video", type=_positive, default=25, metavar="T", help="snippets a video (default: %(default)s)"
+        "--num_frame_per_video",
+        type=_positive,
+        default=25,
+        metavar="T",
+        help="snippets per video (default: %(default)s)",
     )
-    add("--snippet_rate", metavar="R", help="R snippets a second instead of a fixed number, for untrimmed video")
-    add("--video_fps", metavar="F", help="frames a second of the videos (default: by ActivityNet's durations)")
+    add("--snippet_rate", metavar="R", help="R snippets per second instead of a fixed number, for untrimmed video")
+    add("--video_fps", metavar="F", help="frame rate of the videos (default: from ActivityNet's durations)")
     add("--save_scores", metavar="F", help="write the scores to F.npz")
-    add("--resume", action="store_true", help="go on with the scores that an interrupted run left beside F")
+    add("--resume", action="store_true", help="continue with the scores that an interrupted run left beside F")
     add_workers(add, _positive)
     add_device(add)
-    add_precision(add, "; prints the drift")
+    add_precision(add, "; prints the drift from fp32")
     add_crop_batch(add, _positive)
     add_split_path(add)
     add("--test_list", metavar="FILE", help="list of a custom dataset")
     add_annotations(add)
-    add("--subset", choices=("training", "validation", "testing"), help="of ActivityNet (default: by the split)")
+    add("--subset", choices=("training", "validation", "testing"), help="subset of ActivityNet (default: by the split)")
     add_allow_missing(add)
     add_score_name(add)
     add_bn_style(add)
     add_difference(add, default=None)
     add_aggregation(add)
-    add("--caffe_path", metavar="DIR", help="accepted for old scripts; there is no Caffe any more")
+    add("--caffe_path", metavar="DIR", help="ignored; accepted for old scripts")
 
 
 def _positive(text: str) -> int:
