@@ -1,4 +1,4 @@
-"""Per-snippet features of many videos: which videos, and their snippets through the net, in one process or several."""
+"""Per-snippet features of many videos: finds the videos and runs the net, in one process or several."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -37,10 +37,10 @@ class FeatureOptions:
 
 
 def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tuple[list[Video], list[str]]:
-    """The videos of a list file (``path count label``), or of a folder that holds folders of frames (label -1); and the
-    names of those left out for want of frames (``allow_missing``).
+    """The videos of a list file (``path count label``), or of a folder of frame folders (label -1); and the names of
+    videos left out because they have no frames (``allow_missing``).
 
-    Raises PytsnError naming the file and line, or the videos without frames.
+    Raises PytsnError that names the file and line, or the videos without frames.
     """
     videos = _folder_videos(source) if os.path.isdir(source) else parse_list_file(source)
     missing = set(find_missing(videos, modality))
@@ -53,8 +53,8 @@ def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tu
 def extract_features(
     net: FeatureNet, net_files: tuple[str, str], videos: Sequence[Video], options: FeatureOptions
 ) -> Generator[np.ndarray, None, None]:
-    """Each video's features, float32 (T, D) or as FeatureNet gives them, in order: by ``net`` in this process, or by
-    several that load it themselves. A short video repeats its ticks, and so its features."""
+    """Yields each video's features in order, float32 (T, D) or another shape of FeatureNet: computed by ``net`` in this
+    process, or by several that load the net themselves. A short video has repeated ticks, so its features repeat."""
     if options.num_worker == 1:
         return video_arrays(video_by_video(net.features), videos, options.snippets, max(2, cpu_count() // 2))
     threads = max(1, cpu_count() // options.num_worker)
