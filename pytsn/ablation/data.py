@@ -1,4 +1,4 @@
-"""The videos of an ablation: those of a split or of two lists, for every modality whose images are there."""
+"""The videos of an ablation, from a split or from two lists, for every modality that has images."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ _NUMBER = "%05d"
 
 @dataclass(frozen=True)
 class AblationData:
-    """videos: part (train, test) -> modality -> videos, the same ones in one order for every modality, each with the
-    folder of that modality's images. notes: lines for the user, about modalities left out too."""
+    """videos: part (train, test) -> modality -> videos. Every modality has the same videos in the same order, each with
+    the folder of that modality's images. notes: lines for the user, e.g. about modalities left out."""
 
     videos: Mapping[str, Mapping[str, list[Video]]]
     num_classes: int
@@ -29,17 +29,18 @@ class AblationData:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those that have images."""
+        """The modalities that have images."""
         return tuple(self.videos["test"])
 
     def write_list(self, part: str, modality: str, path: str | os.PathLike) -> None:
-        """Writes ``folder frames label`` lines, as training reads them."""
+        """Writes a training list: lines ``folder frames label``."""
         rows = (f"{each.folder} {each.frame_count(modality)} {each.label}\n" for each in self.videos[part][modality])
         write_bytes(path, "".join(rows).encode())
 
 
 def image_names(options: AblationOptions) -> tuple[tuple[str, str, str], str]:
-    """Prefixes of rgb, flow x and flow y files, and their suffix, from the two patterns. Raises PytsnError."""
+    """Prefixes of rgb, flow x and flow y files, and their suffix, from the two patterns. Raises PytsnError for patterns
+    of another form."""
     rgb, number, suffix = options.rgb_pattern.partition(_NUMBER)
     flow, flow_number, flow_suffix = options.flow_pattern.partition(_NUMBER)
     if not (number and flow_number and "%c" in flow and suffix == flow_suffix and suffix.startswith(".")):
@@ -49,7 +50,7 @@ def image_names(options: AblationOptions) -> tuple[tuple[str, str, str], str]:
 
 
 def load_data(options: AblationOptions) -> AblationData:
-    """Finds the videos and their images. Raises PytsnError that names missing videos unless they may be missing."""
+    """Finds the videos and their images. Raises PytsnError that names missing videos, unless ``allow_missing``."""
     entries = _custom_entries(options) if options.dataset == CUSTOM else _split_entries(options)
     notes, found = [], {}
     for modality in options.modalities:
@@ -92,14 +93,14 @@ def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
 
 
 def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -> list[Video]:
-    """The entries that have a folder below the modality's root, with the counts of images on disk."""
+    """The entries that have a folder below the modality's root, with the numbers of images on disk."""
     root, prefixes = _root(options, modality), image_names(options)[0]
     if root is None:
         return []
     if options.dataset != CUSTOM:
         folders = parse_directory(root, *prefixes, {entry.name for entry in entries})
         return make_videos([(entry.name, entry.label) for entry in entries], folders)
-    absolute = find_modality(modality).own_folders  # a list's absolute folders are those of the frames
+    absolute = find_modality(modality).own_folders  # absolute paths in a list point to the frames
     videos = []
     for entry in entries:
         own = os.path.basename(entry.folder.rstrip("/")) if absolute and os.path.isabs(entry.folder) else entry.folder
@@ -111,7 +112,7 @@ def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -
 
 
 def _root(options: AblationOptions, modality: str) -> str | None:
-    """Where the folders of the modality's images lie."""
+    """The root folder of the modality's images."""
     return options.warped_path if find_modality(modality).own_folders else options.frame_path
 
 
@@ -123,7 +124,7 @@ def _left_out(options: AblationOptions, modality: str) -> str:
 
 
 def _common(options: AblationOptions, found: Mapping, entries: Mapping) -> tuple[dict, list[str]]:
-    """The videos that every modality has, and a line about the others."""
+    """The videos that every modality has, and notes about the others."""
     kept: dict[str, dict[str, list[Video]]] = {}
     notes = []
     for part in _PARTS:
