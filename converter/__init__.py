@@ -1,11 +1,11 @@
-"""Caffe's files to PyTorch and back. What a user calls:
+"""Converts Caffe's files to PyTorch and back. The public functions:
 
-- ``load_net(prototxt, caffemodel)``: any Caffe net of the original's layers as a ``CaffeNet``; ``net(x)[blob]``.
+- ``load_net(prototxt, caffemodel)``: any Caffe net with the original's layers as a ``CaffeNet``; ``net(x)[blob]``.
 - ``CaffeNet``: that nn.Module: ``inputs``, ``outputs``, ``blob_names``, ``blob_shapes``; ``print(net)`` lists layers.
-- ``read_net(path)``, ``read_solver(path)``: prototxts, text or binary, old forms upgraded, as protobuf messages.
+- ``read_net(path)``, ``read_solver(path)``: prototxts as protobuf messages, text or binary, old forms upgraded.
 - ``read_caffemodel(path)``, ``write_caffemodel(path, layers)``: weights by layer name, as numpy arrays.
 
-Names load on first use, so that importing the package costs nothing. The command line is ``pytsn convert``.
+Names are imported on first use, so importing the package is cheap. The command line is ``pytsn convert``.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CaffeNet", "load_net", "read_caffemodel", "read_net", "read_solver", "write_caffemodel"]
 
-_HOMES = {  # name -> module, imported on first use: errors and files must not cost the seconds that torch takes
+_HOMES = {  # name -> module, imported on first use: errors and files must not wait seconds for torch
     "CaffeNet": "converter.net",
     "load_net": "converter.net",
     "read_caffemodel": "converter.caffemodel",

@@ -1,4 +1,4 @@
-"""Reading and writing `.caffemodel` files: layers with their weights, the weights as views of the file's own bytes."""
+"""Reads and writes `.caffemodel` files: layers with their weights, which are views of the file's bytes."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ _MAGIC = {
     b"\xfd7zXZ": "compressed with xz: unpack it first",
     b"\x1f\x8b": "compressed with gzip: unpack it first",
 }
-#: what the fourth blob of a net's first BN holds tells variances from their inverse roots: input of pixel scale makes
-#: the first convolution's variance tens to thousands, and the inverse root of that is far below this
+#: the fourth blob of a net's first BN shows whether a file holds variances or inverse standard deviations: pixel inputs
+#: give the first convolution a variance of tens to thousands, whose inverse square root is far below this
 FIRST_VARIANCE_AT_LEAST = 0.5
 
 
@@ -37,7 +37,7 @@ class LayerBlobs:
 
 @dataclass
 class Caffemodel:
-    """A caffemodel: ``net`` is its NetParameter without weights, ``layers`` the layers with some, in file order."""
+    """A caffemodel: ``net`` is its NetParameter without weights, ``layers`` the layers with weights, in file order."""
 
     source: str
     net: pb.NetParameter
@@ -46,9 +46,9 @@ class Caffemodel:
 
 
 def read_caffemodel(path: str | os.PathLike) -> Caffemodel:
-    """Reads a caffemodel of the fork or of BVLC Caffe, today's or V1 form.
+    """Reads a caffemodel of the fork or of BVLC Caffe, in the current or the V1 form.
 
-    Raises PytsnError for files that are empty, cut short, text, of another format, or hold no layers or no weights.
+    Raises PytsnError for files that are empty, truncated, text, of another format, or without layers or weights.
     """
     model = parse_caffemodel(read_bytes(path), str(path))
     for layer in model.layers:
@@ -58,7 +58,7 @@ def read_caffemodel(path: str | os.PathLike) -> Caffemodel:
 
 
 def parse_caffemodel(data: bytes, source: str = "caffemodel") -> Caffemodel:
-    """As read_caffemodel, from bytes; a name or type that is no UTF-8 text comes as bytes, as protobuf gives it."""
+    """Like read_caffemodel, from bytes. A name or type that is not UTF-8 stays bytes, as protobuf returns it."""
     _refuse_other_formats(data, source)
     try:
         model = _parse(memoryview(data), source)
@@ -106,7 +106,7 @@ def _parse(buffer: memoryview, source: str) -> Caffemodel:
 
 
 def _split_layer(buffer: memoryview, blobs_field: int) -> tuple[bytes, list[wire.Blob]]:
-    """A layer's bytes without its weights, and the weights."""
+    """Splits a layer into its bytes without weights and its weights."""
     rest, blobs, name = [], [], "?"
     try:
         for item in wire.fields(buffer):
@@ -123,7 +123,7 @@ def _split_layer(buffer: memoryview, blobs_field: int) -> tuple[bytes, list[wire
 
 
 def _count_unknown(message: Message) -> int:
-    """Unknown fields of the message and of all messages inside it."""
+    """Counts the unknown fields of the message and of all messages inside it."""
     count = len(UnknownFieldSet(message))
     for descriptor, value in message.ListFields():
         if descriptor.message_type is not None:
@@ -135,13 +135,13 @@ def _count_unknown(message: Message) -> int:
 def write_caffemodel(path: str | os.PathLike, net: pb.NetParameter, blobs: Mapping[str, Sequence[np.ndarray]]) -> None:
     """Writes ``net`` with ``blobs`` (layer name -> float32 arrays in Caffe's order and shapes), whole or not at all.
 
-    Layers keep the net's order and names; layers without blobs are listed too, as Caffe does. Raises PytsnError for
-    blobs of a layer that the net lacks, and when the file cannot be written.
+    Layers keep the net's order and names; layers without blobs are written too, as Caffe does. Raises PytsnError for
+    blobs of a layer that the net lacks, and if the file cannot be written.
     """
     unknown = set(blobs) - {layer.name for layer in net.layer}
     if unknown:
         raise PytsnError(f"{path}: no layer named {', '.join(sorted(unknown))} in the net to be written")
-    head = pb.NetParameter(name=net.name, input=net.input)  # all that Net::ToProto keeps beside the layers
+    head = pb.NetParameter(name=net.name, input=net.input)  # what Net::ToProto keeps besides the layers
     with atomic_path(path) as temporary:
         try:
             with open(temporary, "wb") as file:
@@ -157,7 +157,7 @@ def _layer_pieces(layer: pb.LayerParameter, blobs: Sequence[np.ndarray]) -> list
     bare.CopyFrom(layer)
     bare.ClearField("blobs")
     data = memoryview(dialect.layer_to_wire(bare))
-    # Caffe writes fields by number: weights (7) stand after name, type, bottom, top, loss_weight, param (1 to 6).
+    # Caffe writes fields by number: weights (7) come after name, type, bottom, top, loss_weight, param (1 to 6).
     cut = next((item.start for item in wire.fields(data) if item.number > _BLOBS[_LAYER]), len(data))
     weights = [piece for blob in blobs for piece in wire.write_bytes_field(_BLOBS[_LAYER], *wire.write_blob(blob))]
     return wire.write_bytes_field(_LAYER, data[:cut], *weights, data[cut:])

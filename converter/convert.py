@@ -1,4 +1,4 @@
-"""Weights in one form to another: which suffix means what, and where the weights come from."""
+"""Converts weights from one format to another: the meaning of suffixes, and the metadata on the weights' source."""
 
 import contextlib
 import os
@@ -17,14 +17,14 @@ from converter.recording import input_means, random_inputs, run_net
 from converter.state_files import write_state
 from converter.weights import save_caffemodel
 
-#: metadata of the file converted last is kept under these names when a converted file is converted again
+#: metadata of a converted file that is kept when the file is converted again
 _ORIGIN = ("source_weights", "source_weights_sha256")
 #: of a port's checkpoint, kept as they are (converter/ports.py)
 _PORT = ("origin_port", "origin_epoch", "origin_best")
 
 
 def check_outputs(outputs: Iterable[str | os.PathLike], sources: Iterable[str | os.PathLike]) -> None:
-    """Raises PytsnError for a suffix that means nothing here, an output that is a source, and one given twice."""
+    """Raises PytsnError for an unknown suffix, an output that is also a source, and an output given twice."""
     seen = {Path(source).resolve(): "is read by this very command" for source in sources}
     for output in map(Path, outputs):
         if output.suffix.lower() not in _WRITERS:
@@ -44,9 +44,9 @@ def load_for_conversion(
     bn_style: str = "var",
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> CaffeNet:
-    """The net of phase TEST with its weights; ``net.report`` tells what matched. ``input_shapes``: as load_net's.
+    """Loads the net of phase TEST with its weights; ``net.report`` says what matched. ``input_shapes``: as in load_net.
 
-    Raises PytsnError as load_net does, and for BN style "invstd" with a converted file: those hold variances.
+    Raises PytsnError as load_net does, and for BN style "invstd" with a converted file, which holds variances.
     """
     if is_state_file(weights) and bn_style != "var":
         raise PytsnError(f"{weights}: converted already, so its BN layers hold variances: leave --bn_style out")
@@ -54,11 +54,11 @@ def load_for_conversion(
 
 
 def source_metadata(net: CaffeNet, prototxt: str | os.PathLike, weights: str | os.PathLike) -> dict[str, str]:
-    """Where the weights come from and what the net takes and gives, as strings for the metadata of a converted file.
+    """The metadata of a converted file, as strings: the weights' source, and the net's inputs and outputs.
 
-    Keys: source_prototxt, source_weights, their _sha256, input, input_shape, channels, means (those of the weights'
-    own training where they tell, else as the released nets use them: converter/recording.py), output, num_classes,
-    bn_style (of the caffemodel; what is stored are variances), and of a port's checkpoint origin_port, origin_epoch and
+    Keys: source_prototxt, source_weights, their _sha256, input, input_shape, channels, means (those used in training if
+    the weights' file has them, else those of the released nets: converter/recording.py), output, num_classes, bn_style
+    (of the caffemodel; the converted file stores variances), and for a port's checkpoint origin_port, origin_epoch and
     origin_best.
     """
     assert net.report is not None  # load_for_conversion reads weights
@@ -92,7 +92,7 @@ def _description(net: CaffeNet) -> dict[str, str]:
 
 
 def write_net(net: CaffeNet, path: str | os.PathLike, metadata: Mapping[str, str]) -> list[str]:
-    """Writes the net in the form that the suffix means, whole or not at all. Returns lines for the user."""
+    """Writes the net in the format of the suffix, whole or not at all. Returns lines for the user."""
     return _WRITERS[Path(path).suffix.lower()](net, path, metadata)
 
 
@@ -135,7 +135,7 @@ def _onnx_difference(net: CaffeNet, path: str | os.PathLike, exported) -> str:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Two samples take 0.2 s on one core; threads that wait for each other on a busy machine take ten times that."""
+    """Two samples take 0.2 s on one core; on a busy machine, threads waiting for each other take ten times that."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

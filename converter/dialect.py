@@ -1,6 +1,6 @@
-"""Old forms and BVLC Caffe's forms of a net, brought to the one form that the rest of the code reads.
+"""Upgrades old forms and BVLC Caffe's forms of a net to the one form that the rest of the code reads.
 
-Sources: the fork's and BVLC Caffe 1.0's caffe.proto and util/upgrade_proto.cpp (facts: which field became which).
+Sources: the fork's and BVLC Caffe 1.0's caffe.proto and util/upgrade_proto.cpp (facts only: which field became which).
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.wire import write_bytes_field
 
-#: BVLC numbers that clash with the fork's: layer type -> (the fork's field of that number, the number, BVLC's field)
+#: BVLC field numbers that clash with the fork's: layer type -> (the fork's field, the number, BVLC's field)
 CLASHES = {
     "ELU": ("video_data_param", 140, "elu_param"),
     "Embed": ("bn_param", 137, "embed_param"),
     "Bias": ("seg_data_param", 141, "bias_param"),
     "Scale": ("bvlc_scale_param", 142, "scale_param"),
 }
-#: our stand-ins that no file may hold under their private numbers
+#: our stand-ins, whose private numbers no file may use
 _PRIVATE_FIELDS = ("elu_param", "embed_param")
 
-#: V1 enum names whose modern type is not simply the words in capitals run together
+#: V1 enum names whose current type name is not simply the capitalised words joined
 _V1_TYPES = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
@@ -40,12 +40,12 @@ _V1_SPECIAL = {"type", "blobs", "blobs_lr", "weight_decay", "param", "blob_share
 
 
 def from_bvlc_numbers(layer: pb.LayerParameter) -> None:
-    """Moves what a binary BVLC file wrote under a number that the fork uses otherwise, judged by the layer's type."""
+    """Moves fields that a binary BVLC file has under numbers the fork uses otherwise; the layer's type decides."""
     if layer.type not in CLASHES:
         return
     fork_field, _, bvlc_field = CLASHES[layer.type]
     if layer.HasField(fork_field):
-        raw = getattr(layer, fork_field).SerializeToString()  # keeps what the fork's message did not understand
+        raw = getattr(layer, fork_field).SerializeToString()  # includes fields unknown to the fork's message
         layer.ClearField(fork_field)
         try:
             getattr(layer, bvlc_field).MergeFromString(raw)
@@ -54,7 +54,7 @@ def from_bvlc_numbers(layer: pb.LayerParameter) -> None:
 
 
 def layer_to_wire(layer: pb.LayerParameter) -> bytes:
-    """The layer as bytes that Caffe reads: fields with private numbers go out under BVLC's."""
+    """The layer as bytes that Caffe reads: fields with private numbers are written under BVLC's numbers."""
     private = [name for name in _PRIVATE_FIELDS if layer.HasField(name)]
     if not private:
         return layer.SerializeToString(deterministic=True)
@@ -92,7 +92,7 @@ def _upgrade_inputs(net: pb.NetParameter) -> None:
 
 
 def upgrade_v1_layer(old: pb.V1LayerParameter) -> pb.LayerParameter:
-    """A layer of the form used before 2015 in today's form; weights (`blobs`) included."""
+    """Converts a layer from the form used before 2015 to the current one, including its weights (`blobs`)."""
     layer = pb.LayerParameter(type=v1_type_name(old))
     for descriptor, value in old.ListFields():
         if descriptor.name in _V1_SPECIAL:
@@ -109,7 +109,7 @@ def upgrade_v1_layer(old: pb.V1LayerParameter) -> pb.LayerParameter:
 
 
 def v1_type_name(old: pb.V1LayerParameter) -> str:
-    """Today's type name of a V1 layer: INNER_PRODUCT -> InnerProduct. Raises PytsnError when the layer has no type."""
+    """The current type name of a V1 layer: INNER_PRODUCT -> InnerProduct. Raises PytsnError if it has no type."""
     if not old.type:
         raise PytsnError(
             f"layer '{old.name}': no type (the nested form of 2013 is not supported: upgrade it with Caffe)"
@@ -119,7 +119,7 @@ def v1_type_name(old: pb.V1LayerParameter) -> str:
 
 
 def _upgrade_param_specs(old: pb.V1LayerParameter, layer: pb.LayerParameter) -> None:
-    """blobs_lr, weight_decay, param (names) and blob_share_mode, each indexed by blob, become ParamSpecs."""
+    """Turns blobs_lr, weight_decay, param (names) and blob_share_mode, each indexed by blob, into ParamSpecs."""
     columns: dict[str, Sequence[float] | Sequence[str]] = {
         "lr_mult": old.blobs_lr,
         "decay_mult": old.weight_decay,

@@ -1,4 +1,4 @@
-"""The one error type of the project: a mistake in what the user handed us, said in one line."""
+"""The project's one error type: bad input from the user, reported in one line."""
 
 import re
 
@@ -6,8 +6,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """A file's name for one line of any terminal: control characters, bytes that are not UTF-8 (which Python holds as
-    U+DC80 to U+DCFF) and halves of surrogate pairs, which no terminal takes, as escapes."""
+    """A file name made safe for one line of any terminal. Escapes control characters, bytes that are not UTF-8 (which
+    Python holds as U+DC80 to U+DCFF) and lone surrogates, which no terminal accepts."""
     return _UNPRINTABLE.sub(_escape, text)
 
 
@@ -22,7 +22,7 @@ class PytsnError(Exception):
     """Bad input: a file, layer, frame, field or argument that cannot be used.
 
     ``str(error)`` is one line that names the culprit, what was found and what to do. Commands print it and exit with
-    status 2; anything else that escapes is a defect of ours.
+    status 2. Any other exception that reaches the user is a bug in pytsn.
     """
 
     def __init__(self, message: str) -> None:

@@ -1,6 +1,6 @@
-"""What a file is by its first bytes: the things that people find, or are handed, under the name of a weight file.
+"""Recognises files by their first bytes: weight files, and what is often found under the name of one.
 
-Files are told by what is in them, never by their names: checkpoints of PyTorch end in .pth.tar, .ckpt, or in nothing.
+Content decides, never the name: PyTorch checkpoints end in .pth.tar, .ckpt, or have no suffix.
 """
 
 import codecs
@@ -15,16 +15,16 @@ from converter import wire
 from converter.errors import PytsnError
 from converter.files import explain_os_error
 
-HEAD = 1 << 16  # so many bytes tell what a file is
+HEAD = 1 << 16  # bytes that suffice to recognise a file
 STATE_SUFFIXES = (".safetensors", ".pth", ".pt")
 WEIGHT_SUFFIXES = (".caffemodel", ".v5", *STATE_SUFFIXES)
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """``name``: in words. ``reader``: caffemodel, pth, safetensors or solverstate for what is looked into, else "".
+    """``name``: in words. ``reader``: caffemodel, pth, safetensors or solverstate for files that are read, else "".
 
-    useless: nobody wants such a file, whatever its name. advice: what to do with it.
+    useless: the file is of no use, whatever its name. advice: what to do with it.
     """
 
     name: str
@@ -67,7 +67,7 @@ _MAGIC = (
 
 
 def sniff(head: bytes, size: int) -> FileKind:
-    """What a file of ``size`` bytes that begins with ``head`` is (the first HEAD bytes are enough)."""
+    """The kind of a file of ``size`` bytes that begins with ``head`` (the first HEAD bytes are enough)."""
     if not size:
         return EMPTY
     tests: tuple[Callable[[bytes, int], FileKind | None], ...] = (_safetensors, _magic, _zip, _text, _protobuf)
@@ -78,9 +78,9 @@ def sniff(head: bytes, size: int) -> FileKind:
 
 
 def kind_of(path: str | os.PathLike) -> FileKind | None:
-    """What the file at ``path`` is, whatever its name says. None for pipes and devices: a look would use them up.
+    """The kind of the file at ``path``, whatever its name. None for pipes and devices: reading would consume them.
 
-    Every part of pytsn that reads weights decides by this. Raises PytsnError when the file cannot be read.
+    Every part of pytsn that reads weights uses this. Raises PytsnError if the file cannot be read.
     """
     try:
         status = os.stat(path)
@@ -93,16 +93,16 @@ def kind_of(path: str | os.PathLike) -> FileKind | None:
 
 
 def is_state_file(path: str | os.PathLike) -> bool:
-    """Whether the file holds a PyTorch or safetensors state dict rather than a caffemodel: its content tells.
+    """Whether the file holds a PyTorch or safetensors state dict rather than a caffemodel, judged by its content.
 
-    Raises PytsnError when it cannot be read.
+    Raises PytsnError if it cannot be read.
     """
     kind = kind_of(path)
     return kind is not None and kind.reader in ("pth", "safetensors")
 
 
 def writes_state(path: str | os.PathLike) -> bool:
-    """Whether an output of this name is to be a state dict: outputs go by their suffix."""
+    """Whether an output of this name is written as a state dict; the suffix decides."""
     return Path(path).suffix.lower() in STATE_SUFFIXES
 
 
@@ -141,7 +141,7 @@ def _text(head: bytes, size: int) -> FileKind | None:
         text = head.decode("latin-1")  # a page of an old server
     if re.search(r"[\x00-\x08\x0e-\x1f\x7f]", text):
         return None
-    start = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE).lstrip()[:1000]  # prototxts begin with remarks
+    start = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE).lstrip()[:1000]  # prototxts begin with comments
     for pattern, make in _TEXTS:
         if re.match(pattern, start, re.IGNORECASE):
             return make(text)
@@ -189,7 +189,7 @@ def _printable(text: str) -> str:
 
 
 def _protobuf(head: bytes, size: int) -> FileKind | None:
-    """A message of Caffe's or ONNX, by the numbers of its first fields."""
+    """Recognises a message of Caffe or ONNX by the numbers of its first fields."""
     seen = set(_first_fields(head))
     for file_kind, needed, allowed in _MESSAGES:
         if needed <= seen and {number for number, _ in seen} <= allowed:
@@ -198,7 +198,7 @@ def _protobuf(head: bytes, size: int) -> FileKind | None:
 
 
 def _first_fields(head: bytes) -> Iterator[tuple[int, int]]:
-    """(number, wire type) of the top-level fields that begin within ``head``; stops where it is no protobuf."""
+    """(number, wire type) of the top-level fields that begin within ``head``; stops at bytes that are not protobuf."""
     buffer, at = memoryview(head), 0
     try:
         while at < len(head):
@@ -222,10 +222,10 @@ _SOLVERSTATE = FileKind(
 _ONNX = FileKind("ONNX file", advice="for onnxruntime; Caffe's and PyTorch's files are identified here")
 _MEAN = FileKind("mean image (a single blob)", advice="no net; Caffe's mean_file")
 _MESSAGES = (
-    # kind, fields it must have, fields it may have
+    # kind, required fields, allowed fields
     (CAFFEMODEL, {(100, _B)}, set(range(1, 10000))),
     (_ONNX, {(1, _V), (7, _B)}, set(range(1, 30))),
     (_MEAN, {(5, _B)}, set(range(1, 10))),
     (_SOLVERSTATE, {(1, _V), (2, _B)}, {1, 2, 3, 4}),
-    (CAFFEMODEL, {(2, _B)}, {1, 2, 3, 4, 5, 6, 7, 8, 100, 200}),  # the form of before 2015
+    (CAFFEMODEL, {(2, _B)}, {1, 2, 3, 4, 5, 6, 7, 8, 100, 200}),  # the form used before 2015
 )

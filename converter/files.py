@@ -1,4 +1,4 @@
-"""Files are read with one-line errors and written whole or not at all."""
+"""Reads files with one-line errors and writes them whole or not at all."""
 
 import contextlib
 import hashlib
@@ -12,7 +12,7 @@ from converter.errors import PytsnError
 
 
 def explain_os_error(error: OSError, path: str | os.PathLike) -> PytsnError:
-    """The one-line form of an operating-system error about ``path``."""
+    """An operating-system error about ``path`` as a one-line PytsnError."""
     reasons = {
         FileNotFoundError: "no such file or folder",
         IsADirectoryError: "is a folder, a file was expected",
@@ -23,7 +23,7 @@ def explain_os_error(error: OSError, path: str | os.PathLike) -> PytsnError:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The file's bytes. Raises PytsnError that names the path when it cannot be read."""
+    """The file's bytes. Raises a PytsnError with the path if it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -31,7 +31,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The file's text, UTF-8. Raises PytsnError for unreadable files and for binary ones (a caffemodel, say)."""
+    """The file's text, UTF-8. Raises PytsnError for unreadable and binary files (such as a caffemodel)."""
     data = read_bytes(path)
     try:
         text = data.decode("utf-8-sig")
@@ -48,8 +48,8 @@ def read_text(path: str | os.PathLike) -> str:
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; fsyncs and renames it there on success, removes it on error.
 
-    Raises PytsnError when the folder does not exist or cannot be written, and for a device or pipe such as /dev/null,
-    which renaming would replace by a file.
+    Raises PytsnError if the folder does not exist or is not writable, and for a device or pipe such as /dev/null, which
+    the rename would replace with a file.
     """
     path = Path(path)
     _refuse_special(path)
@@ -69,7 +69,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _refuse_special(path: Path) -> None:
-    with contextlib.suppress(OSError):  # not there yet, or making the temporary file will tell
+    with contextlib.suppress(OSError):  # does not exist yet; other errors show when the temporary file is made
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise PytsnError(f"{path}: is a device or a pipe; give the name of a file")
@@ -80,7 +80,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     with open(temporary, "rb+") as file:
-        os.fchmod(file.fileno(), 0o666 & ~mask)  # mkstemp makes 0600; users expect what open() would give
+        os.fchmod(file.fileno(), 0o666 & ~mask)  # mkstemp makes 0600; users expect the mode of open()
         os.fsync(file.fileno())
     os.replace(temporary, path)
 

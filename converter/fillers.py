@@ -1,8 +1,8 @@
-"""Initial values of parameters: what a prototxt's ``weight_filler { ... }`` asks for.
+"""Initial values of parameters: a prototxt's ``weight_filler { ... }``.
 
-The distributions are those of the original filler.hpp. Caffe draws from its one global generator, in the order in which
-the layers are set up. Draws from a ``torch.Generator`` give a fresh net Caffe's distribution, not its numbers; a
-``Stream`` that is Caffe's generator (pytsn/caffe_random/generator.py) gives the numbers too, to the last bit.
+The distributions are those of the original filler.hpp. Caffe draws from one global generator, in the order in which
+layers are set up. A ``torch.Generator`` gives a new net Caffe's distribution but not its numbers; a ``Stream`` of
+Caffe's generator (pytsn/caffe_random/generator.py) gives the same numbers, to the last bit.
 """
 
 import difflib
@@ -75,7 +75,7 @@ def _gaussian(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) 
 
 def _spread(tensor: torch.Tensor, filler: pb.FillerParameter, gain: int) -> float:
     """sqrt(gain / n), rounded to float32 where Caffe does; n: count / shape[0], count / shape[1] or their mean."""
-    shape = (*tensor.shape, 1, 1)  # an axis that is not there counts as 1
+    shape = (*tensor.shape, 1, 1)  # a missing axis counts as 1
     fan_in, fan_out = tensor.numel() // shape[0], tensor.numel() // shape[1]
     connections = {
         pb.FillerParameter.FAN_IN: np.float32(fan_in),
@@ -95,7 +95,7 @@ def _msra(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> N
 
 
 def _bilinear(tensor: torch.Tensor, filler: pb.FillerParameter, source: Source) -> None:
-    """A tent per filter: what a Deconvolution needs to upsample by interpolation."""
+    """A triangular (tent) kernel per filter, with which a Deconvolution upsamples by interpolation."""
     if tensor.dim() != 4 or tensor.shape[2] != tensor.shape[3]:
         raise PytsnError(f"bilinear filler: needs square filters of 4 dimensions, found {tuple(tensor.shape)}")
     size = tensor.shape[3]
@@ -112,7 +112,7 @@ def _positive_unitball(tensor: torch.Tensor, filler: pb.FillerParameter, source:
     sums = rows.sum(1, keepdim=True)
     if not isinstance(
         source, torch.Generator | None
-    ):  # Caffe adds one after the other in float32, which another order would round differently
+    ):  # Caffe adds sequentially in float32; another order would round differently
         sums = torch.from_numpy(np.cumsum(rows.numpy(), axis=1, dtype=np.float32)[:, -1:])
     rows.div_(sums)
 
@@ -130,12 +130,12 @@ FILLERS = {
 
 @torch.no_grad()
 def fill(tensor: torch.Tensor, filler: pb.FillerParameter, generator: Source = None) -> torch.Tensor:
-    """Fill ``tensor`` in place as ``filler`` says and return it.
+    """Fills ``tensor`` in place as ``filler`` says and returns it.
 
-    tensor: contiguous, floating point, in Caffe's shape of the blob (its first axis counts the outputs: xavier, msra
-    and ``sparse`` look at it). On the meta device only the parameters are checked. ``generator``: None for torch's
-    default one; a ``Stream`` fills with exactly the numbers Caffe would. Raises PytsnError for an unknown filler and
-    for values that Caffe refuses. Source: include/caffe/filler.hpp.
+    tensor: contiguous, floating point, in Caffe's blob shape (first axis = outputs, which xavier, msra and ``sparse``
+    use). On the meta device only the parameters are checked. ``generator``: None for torch's default; a ``Stream``
+    gives exactly Caffe's numbers. Raises PytsnError for an unknown filler and for values that Caffe refuses. Source:
+    include/caffe/filler.hpp.
     """
     function = FILLERS.get(filler.type)
     if function is None:

@@ -1,7 +1,7 @@
-"""Rewriting of a net's layers for inference: what a convolution can take in, and which convolutions go together.
+"""Rewrites a net's layers for inference: which layers a convolution absorbs, and which convolutions are merged.
 
-Every pass takes and returns a list of nodes in running order. A value (``blob@k``, converter/graph.py) may vanish only
-when its one reader is the layer that absorbs it and nobody asked to keep it; so whatever does not match simply stays.
+Every pass takes and returns a list of nodes in running order. A value (``blob@k``, converter/graph.py) may disappear
+only if its one reader is the layer that absorbs it and it is not in ``kept``; whatever does not match stays as it is.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ from converter.recipes import BiasRecipe, Recipe, channel_affine, of_convolution
 
 @dataclass(eq=False)
 class Node:
-    """A layer, or several that became one: values in and out, and the module or the recipe of one."""
+    """A layer, or several merged into one: input and output values, and its module or recipe."""
 
     step: Step
     bottoms: tuple[str, ...]
@@ -30,10 +30,10 @@ class Node:
 
 
 def start(layers: Iterable[tuple[Step, nn.Module]], shapes: Mapping[str, tuple[int, ...]]) -> list[Node]:
-    """The nodes of a net's layers; convolutions of one bottom, and InnerProducts of vectors, become recipes.
+    """The nodes of a net's layers; convolutions with one bottom, and InnerProducts of vectors, become recipes.
 
-    An InnerProduct goes with them because torch's own product adds in another order when the batch or the number of
-    threads changes, and oneDNN's convolution does not: so scores do not depend on how crops are shared out.
+    InnerProducts are included because torch's own product sums in another order when the batch or the number of threads
+    changes, and oneDNN's convolution does not: scores then do not depend on how the crops are split.
     """
     nodes = []
     for step, module in layers:
@@ -47,7 +47,7 @@ def start(layers: Iterable[tuple[Step, nn.Module]], shapes: Mapping[str, tuple[i
 
 
 def fold(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
-    """Convolution, then any BN, BatchNorm, Scale and Bias, then ReLU: one recipe."""
+    """Folds a convolution, any BN, BatchNorm, Scale and Bias after it, then ReLU, into one recipe."""
     readers = _readers(nodes)
     gone: set[int] = set()
     for node in nodes:
@@ -75,10 +75,10 @@ def _absorb(recipe: Recipe, node: Node) -> bool:
 
 
 def project_before_pooling(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
-    """AVE pooling that keeps the map's size, then a 1x1 convolution to fewer channels: convolve first, pool less.
+    """Swaps size-preserving AVE pooling and a 1x1 convolution to fewer channels after it, so fewer channels are pooled.
 
-    Both are linear, one over pixels and one over channels, so they can change places; bias and ReLU stay
-    behind the pooling, whose padding would dilute the bias.
+    Both are linear, one over pixels and one over channels, so they can be swapped. Bias and ReLU stay after the
+    pooling, whose zero padding would dilute the bias.
     """
     makers = {node.tops[0]: node for node in nodes if node.tops}
     readers = _readers(nodes)
@@ -112,7 +112,7 @@ def _projects(recipe: Recipe, pool: Node) -> bool:
 
 
 def merge_siblings(nodes: list[Node]) -> list[Node]:
-    """1x1 convolutions of one bottom become one wide convolution, run where the first of them stood."""
+    """Merges 1x1 convolutions of one bottom into one wide convolution in the place of the first."""
     families: dict[tuple, list[tuple[Node, Recipe]]] = defaultdict(list)
     for node in nodes:
         if isinstance(node.work, Recipe) and node.work.is_pointwise:

@@ -1,7 +1,7 @@
-"""Data layers of other Caffes: their fields that are unknown here, found in a prototxt's text and taken out of it.
+"""Finds and blanks out unknown fields of other Caffes' data layers in a prototxt's text.
 
-What a data layer reads does not matter where its tops are inputs of the net. Everywhere else an unknown field is an
-error: it could change what the net computes. Source of the syntax: protobuf's text format specification.
+What a data layer reads does not matter if its tops are inputs of the net. Everywhere else an unknown field is an error,
+since it could change what the net computes. Source of the syntax: protobuf's text format specification.
 """
 
 import re
@@ -14,12 +14,12 @@ from converter import caffe_tsn_pb2 as pb
 _TOKEN = re.compile(r"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[{}\[\]<>:;,]|[^\s{}\[\]<>:;,"'#]+""")
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 _LAYERS = {"layer": pb.LayerParameter.DESCRIPTOR, "layers": pb.V1LayerParameter.DESCRIPTOR}
-_SHAPED = ("Input", "DummyData", "DUMMY_DATA")  # they tell the net's shapes: nothing of theirs may be skipped
+_SHAPED = ("Input", "DummyData", "DUMMY_DATA")  # they give the net's shapes: none of their fields may be skipped
 
 
 @dataclass(frozen=True)
 class ForeignFields:
-    """A data layer with fields that are unknown here: its name and type, the fields' names."""
+    """A data layer with unknown fields: its name and type, and the names of the fields."""
 
     layer: str
     type: str
@@ -33,7 +33,7 @@ class ForeignFields:
 
 @dataclass
 class _Entry:
-    """A field in the text: its name, where it stands, the fields inside it, and a plain field's value."""
+    """A field in the text: its name, position, the fields inside it, and the value of a plain field."""
 
     name: str
     start: int
@@ -43,9 +43,9 @@ class _Entry:
 
 
 def skip_foreign_fields(text: str) -> tuple[str, list[ForeignFields]]:
-    """The text with blanks where data layers have unknown fields (lines and columns stay), and which those were.
+    """Blanks out unknown fields of data layers (lines and columns stay). Returns the text and the fields found.
 
-    Text that is no prototxt comes back as it is: the parser says what is wrong with it.
+    Text that is not a prototxt is returned unchanged; the parser then reports the error.
     """
     tokens = [found for found in _TOKEN.finditer(text) if not found[0].startswith("#")]
     try:
@@ -76,7 +76,7 @@ def _is_data_layer(entry: _Entry) -> bool:
 
 
 def _unknown(entry: _Entry, message: Any) -> Iterator[_Entry]:
-    """The fields that ``message``, a Descriptor, lacks; those of known messages inside it too."""
+    """The fields that ``message``, a Descriptor, lacks, also those in known messages inside it."""
     for each in entry.inside:
         known = message.fields_by_name.get(each.name)
         if known is None:
@@ -86,13 +86,13 @@ def _unknown(entry: _Entry, message: Any) -> Iterator[_Entry]:
 
 
 class _Reader:
-    """Tokens to entries. IndexError: the text ends too early, or is no prototxt."""
+    """Parses tokens into entries. IndexError: the text ends too early, or is not a prototxt."""
 
     def __init__(self, tokens: list[re.Match]) -> None:
         self._tokens, self._at = tokens, 0
 
     def entries(self, closing: str) -> list[_Entry]:
-        """The fields up to ``closing``, which is taken too; "": up to the end."""
+        """The fields up to ``closing``, which is consumed too; "": up to the end."""
         found = []
         while self._at < len(self._tokens) if not closing else self._look() != closing:
             if self._look() in (",", ";"):
@@ -115,7 +115,7 @@ class _Reader:
                 pass
         else:
             entry.value = self._next()[0]
-            while self._at < len(self._tokens) and self._look()[0] in "\"'":  # strings in a row are one
+            while self._at < len(self._tokens) and self._look()[0] in "\"'":  # adjacent strings are one
                 self._next()
         entry.end = self._tokens[self._at - 1].end()
         return entry

@@ -1,8 +1,8 @@
-"""Training with frozen BN for nothing: each convolution applies the BN that follows it to its own filters.
+"""Removes the cost of frozen BN in training: each convolution folds the BN that follows it into its own filters.
 
-A frozen BN is y = x * scale + shift, and so are its convolution's filters times scale. Taken together they save a pass
-over the blob forwards and one backwards, and the memory between them; gradients of the filters follow by the chain
-rule. Values differ in rounding only.
+A frozen BN is y = x * scale + shift, so the filters can be multiplied by scale instead. This saves one pass over the
+blob forward, one backward, and the memory of the blob between; the filters' gradients follow by the chain rule. Values
+differ by rounding only.
 """
 
 from collections import Counter
@@ -13,10 +13,10 @@ from converter.net import CaffeNet
 
 
 def fold_frozen_bn(net: CaffeNet) -> int:
-    """Lets convolutions apply the frozen BN that alone reads them, from the next forward on. Returns how many do.
+    """Folds each frozen BN into its convolution if nothing else reads it, from the next forward on. Returns how many.
 
-    Weights, statistics and the blobs after BN stay what they were; the blob between the two, where it has a name of its
-    own, now holds what BN makes of it.
+    Weights, statistics and the blobs after BN stay the same; the blob between the two, if it has its own name, now
+    holds BN's output.
     """
     readers = Counter(value for step in net.graph.steps for value in step.bottoms)
     convolutions = {

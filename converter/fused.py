@@ -1,4 +1,4 @@
-"""The fast evaluation forward: a CaffeNet rewritten for inference. Same blobs, fewer layers, other rounding."""
+"""The fast evaluation forward: a CaffeNet rewritten for inference. Same blobs, fewer layers, different rounding."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,16 +14,16 @@ from converter.graph import Graph, Step
 from converter.net import CaffeNet
 from converter.recipes import BiasRecipe, Recipe
 
-#: what weights, blobs and products are kept in; tf32 rounds the factors of each product to 10 bits, on CUDA only
+#: the precision of weights, blobs and products; tf32 rounds the factors of each product to 10 bits, on CUDA only
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 class FusedNet(CaffeNet):
     """A CaffeNet for inference only; ``fuse`` makes it.
 
-    ``fused(x, blobs=...)`` answers as the CaffeNet does, float32 tensors without gradients, for the blobs that are left
-    (``blob_names``): those of a convolution that took in its BN, Scale or ReLU are gone, as are poolings that changed
-    places with a projection. Asking for one is a PytsnError that says which; ``fuse(net, keep=(blob,))`` keeps it.
+    ``fused(x, blobs=...)`` returns what the CaffeNet does, as float32 tensors without gradients, for the blobs that are
+    left (``blob_names``). Gone are the blobs of convolutions that absorbed their BN, Scale or ReLU, and of poolings
+    swapped with a projection. Asking for one raises a PytsnError that names it; ``fuse(net, keep=(blob,))`` keeps it.
     """
 
     def __init__(self, net: CaffeNet, nodes: list[Node], precision: str, channels_last: bool, compiled: bool) -> None:
@@ -53,7 +53,7 @@ class FusedNet(CaffeNet):
         return FusedConv(weight, work.bias.to(dtype), *options)
 
     def _add_modules(self, modules: list[nn.Module]) -> None:
-        """Under the layers' names, and a number where one layer became several modules."""
+        """Adds them under the layers' names, with a number where one layer became several modules."""
         self.module_names = []
         for index, (step, module) in enumerate(zip(self.graph.steps, modules, strict=True)):
             self.module_names.append(f"{index:03d} {step.param.name}".replace(".", "_"))
@@ -61,9 +61,9 @@ class FusedNet(CaffeNet):
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
-        """As CaffeNet.forward. x may have any layout and is copied to channels-last where need be.
+        """Like CaffeNet.forward. x may have any memory layout and is copied to channels-last if needed.
 
-        On CUDA, TF32 products are allowed (tf32) or forbidden (fp32, bf16) while it runs, whatever torch's flags say.
+        On CUDA, TF32 products are on (tf32) or off (fp32, bf16) while it runs, whatever torch's flags.
         """
         wanted = tuple(self.outputs if blobs is None else [blobs] if isinstance(blobs, str) else blobs)
         for blob in wanted:
@@ -77,7 +77,7 @@ class FusedNet(CaffeNet):
 
     def _prepared(self, x: torch.Tensor) -> torch.Tensor:
         if x.dim() != 4:
-            return x  # labels and the like keep their numbers exactly
+            return x  # labels and the like stay exact
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return x.to(PRECISIONS[self.precision]).contiguous(memory_format=layout)
 
@@ -91,18 +91,18 @@ def fuse(
     reorder: bool = True,
     compiled: bool = False,
 ) -> FusedNet:
-    """A fast copy of ``net`` (phase TEST) for inference; ``net`` itself stays as it is. Move it with ``.to(device)``.
+    """Makes a fast copy of ``net`` (phase TEST) for inference; ``net`` is unchanged. Move it with ``.to(device)``.
 
-    Whatever runs of layers match are rewritten, the rest runs as before:
+    Rewrites these sequences of layers and leaves the rest:
       - Convolution, then BN / BatchNorm / Scale / Bias with stored statistics, then (leaky) ReLU: one convolution, its
         weights computed in float64 and rounded once;
       - 1x1 convolutions of one bottom: one wide convolution;
-      - InnerProduct of vectors, then ReLU: also one, so that a crop's scores do not depend on batch and threads;
-      - AVE pooling at stride 1, then a narrowing 1x1 convolution: the convolution first (``reorder=False``: not).
+      - InnerProduct of vectors, then ReLU: also one convolution, so a crop's scores do not depend on batch and threads;
+      - AVE pooling at stride 1, then a narrowing 1x1 convolution: the convolution first (not with ``reorder=False``).
 
     keep: blobs that must stay readable. precision: "fp32"; "tf32" differs from it on CUDA only; "bf16" keeps weights
-    and blobs in bfloat16. channels_last: blobs lie as (N, H, W, C) in memory. compiled: through torch.compile, which
-    needs a compiler and a minute of its own. Raises PytsnError for a net of phase TRAIN, an unknown blob or precision.
+    and blobs in bfloat16. channels_last: blobs are (N, H, W, C) in memory. compiled: use torch.compile, which needs a
+    compiler and about a minute. Raises PytsnError for a net of phase TRAIN, an unknown blob or precision.
     """
     if precision not in PRECISIONS:
         raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
@@ -121,7 +121,7 @@ def _map(function, x):
 
 @contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
-    """Allows or forbids TF32 in products and convolutions on CUDA, and puts torch's flags back."""
+    """Allows or forbids TF32 in products and convolutions on CUDA, then restores torch's flags."""
     if not torch.cuda.is_available():
         yield
         return

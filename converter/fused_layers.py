@@ -1,4 +1,4 @@
-"""Modules that only fused nets hold (converter/fused.py): inference alone, no gradients, weights as buffers."""
+"""Modules used only in fused nets (converter/fused.py): inference only, no gradients, weights as buffers."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from converter.errors import PytsnError
 
-#: inputs with fewer channels than a vector register holds run faster from plain weights than from packed ones
+#: inputs with fewer channels than a vector register holds run faster with plain weights than with packed ones
 _PACK_FROM_CHANNELS = 16
 
 
@@ -20,8 +20,8 @@ class FusedConv(nn.Module):
     negative_slope. sizes: channel counts whose sum is num_output when several convolutions were merged into this one;
     the tops are then views of one tensor, a tuple of (N, size, H', W').
 
-    On a CPU where torch brings oneDNN the ReLU rides on the convolution and the weights are packed for it on first use;
-    elsewhere plain torch operators do the same.
+    On a CPU with torch's oneDNN, the ReLU is fused into the convolution and the weights are packed on first use;
+    elsewhere plain torch operators are used.
     """
 
     weight: torch.Tensor
@@ -67,7 +67,7 @@ class FusedConv(nn.Module):
         super()._load_from_state_dict(*args)
 
     def __getstate__(self):
-        return {**self.__dict__, "_packed": None}  # packed tensors can neither be copied nor saved
+        return {**self.__dict__, "_packed": None}  # packed tensors cannot be copied or saved
 
 
 class BiasReLU(nn.Module):
@@ -95,9 +95,9 @@ def _pointwise(x, weight, bias, padding, stride, dilation, groups, slope) -> tor
 
 @cache
 def onednn_fuses(dtype: torch.dtype) -> bool:
-    """Whether torch's fused oneDNN convolution works here for this dtype: tried once on a few numbers.
+    """Whether torch's fused oneDNN convolution works here for this dtype; tested once on a few numbers.
 
-    It is an operator of torch's own compiler without a promise of stability: hence a trial, not a version check.
+    It is an internal operator of torch's compiler with no promise of stability: hence a trial, not a version check.
     """
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
         return False

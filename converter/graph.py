@@ -1,8 +1,8 @@
-"""A net's wiring, without any arithmetic: who makes which blob, who reads it, when it can be freed. No torch here.
+"""A net's graph, without any arithmetic: which layer makes each blob, which read it, when it can be freed. No torch.
 
-Caffe runs layers in file order and lets a layer work in place (top named as its bottom). Here every write makes a new
-*value* of the blob, so that nothing is ever overwritten: value ids are ``name@k``, the k-th value of the blob; the blob
-that a user asks for by name is its last value, which is what Caffe leaves in the blob.
+Caffe runs layers in file order and lets a layer work in place (top named like its bottom). Here every write makes a new
+*value* of the blob, so nothing is overwritten. Value ids are ``name@k``, the k-th value of the blob. A blob asked for
+by name is its last value, which is what Caffe leaves in the blob.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 
-#: layers that read files: their tops are inputs of the net here
+#: layers that read files; their tops are inputs of the net here
 DATA_TYPES = frozenset(
     [
         "Data",
@@ -28,14 +28,14 @@ DATA_TYPES = frozenset(
         "WindowData",
     ]
 )
-#: layers that only training and scoring need
+#: layers needed only for training and scoring
 SCORING_TYPES = frozenset({"Accuracy", "EuclideanLoss", "Silence", "SoftmaxWithLoss"})
 _SPLIT_BLOB = re.compile(r"(.+_split_)\d+")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One layer at work: value ids in, value ids out."""
+    """One layer's run: input and output value ids."""
 
     param: pb.LayerParameter
     bottoms: tuple[str, ...]
@@ -49,11 +49,11 @@ class Step:
 
 @dataclass
 class Graph:
-    """The wiring of a filtered net.
+    """The graph of a filtered net.
 
-    ``inputs``: blob -> shape, None where the prototxt does not say; ``final``: blob -> id of its last value;
-    ``outputs``: blobs nobody consumes, in the order they are made; ``splits``: the names, less their last number, that
-    Caffe gives the copies it makes of a blob with several readers (util/insert_splits.cpp), -> id.
+    ``inputs``: blob -> shape, None if not in the prototxt; ``final``: blob -> id of its last value; ``outputs``: blobs
+    that no layer consumes, in the order they are made; ``splits``: names that Caffe gives its copies of a blob with
+    several readers (util/insert_splits.cpp), without their last number, -> id.
     """
 
     inputs: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Graph:
     splits: dict[str, str] = field(default_factory=dict)
 
     def value_of(self, blob: str) -> str:
-        """The id of the blob's last value, or of the value that Caffe's copy ``BLOB_LAYER_0_split_1`` holds.
+        """The id of the blob's last value, or of the value in Caffe's copy ``BLOB_LAYER_0_split_1``.
 
         Raises PytsnError with a suggestion for an unknown blob.
         """
@@ -75,8 +75,8 @@ class Graph:
         return self.final[blob]
 
     def results(self) -> list[str]:
-        """The blobs nobody consumes, were there no losses and accuracies: a classifier's scores. Labels are no results,
-        nor is what Silence takes."""
+        """The outputs of the net without losses and accuracies: a classifier's scores. Labels and the bottoms of
+        Silence are not results."""
         made: set[str] = set()
         read: set[str] = set()
         for step in self.steps:
@@ -87,7 +87,7 @@ class Graph:
         return [blob for blob, value in self.final.items() if value in made - read]
 
     def plan(self, blobs: Iterable[str]) -> tuple[list[tuple[int, Step, tuple[str, ...]]], list[str]]:
-        """What must run for ``blobs``: (step index, step, ids to free after it) in file order; and its inputs."""
+        """The steps needed for ``blobs``: (step index, step, ids to free after it) in file order; and their inputs."""
         wanted = {self.value_of(blob) for blob in blobs}
         needed, chosen = set(wanted), []
         for index in range(len(self.steps) - 1, -1, -1):
@@ -97,7 +97,7 @@ class Graph:
                 needed.update(step.bottoms)
         inputs = [blob for blob in self.inputs if f"{blob}@0" in needed]
         seen, plan = set(wanted), []
-        for index, step in chosen:  # from the last step back: the first sight of an id is its last use
+        for index, step in chosen:  # backward: the first occurrence of an id is its last use
             last_used = tuple(dict.fromkeys(v for v in (*step.bottoms, *step.tops) if v not in seen))
             seen.update(last_used)
             plan.append((index, step, last_used))
@@ -111,7 +111,7 @@ def suggest(wrong: str, known: Iterable[str]) -> str:
 
 
 def build_graph(net: pb.NetParameter) -> Graph:
-    """The wiring of a net that is upgraded and filtered already (converter/proto.py).
+    """The graph of a net that is already upgraded and filtered (converter/proto.py).
 
     Raises PytsnError for duplicate layer names, a bottom that no layer before it makes, a top made twice, no layers.
     """
@@ -136,7 +136,7 @@ def build_graph(net: pb.NetParameter) -> Graph:
 
 
 def is_data_layer(layer: pb.LayerParameter) -> bool:
-    """Whether the layer reads data: one of this Caffe's, or of another's, whose data layers are called ...Data too."""
+    """Whether it is a data layer of this Caffe, or of another, whose data layers are also named ...Data."""
     return not layer.bottom and (layer.type in DATA_TYPES or layer.type.endswith("Data"))
 
 
@@ -169,13 +169,13 @@ def _add_step(graph: Graph, layer: pb.LayerParameter) -> None:
             raise PytsnError(f"{step_label}: top '{blob}' is made by another layer already")
         version = int(graph.final[blob].rpartition("@")[2]) + 1 if blob in graph.final else 0
         tops.append(f"{blob}@{version}")
-        graph.final.pop(blob, None)  # a blob written again moves to the end: outputs come in the order they are made
+        graph.final.pop(blob, None)  # a blob written again moves to the end: outputs are in the order they are made
         graph.final[blob] = graph.splits[f"{blob}_{layer.name}_{index}_split_"] = tops[-1]
     graph.steps.append(Step(layer, bottoms, tuple(tops)))
 
 
 def data_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
-    """The shapes of a data layer's tops, None where only the data itself could tell."""
+    """The shapes of a data layer's tops, None where they depend on the data itself."""
     if layer.type == "Input":
         shapes: list[tuple[int, ...] | None] = [tuple(shape.dim) for shape in layer.input_param.shape]
         if len(shapes) not in (0, 1, len(layer.top)):
@@ -199,8 +199,8 @@ def _video_shapes(layer: pb.LayerParameter) -> list[tuple[int, ...] | None]:
 
 
 def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None, required: bool = True) -> None:
-    """Sets or overrides input shapes. Raises PytsnError for a blob that is no input, and for inputs without one unless
-    they may follow later (``required`` False)."""
+    """Sets or overrides input shapes. Raises PytsnError for a blob that is not an input and, unless ``required`` is
+    False (shapes may follow later), for inputs without a shape."""
     for blob, shape in (shapes or {}).items():
         if blob not in graph.inputs:
             raise PytsnError(f"'{blob}' is not an input of the net; its inputs are: {', '.join(graph.inputs)}")

@@ -7,7 +7,7 @@ _HEAD = ("layer", "type", "tops", "weights", "parameters")
 
 
 def inspection_lines(net: CaffeNet) -> list[str]:
-    """The table of a net's inputs and layers in running order, and the total, as aligned lines."""
+    """The table of a net's inputs and layers in running order with the totals, as aligned lines."""
     rows = [_HEAD]
     rows += [(name, "input", shape_text(shape), "", "") for name, shape in net.inputs.items()]
     total = 0

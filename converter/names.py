@@ -1,4 +1,4 @@
-"""Layer names as state-dict keys: the names that earlier PyTorch ports of these nets use."""
+"""Layer names as state-dict keys, as in earlier PyTorch ports of these nets."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from converter.errors import PytsnError
 
 
 def state_name(layer_name: str) -> str:
-    """The module name of a layer: every character that an identifier cannot hold becomes `_`.
+    """The module name of a layer: every character not allowed in an identifier becomes `_`.
 
     ``conv1/7x7_s2`` -> ``conv1_7x7_s2``, ``fc-action`` -> ``fc_action``, ``res2a.branch1`` -> ``res2a_branch1``.
     """
@@ -15,7 +15,7 @@ def state_name(layer_name: str) -> str:
 
 
 def state_names(layer_names: Iterable[str]) -> dict[str, str]:
-    """Layer name -> module name. Raises PytsnError when two layers would share one."""
+    """Layer name -> module name. Raises PytsnError if two layers would share one."""
     owners: dict[str, str] = {}
     for layer in layer_names:
         key = state_name(layer)

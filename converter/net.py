@@ -24,7 +24,7 @@ OnDataLayer = Callable[[pb.LayerParameter], Mapping[str, Shape] | None]
 
 
 class CaffeNet(nn.Module):
-    """A net of Caffe's, with Caffe's semantics.
+    """A Caffe net with Caffe's semantics.
 
     ``net(x)`` returns a dict blob name -> tensor. State-dict keys are layer names with ``/`` as ``_`` (names.py) and
     ``weight``, ``bias``, ``running_mean``, ``running_var`` ...; ``inputs``, ``outputs``, ``blob_names`` and
@@ -47,9 +47,9 @@ class CaffeNet(nn.Module):
     ) -> None:
         """Builds the net from an upgraded, filtered NetParameter. Raises PytsnError naming layer and type.
 
-        ``generator`` fills the parameters (converter/fillers.py). ``on_data_layer`` is called with each data layer when
-        its turn comes in the file, between the layers around it, because data layers draw random numbers when they are
-        set up; it may return the shapes of the layer's tops, blob -> shape.
+        ``generator`` fills the parameters (converter/fillers.py). ``on_data_layer`` is called with each data layer at
+        its place in the file, because data layers draw random numbers when they are set up; it may return the shapes of
+        the layer's tops, blob -> shape.
         """
         super().__init__()
         self.param, self.phase = param, phase
@@ -112,13 +112,13 @@ class CaffeNet(nn.Module):
         return module
 
     def _note_loss(self, step: Step, is_loss: bool) -> None:
-        weights = list(step.param.loss_weight) or [float(is_loss)]  # by default a loss layer's first top counts
+        weights = list(step.param.loss_weight) or [float(is_loss)]  # by default a loss layer's first top has weight 1
         for value, weight in zip(step.tops, weights, strict=False):
             if weight:
                 self.loss_weights[value.rpartition("@")[0]] = weight
 
     def _register(self, modules: list[CaffeLayer]) -> None:
-        """Modules become attributes; names that torch needs for itself, or weightless twins, get a `_` appended."""
+        """Modules become attributes; names used by torch itself, and weightless duplicates, get a `_` appended."""
         weighted = [bool(module.blob_names) for module in modules]
         layers = [step.param.name for step in self.graph.steps]
         keys = state_names(name for name, has in zip(layers, weighted, strict=True) if has)
@@ -131,7 +131,7 @@ class CaffeNet(nn.Module):
             self.module_names.append(key)
 
     def _share(self, modules: list[CaffeLayer]) -> None:
-        """Blobs whose ParamSpecs carry one name are one tensor (Net::AppendParam)."""
+        """Blobs whose ParamSpecs have the same name share one tensor (Net::AppendParam)."""
         owners: dict[str, tuple[str, nn.Parameter]] = {}
         for step, module in zip(self.graph.steps, modules, strict=True):
             for blob, spec in zip(module.blob_names, step.param.param, strict=False):
@@ -146,17 +146,17 @@ class CaffeNet(nn.Module):
 
     @property
     def inputs(self) -> dict[str, Shape | None]:
-        """Input blob -> shape as the prototxt gives it (the batch may differ at run time)."""
+        """Input blob -> shape as in the prototxt (the batch may differ at run time)."""
         return dict(self.graph.inputs)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The blobs nobody consumes."""
+        """The blobs that no layer consumes."""
         return tuple(self.graph.outputs)
 
     @property
     def blob_names(self) -> tuple[str, ...]:
-        """Every named blob, in the order of last writing."""
+        """Every named blob, in order of its last write."""
         return tuple(self.graph.final)
 
     @property
@@ -170,11 +170,11 @@ class CaffeNet(nn.Module):
         return dict(self._shapes)
 
     def layers(self) -> list[tuple[Step, CaffeLayer]]:
-        """The layers in running order with their modules."""
+        """The layers with their modules, in running order."""
         return [(step, getattr(self, name)) for step, name in zip(self.graph.steps, self.module_names, strict=True)]
 
     def __repr__(self) -> str:
-        """A line a layer, in running order: name, type, shapes of its tops for the prototxt's input shapes."""
+        """One line per layer, in running order: name, type, shapes of its tops for the prototxt's input shapes."""
         rows = [(f"  {printable(name)}", "input", shape_text(shape)) for name, shape in self.inputs.items()]
         for step in self.graph.steps:
             tops = " ".join(shape_text(self._shapes.get(value)) for value in step.tops)
@@ -185,7 +185,7 @@ class CaffeNet(nn.Module):
         return "\n".join([head, *aligned(rows, right=0)])
 
     def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
-        """Runs what ``blobs`` need (default: the net's outputs) and returns blob name -> tensor.
+        """Runs the layers needed for ``blobs`` (default: the net's outputs) and returns blob name -> tensor.
 
         ``x``: the input tensor, (N, C, H, W) float32, or for several inputs a dict by blob name. Gradients flow to
         inputs and parameters; a blob is freed after its last use. Raises PytsnError for unknown blobs, missing inputs.
@@ -222,11 +222,11 @@ class CaffeNet(nn.Module):
         return {f"{blob}@0": tensor for blob, tensor in x.items()}
 
     def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var"):
-        """Loads weights by layer name, of a caffemodel, a converted file or a port's checkpoint, whatever its name.
+        """Loads weights by layer name from a caffemodel, a converted file or a port's checkpoint, whatever its name.
         Returns the report (converter/weights.py, LoadReport).
 
-        Raises PytsnError naming file and layer unless every layer of the net finds its weights there, in its own shape;
-        load_net is the lenient door.
+        Raises PytsnError naming file and layer unless the file has weights of the right shape for every layer of the
+        net; load_net is lenient.
         """
         from converter.weights import load_any_weights
 
@@ -237,7 +237,7 @@ class CaffeNet(nn.Module):
     def total_loss(self, blobs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The objective: the sum of loss_weight * blob over the loss blobs (Net::ForwardFromTo)."""
         terms = (blobs[blob].sum() * weight for blob, weight in self.loss_weights.items())
-        return sum(terms)  # type: ignore[return-value]  # 0 only in a net without losses
+        return sum(terms)  # type: ignore[return-value]  # 0 only for a net without losses
 
 
 def load_net(
@@ -250,14 +250,14 @@ def load_net(
     generator: Source = None,
     on_data_layer: OnDataLayer | None = None,
 ) -> CaffeNet:
-    """A prototxt file, and the weights of a caffemodel (or a converted file) where one is given, as a CaffeNet.
+    """Loads a prototxt, and optionally the weights of a caffemodel or a converted file, as a CaffeNet.
 
     ``bn_style``: what the fourth blob of the fork's BN layers holds: "var", running variance, or "invstd", the running
     inverse standard deviation of files saved before 27 April 2016. As in Caffe, layers without weights in the file keep
-    their fill and unused weights are skipped; ``net.report`` says which (converter/weights.py).
+    their initial values and unused weights are skipped; ``net.report`` lists both (converter/weights.py).
 
-    Data layers of other Caffes become inputs, their unknown fields are skipped; ``net.notes`` names them, and so does
-    ``net.report``.
+    Data layers of other Caffes become inputs, and their unknown fields are skipped; ``net.notes`` and ``net.report``
+    name them.
 
     Raises PytsnError naming file, line, layer or blob.
     """

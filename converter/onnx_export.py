@@ -1,7 +1,7 @@
-"""A CaffeNet as an ONNX file, written node by node from the net's own graph.
+"""Writes a CaffeNet as an ONNX file, node by node from the net's own graph.
 
-Not by torch.onnx: one of its exporters is deprecated, the other takes ten seconds and a further package, and both
-rename every value. Written like this, ONNX values keep Caffe's blob names, so that every blob can be compared.
+It does not use torch.onnx: one of its exporters is deprecated, the other takes ten seconds and another package, and
+both rename every value. Here ONNX values keep Caffe's blob names, so every blob can be compared.
 """
 
 import os
@@ -27,7 +27,7 @@ _MAX_FLOATS = _LARGEST_FILE // 4
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. ``inputs`` and ``outputs``: ONNX name -> sizes, a string where a size follows the batch;
+    """The result of an export. ``inputs`` and ``outputs``: ONNX name -> sizes, a string where a size follows the batch;
     ``values``: blob -> ONNX name; ``batch``: "N", or the only batch size possible; ``warnings``: lines for the user."""
 
     inputs: dict[str, Dims]
@@ -47,11 +47,11 @@ def export_onnx(
 ) -> Exported:
     """Writes a net of phase TEST to ``path``: float32, opset 17, first axis of the inputs symbolic ("N"), checked.
 
-    outputs: blobs to give out. Default: those that nobody consumes once losses and accuracies are left out.
-    all_blobs: every blob that the outputs need is an output as well. metadata goes into ``metadata_props``.
-    Values are named as the blobs; an earlier value of a blob that is written in place is ``blob@0``, ``blob@1`` ...
-    Initializers are named as in the net's state dict. Where a layer's sizes cannot follow the batch (a Reshape with
-    numbers only) the file is for the prototxt's batch size alone, and a warning says so.
+    outputs: blobs to write as outputs. Default: those that no layer consumes, losses and accuracies left out.
+    all_blobs: every blob that the outputs need becomes an output too. metadata goes into ``metadata_props``.
+    Values have the blobs' names; earlier values of a blob written in place are ``blob@0``, ``blob@1`` ...
+    Initializers are named as in the net's state dict. If a layer's sizes cannot follow the batch (a Reshape with
+    numbers only), the file works for the prototxt's batch size only, with a warning.
     Raises PytsnError for a TRAIN net, a layer ONNX cannot hold, unknown outputs, and more than 2 GB.
     """
     model, exported = build_onnx(net, outputs=outputs, all_blobs=all_blobs, metadata=metadata)
@@ -73,7 +73,7 @@ def build_onnx(
     all_blobs: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> tuple[onnx.ModelProto, Exported]:
-    """As export_onnx, in memory."""
+    """Like export_onnx, in memory."""
     if net.phase != "TEST":
         raise PytsnError("only a net of phase TEST can be written as ONNX")
     if sum(tensor.numel() for tensor in net.state_dict().values()) > _MAX_FLOATS:
@@ -88,7 +88,7 @@ def build_onnx(
 
 
 def value_names(net: CaffeNet) -> dict[str, str]:
-    """Value id -> its ONNX name: the blob's name for its last value (for an input: its first), else the id itself."""
+    """Value id -> ONNX name: the blob's name for its last value (for an input: its first), else the id itself."""
     names = {value: value for step in net.graph.steps for value in (*step.bottoms, *step.tops)}
     names.update({value: blob for blob, value in net.graph.final.items()})
     for blob in net.inputs:
@@ -99,7 +99,7 @@ def value_names(net: CaffeNet) -> dict[str, str]:
 
 
 def _symbolic_shapes(net: CaffeNet) -> dict[str, Dims]:
-    """Value id -> sizes, strings where they grow with the batch. Raises FixedBatch where doubling it breaks the net."""
+    """Value id -> sizes, strings where they grow with the batch. Raises FixedBatch if doubling it breaks the net."""
     small = net.value_shapes
     batch = next((shape[0] for shape in net.inputs.values() if shape), None)
     if batch is None:
@@ -113,7 +113,7 @@ def _symbolic_shapes(net: CaffeNet) -> dict[str, Dims]:
             continue
         bottoms = [large[value] for value in step.bottoms]
         usual = all(_only_first_grew(small[value], shape) for value, shape in zip(step.bottoms, bottoms, strict=True))
-        try:  # the rules behind top_shapes check nothing: where more than the first axis is at stake, the module must
+        try:  # the rules of top_shapes check nothing: if more than the first axis changes, the module itself must run
             tops = top_shapes(step.param.type, module, bottoms) if usual else by_running(module, bottoms)
         except (PytsnError, RuntimeError, KeyError) as error:
             raise FixedBatch(f"{step.label}: {error}") from None
@@ -141,7 +141,7 @@ def _label(size: int, doubled: int, batch: int, name: str) -> int | str:
 
 
 class _Export:
-    """One attempt at writing the net, with sizes that follow the batch or without."""
+    """One attempt to write the net, with sizes that follow the batch or without."""
 
     def __init__(self, net: CaffeNet, wanted: list[str], all_blobs: bool, shapes: dict[str, Dims]) -> None:
         if not wanted:

@@ -1,4 +1,4 @@
-"""Running ONNX files: with onnxruntime where it is installed, or slowly with onnx alone."""
+"""Runs ONNX files: with onnxruntime if installed, or slowly with onnx alone."""
 
 import os
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from converter.errors import PytsnError
 
 
 def run_onnx(path: str | os.PathLike, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-    """All outputs of the file, name -> float32; None where onnxruntime is not installed.
+    """All outputs of the file, name -> float32; None if onnxruntime is not installed.
 
-    Inputs that the file does not take are left out. Raises PytsnError when onnxruntime refuses the file.
+    Ignores inputs that the file does not have. Raises PytsnError if onnxruntime refuses the file.
     """
     try:
         import onnxruntime
@@ -21,7 +21,7 @@ def run_onnx(path: str | os.PathLike, inputs: Mapping[str, np.ndarray]) -> dict[
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # one run: no need to hog the cores
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions have no common base but this
+    except Exception as error:  # onnxruntime's exceptions have no other common base
         raise PytsnError(f"{path}: onnxruntime refuses the file: {str(error)[:200]}") from None
     taken = {each.name for each in session.get_inputs()}
     names = [each.name for each in session.get_outputs()]
@@ -30,7 +30,7 @@ def run_onnx(path: str | os.PathLike, inputs: Mapping[str, np.ndarray]) -> dict[
 
 
 def run_reference(path: str | os.PathLike, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same with onnx's own evaluator in numpy, some seconds for an image."""
+    """The same with onnx's own evaluator in numpy: some seconds per image."""
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(str(path))

@@ -1,4 +1,4 @@
-"""Comparison of two runs of a net, blob by blob."""
+"""Compares two runs of a net, blob by blob."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import numpy as np
 
 from converter.errors import PytsnError
 
-#: share of a blob's largest magnitude. Caffe against itself (one BLAS thread and two) moves by 2.4e-6; another order of
-#: summation through the 69 convolutions of BN-Inception makes about three times that; mistakes show in the third digit.
+#: fraction of a blob's largest magnitude. Caffe with one BLAS thread and with two differs by 2.4e-6; another order of
+#: summation through BN-Inception's 69 convolutions gives about three times that; mistakes show in the third digit.
 TOLERANCE = 3e-5
 
 
@@ -29,8 +29,8 @@ def compare_blobs(
 ) -> list[BlobDifference]:
     """The difference of every blob of ``reference``, in its order; ok: at most ``tolerance`` of the largest magnitude.
 
-    Shapes may differ by axes of length 1. NaN and infinity are never ok, unless both runs have the same. Raises
-    PytsnError for a blob that the candidate lacks or has in another shape.
+    Shapes may differ by axes of length 1. NaN and infinity are ok only if both runs have the same. Raises PytsnError
+    for a blob that the candidate lacks or has in another shape.
     """
     return [_compare(blob, values, candidate, tolerance) for blob, values in reference.items()]
 
@@ -44,7 +44,7 @@ def _compare(blob: str, reference: np.ndarray, blobs: Mapping[str, np.ndarray], 
     wanted = np.asarray(reference, np.float64).reshape(candidate.shape)
     with np.errstate(invalid="ignore"):
         difference = np.abs(candidate - wanted)
-    same = (candidate == wanted) | (np.isnan(candidate) & np.isnan(wanted))  # infinities and NaNs, too
+    same = (candidate == wanted) | (np.isnan(candidate) & np.isnan(wanted))  # infinities and NaNs too
     difference = np.where(same, 0.0, difference)
     max_abs, finite = float(difference.max(initial=0)), wanted[np.isfinite(wanted)]
     scale = float(np.abs(finite).max(initial=0))
@@ -53,5 +53,5 @@ def _compare(blob: str, reference: np.ndarray, blobs: Mapping[str, np.ndarray], 
 
 
 def first_beyond(differences: Iterable[BlobDifference]) -> BlobDifference | None:
-    """The first blob beyond tolerance, which is where to look for the cause."""
+    """The first blob beyond tolerance, where to look for the cause."""
     return next((difference for difference in differences if not difference.ok), None)

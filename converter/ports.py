@@ -1,9 +1,8 @@
-"""Checkpoints of other PyTorch ports of TSN: whose they are, their keys by our names, and what their pixels had
-subtracted.
+"""Checkpoints of other PyTorch ports of TSN: their origin, their keys under our names, and their input means.
 
-Ports are told by what their keys begin with, nets by one layer's name; nothing is guessed from shapes. Sources (facts
-alone): yjxiong/tsn-pytorch, models.py and main.py; its tf_model_zoo/bninception/bn_inception.yaml, whose layers have
-Caffe's names with ``_`` for ``/``; open-mmlab/mmaction, bninception.py, cls_head.py and
+The beginnings of the keys identify the port, and one layer's name the net; nothing is guessed from shapes. Sources
+(facts only): yjxiong/tsn-pytorch, models.py and main.py; its tf_model_zoo/bninception/bn_inception.yaml, whose layers
+have Caffe's names with ``_`` for ``/``; open-mmlab/mmaction, bninception.py, cls_head.py and
 configs/TSN/ucf101/tsn_rgb_bninception.py; open-mmlab/mmaction2, tsn_head.py and resnet.py.
 """
 
@@ -17,9 +16,9 @@ from converter.errors import printable
 from converter.recording import input_means
 
 BN_INCEPTION = "BN-Inception"
-_FIRST = "conv1_7x7_s2.weight"  # a key of BN-Inception alone
+_FIRST = "conv1_7x7_s2.weight"  # a key that only BN-Inception has
 _CLASSIFIER = "fc_action."
-#: a key of a net that is not read -> the net
+#: a key of a net that cannot be read -> the net
 _OTHER_NETS = {
     "layer1.0.conv1.weight": "a ResNet",
     "layer1.0.conv1.conv.weight": "a ResNet",
@@ -30,9 +29,9 @@ _OTHER_NETS = {
 
 @dataclass(frozen=True)
 class Port:
-    """name: whose checkpoints. base: what stands before the keys of the net's own layers. renames: beginnings of keys
-    and what they are here, the first that fits. nets_read: whether only the nets of ``means`` can be read. means: net
-    -> channels of its input -> what was subtracted from them, where Caffe's nets subtract something else."""
+    """name: the port. base: prefix of the keys of the net's own layers. renames: beginnings of keys and their names
+    here; the first match counts. nets_read: whether only the nets of ``means`` can be read. means: net -> input
+    channels -> the means subtracted from them, where Caffe's nets subtract others."""
 
     name: str
     base: str
@@ -40,17 +39,17 @@ class Port:
     means: Mapping[str, Mapping[int, tuple[float, ...]]] = field(default_factory=dict)
 
     def rename(self, key: str) -> str:
-        """The key by our names."""
+        """The key under our names."""
         return next((new + key.removeprefix(old) for old, new in self.renames if key.startswith(old)), key)
 
 
-#: flow nets subtract 128 as Caffe's do; of RGB differences nothing is left to subtract
+#: flow nets subtract 128 as Caffe's do; RGB differences need no subtraction
 _TORCH_MEANS = {BN_INCEPTION: {3: (104.0, 117.0, 128.0)}}
 PORTS = (
     Port(
         "tsn-pytorch",
         "base_model.",
-        # dropout 0 puts the classifier where the ImageNet net had its own, any other dropout beside the net
+        # with dropout 0 the classifier replaces the ImageNet one inside the net, otherwise it stands beside the net
         (("base_model.fc.", _CLASSIFIER), ("base_model.", ""), ("new_fc.", _CLASSIFIER)),
         _TORCH_MEANS,
     ),
@@ -61,7 +60,7 @@ PORTS = (
 
 @dataclass(frozen=True)
 class Origin:
-    """A port's checkpoint: whose, which net (None: none that is known), and why it cannot be read ("": it can)."""
+    """A port's checkpoint: the port, the net (None: unknown), and why it cannot be read ("": it can)."""
 
     port: Port
     net: str | None
@@ -69,9 +68,9 @@ class Origin:
 
 
 def find_origin(keys: Mapping[str, object]) -> Origin | None:
-    """Whose checkpoint has these keys, less ``module.``; None: no port's that is known.
+    """The port whose checkpoint has these keys (without ``module.``); None: no known port.
 
-    A key of a Caffe net has one dot, that of a port's at least two.
+    A key of a Caffe net has one dot, a key of a port's net at least two.
     """
     for port in PORTS:
         own = [key for key in keys if key.startswith(port.base) and "." in key.removeprefix(port.base)]
@@ -87,7 +86,7 @@ def find_origin(keys: Mapping[str, object]) -> Origin | None:
 
 
 def rename_state(state: Mapping[str, torch.Tensor], origin: Origin) -> dict[str, torch.Tensor]:
-    """A port's state dict by our names. BN tensors of shape (1, C), as the ImageNet file has them, become (C,)."""
+    """A port's state dict under our names. BN tensors of shape (1, C), as in the ImageNet file, become (C,)."""
     renamed = {origin.port.rename(key): value for key, value in state.items()}
     for key in [key for key in renamed if key.endswith(".running_mean")]:
         layer = key.removesuffix("running_mean")
@@ -99,9 +98,9 @@ def rename_state(state: Mapping[str, torch.Tensor], origin: Origin) -> dict[str,
 
 
 def origin_metadata(origin: Origin, loaded: Mapping, state: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """What a checkpoint says of itself, as strings: origin_port, origin_epoch, origin_best (accuracy, in %), means.
+    """A checkpoint's own metadata, as strings: origin_port, origin_epoch, origin_best (accuracy, in %), means.
 
-    {} for a net that is not known. ``loaded``: all of the file; ``state``: its renamed weights.
+    {} for an unknown net. ``loaded``: the whole file's content; ``state``: its renamed weights.
     """
     if origin.net is None and not origin.unread:
         return {}
@@ -124,9 +123,9 @@ def _number(value: object) -> float | None:
 
 
 def trained_means(metadata: Mapping[str, str], channels: int | None = None) -> np.ndarray | None:
-    """What a file's metadata says its net had subtracted from its input, float32 (C, 1, 1).
+    """The means subtracted from the net's input in training, from a file's metadata, float32 (C, 1, 1).
 
-    None when it says nothing of use, or not of ``channels`` channels.
+    None if the metadata has no usable means, or not for ``channels`` channels.
     """
     try:
         values = np.array([float(text) for text in metadata.get("means", "").split(",")], np.float32)
@@ -137,7 +136,7 @@ def trained_means(metadata: Mapping[str, str], channels: int | None = None) -> n
 
 
 def _unlike_caffe(metadata: Mapping[str, str]) -> tuple[str, str] | None:
-    """The means and those of Caffe's nets, in words; None where they agree or nothing is told."""
+    """The means and those of Caffe's nets, in words; None if they agree or none are given."""
     means = trained_means(metadata)
     if means is None:
         return None
@@ -150,7 +149,7 @@ def _listed(means: np.ndarray) -> str:
 
 
 def origin_notes(metadata: Mapping[str, str]) -> list[str]:
-    """Lines for the user: whose checkpoint it is or was, and its means where they are not those of Caffe's nets."""
+    """Lines for the user: the port of the checkpoint, and its means if they differ from those of Caffe's nets."""
     port = metadata.get("origin_port")
     if not port:
         return []
@@ -166,7 +165,7 @@ def origin_notes(metadata: Mapping[str, str]) -> list[str]:
 
 
 def lost_means(metadata: Mapping[str, str]) -> str:
-    """What a caffemodel cannot tell of this net's input; "" when it is as Caffe's nets have it."""
+    """Warns of means that a caffemodel cannot store; "" if the net's means are those of Caffe's nets."""
     pair = _unlike_caffe(metadata)
     if not pair:
         return ""

@@ -1,7 +1,7 @@
 """Caffe's files as messages: prototxts and solvers (text), caffemodels, solverstates and mean files (binary).
 
-Everything returned is in today's form of the fork's dialect (converter/dialect.py). Every error is a PytsnError that
-names the file, and for text line, column and field.
+Everything returned is in the current form of the fork's dialect (converter/dialect.py). Every error is a PytsnError
+that names the file, and for text also line, column and field.
 """
 
 import difflib
@@ -71,8 +71,8 @@ def _near_miss(wrong: str, known) -> str:
 def parse_net(text: str, source: str = "prototxt", notes: list[str] | None = None) -> pb.NetParameter:
     """A net from prototxt text, upgraded.
 
-    ``notes``: where the net's data layers are not run, unknown fields in them are skipped, and named in a line here;
-    elsewhere, and without ``notes``, they are errors.
+    ``notes``: for nets whose data layers are not run. Unknown fields of data layers are then skipped and named in a
+    line here; elsewhere, and without ``notes``, unknown fields are errors.
     """
     net = _parse_net(text, source, notes)
     try:
@@ -101,7 +101,7 @@ def _parse_net(text: str, source: str, notes: list[str] | None) -> pb.NetParamet
 
 
 def read_net(path: str | os.PathLike, notes: list[str] | None = None) -> pb.NetParameter:
-    """A net from a prototxt file, upgraded; ``notes`` as for ``parse_net``."""
+    """A net from a prototxt file, upgraded; ``notes`` as in ``parse_net``."""
     return parse_net(read_text(path), str(path), notes)
 
 
@@ -118,9 +118,9 @@ def read_solver(path: str | os.PathLike) -> pb.SolverParameter:
 def filter_net(
     net: pb.NetParameter, phase: str = "TEST", level: int = 0, stages: tuple[str, ...] = ()
 ) -> pb.NetParameter:
-    """A copy of the net with the layers that its include/exclude rules keep in this state.
+    """Copies the net with the layers that its include/exclude rules keep in this state.
 
-    Source: Net::FilterNet. The phase given wins over the net's own `state`; its level and stages count as well.
+    Source: Net::FilterNet. The given phase overrides the net's own `state`; the state's level and stages also count.
     Raises PytsnError for a layer with both kinds of rules.
     """
     state = pb.NetState(phase=phase, level=level or net.state.level, stage=[*net.state.stage, *stages])
@@ -159,7 +159,7 @@ def _parse_binary(data: bytes, message: AnyMessage, source: str) -> AnyMessage:
 
 
 def read_solverstate(path: str | os.PathLike) -> pb.SolverState:
-    """A `.solverstate` file. Raises PytsnError when it holds neither an iteration nor history."""
+    """A `.solverstate` file. Raises PytsnError if it holds neither an iteration nor history."""
     data = read_bytes(path)
     state = _parse_binary(data, pb.SolverState(), str(path))
     if not state.HasField("iter") and not state.history:
@@ -168,7 +168,7 @@ def read_solverstate(path: str | os.PathLike) -> pb.SolverState:
 
 
 def read_mean(path: str | os.PathLike) -> np.ndarray:
-    """A mean file (binaryproto): float32 (C, H, W) in BGR order, units 0 to 255, whatever legacy axes the file has."""
+    """A mean file (binaryproto): float32 (C, H, W) in BGR order, range 0 to 255, whatever legacy axes the file has."""
     try:
         blob = wire.parse_blob(memoryview(read_bytes(path)))
     except PytsnError as error:

@@ -1,4 +1,4 @@
-"""What layers do, as float64 numbers that fold into one another: convolutions, and what is linear per channel."""
+"""Layers as float64 weights that can be folded together: convolutions, and per-channel linear layers."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from converter.layers.norm import BN, BatchNorm
 
 @dataclass
 class Recipe:
-    """A convolution in the making: float64 weights, so that folding rounds only once.
+    """A convolution being folded: float64 weights, so that folding rounds only once.
 
-    slope, sizes, flat: as FusedConv's.
+    slope, sizes, flat: as in FusedConv.
     """
 
     weight: torch.Tensor
@@ -30,14 +30,14 @@ class Recipe:
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether it is a convolution that mixes the channels of one pixel and does nothing else."""
+        """Whether it is a convolution that only mixes the channels of one pixel."""
         plain = (self.stride, self.padding, self.groups, self.flat) == ((1, 1), (0, 0), 1, False)
         return plain and self.weight.shape[2:] == (1, 1)
 
 
 @dataclass(frozen=True)
 class BiasRecipe:
-    """What is left of a convolution behind a pooling that was put after it: bias (C,) float64, and the ReLU."""
+    """Bias (C,) float64 and ReLU of a convolution that was moved before a pooling; they stay after the pooling."""
 
     bias: torch.Tensor
     slope: float | None
@@ -50,12 +50,12 @@ def of_convolution(conv: Convolution) -> Recipe:
 
 
 def takes_vectors(product: InnerProduct, shape: tuple[int, ...]) -> bool:
-    """Whether this InnerProduct, on a bottom of this shape, is a 1x1 convolution in disguise."""
+    """Whether this InnerProduct, on a bottom of this shape, equals a 1x1 convolution."""
     return product.axis == 1 and not product.transpose and all(size == 1 for size in shape[2:])
 
 
 def of_product(product: InnerProduct) -> Recipe:
-    """Of an InnerProduct that takes vectors."""
+    """The recipe of an InnerProduct that takes vectors."""
     weight, bias = _weights(product)
     return Recipe(weight[:, :, None, None], bias, (1, 1), (0, 0), (1, 1), 1, flat=True)
 
@@ -66,7 +66,7 @@ def _weights(module: Convolution | InnerProduct) -> tuple[torch.Tensor, torch.Te
 
 
 def channel_affine(step: Step, module: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """(scale, shift), (C,) float64 or scalars, of a layer that does y = scale * x + shift per channel, else None."""
+    """(scale, shift), (C,) float64 or scalars, if the layer computes y = scale * x + shift per channel, else None."""
     if isinstance(module, BN):
         scale = module.weight.double() / (module.running_var.double() + module.eps).sqrt()
         return scale, module.bias.double() - module.running_mean.double() * scale

@@ -1,6 +1,6 @@
-"""Recordings of blobs, made by Caffe or by a CaffeNet: reading, writing, and the matching views of a net's blobs.
+"""Recordings of blobs from Caffe or a CaffeNet: reads and writes them, and makes the matching views of a net's blobs.
 
-The keys of such a file are told in docs/parity.md.
+docs/parity.md describes the keys of such a file.
 """
 
 import os
@@ -20,8 +20,8 @@ _KINDS = ("mean", "std", "full")
 
 
 def input_means(channels: int) -> np.ndarray:
-    """What the released nets subtract from pixels, float32 (C, 1, 1): flow (multiples of 10 planes) 128; BGR images, of
-    one or more segments, 104, 117, 123; anything else 128."""
+    """The means that the released nets subtract from pixels, float32 (C, 1, 1): flow (multiples of 10 planes) 128; BGR
+    images, of one or more segments, 104, 117, 123; anything else 128."""
     if channels % 10 and channels % 3 == 0:
         means = np.tile(np.array(BGR_MEAN, np.float32), channels // 3)
     else:
@@ -31,10 +31,10 @@ def input_means(channels: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Recording:
-    """What another implementation computed.
+    """The blobs that another implementation computed.
 
     ``inputs``: blob -> float32, as the net takes it. ``entries``: key -> values, in recorded order; a key is the blob's
-    name, alone or behind ``mean:`` or ``std:`` (over its pixels, (N, C)) or ``full:`` (some samples and the first
+    name, alone or after ``mean:`` or ``std:`` (over its pixels, (N, C)) or ``full:`` (some samples and the first
     channels). ``samples``: which samples the ``full:`` entries hold, None if the file does not say.
     """
 
@@ -48,7 +48,7 @@ class Recording:
         return list(dict.fromkeys(blob_of(key) for key in self.entries))
 
     def views(self, blobs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What each entry would hold had it been taken from ``blobs``; entries of other blobs are left out."""
+        """Each entry as computed from ``blobs``; entries of other blobs are left out."""
         return {key: self._view(key, blobs[name]) for key in self.entries if (name := blob_of(key)) in blobs}
 
     def _view(self, key: str, blob: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ class Recording:
 
     @staticmethod
     def _find_samples(part: np.ndarray, means: np.ndarray | None) -> tuple[int, ...]:
-        """Samples by their means, which the recording holds of all: nothing of ours takes part in the choice."""
+        """Finds the samples by their means, recorded for every sample; our own values play no part in the choice."""
         if means is None or means.ndim != 2 or means.shape[1] < part.shape[1]:
             return tuple(range(len(part)))
         own = part.reshape(*part.shape[:2], -1).mean(2, dtype=np.float64)  # (K, c, H, W) -> (K, c)
@@ -92,14 +92,14 @@ def _split_key(key: str) -> tuple[str, str]:
 
 
 def blob_of(key: str) -> str:
-    """The blob that an entry of a recording belongs to."""
+    """The blob of a recording's entry."""
     return _split_key(key)[1]
 
 
 def read_recording(path: str | os.PathLike, net_inputs: Mapping[str, tuple[int, ...] | None]) -> Recording:
     """Reads a recording for a net with these inputs. Nothing is unpickled.
 
-    ``inputs`` is empty where the file has none. Raises PytsnError for files that are no .npz of numbers.
+    ``inputs`` is empty if the file has none. Raises PytsnError for files that are not an .npz of numbers.
     """
     arrays = _read_npz(path)
     samples = arrays.pop("full_samples", None)
@@ -140,9 +140,9 @@ def _pop_inputs(arrays: dict[str, np.ndarray], names: list[str], path) -> dict[s
 
 
 def random_inputs(shapes: Mapping[str, tuple[int, ...]], batch: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Inputs to try a net on, blob -> float32: random pixels (0 to 255) minus the means for images, else normal values.
+    """Test inputs for a net, blob -> float32: random pixels (0 to 255) minus the means for images, else normal values.
 
-    The first axis of every input that has the first one's size there becomes ``batch``.
+    The first axis becomes ``batch`` in every input where it has the same size as in the first input.
     """
     random, own = np.random.RandomState(seed), next((shape[0] for shape in shapes.values() if shape), None)
     inputs = {}
@@ -162,7 +162,7 @@ def run_net(net, inputs: Mapping[str, np.ndarray], blobs: Iterable[str]) -> dict
     try:
         with torch.no_grad():
             found = net({name: torch.from_numpy(values) for name, values in inputs.items()}, list(blobs))
-    except RuntimeError as error:  # torch's: an image smaller than a kernel, say
+    except RuntimeError as error:  # from torch: an image smaller than a kernel, say
         shapes = ", ".join(f"{name} {values.shape}" for name, values in inputs.items())
         raise PytsnError(f"inputs of these shapes do not fit the net: {shapes}: {str(error).splitlines()[0]}") from None
     return {blob: values.numpy() for blob, values in found.items()}
@@ -175,7 +175,7 @@ def record_blobs(
     blobs: Iterable[str] | None = None,
     whole: bool = True,
 ) -> None:
-    """Writes a recording of a CaffeNet: its inputs and its blobs (default: all), whole or as ``mean:`` and ``std:``."""
+    """Records a CaffeNet: its inputs and its blobs (default: all), whole or as ``mean:`` and ``std:``."""
     arrays = {f"input:{name}": values for name, values in inputs.items()}
     for blob, values in run_net(net, inputs, net.blob_names if blobs is None else blobs).items():
         if whole or values.ndim < 3:

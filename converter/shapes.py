@@ -1,7 +1,7 @@
-"""Shapes of tops from shapes of bottoms, before any data flows.
+"""Computes shapes of tops from shapes of bottoms, without data.
 
-The layers that make up nearly all of a net have a rule in the table; all others are run on tensors without storage
-(torch's meta device). The table is there because the first meta run imports two seconds of torch's compiler.
+Common layers have a rule in the table; all others run on tensors without storage (torch's meta device). The table
+exists because the first meta run imports torch's compiler, which takes two seconds.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 
 def _convolution(module: Convolution, bottoms: list[Shape]) -> list[Shape]:
-    channels = module.weight.shape[0]  # (O, C / group, kh, kw); Deconvolution's are the other way round
+    channels = module.weight.shape[0]  # (O, C / group, kh, kw); Deconvolution has the first two swapped
     return [(n, channels, module.output_size(0, h), module.output_size(1, w)) for n, _, h, w in bottoms]
 
 
@@ -42,7 +42,7 @@ def _same(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
     return [bottoms[0]]
 
 
-#: each rule takes the module that converter/layers builds for its type
+#: each rule gets the module that converter/layers builds for its type
 _RULES: dict[str, Callable[[Any, list[Shape]], list[Shape]]] = {
     "BN": _same,
     "BatchNorm": _same,
@@ -59,7 +59,7 @@ _RULES: dict[str, Callable[[Any, list[Shape]], list[Shape]]] = {
 
 
 def top_shapes(layer_type: str, module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
-    """The shapes of the layer's tops. Raises PytsnError when one would be empty."""
+    """The shapes of the layer's tops. Raises PytsnError if one would be empty."""
     rule = _RULES.get(layer_type)
     shapes = rule(module, bottoms) if rule else by_running(module, bottoms)
     for shape in shapes:

@@ -1,4 +1,4 @@
-"""``.solverstate`` files: iteration, the caffemodel that goes with it, the history of every blob, learning-rate drops.
+"""``.solverstate`` files: iteration, the matching caffemodel, the history of every blob, learning-rate drops.
 
 Source: Solver::Snapshot and Restore, SGDSolver::SnapshotSolverState of the fork (solver.cpp).
 """
@@ -18,9 +18,9 @@ _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4  # SolverState's field
 
 @dataclass
 class SolverState:
-    """What Caffe keeps of a run: ``history`` holds one blob for each of the net's, in net order.
+    """The state Caffe saves of a run: ``history`` holds one blob for each parameter blob of the net, in net order.
 
-    learned_net: the caffemodel's path as the run wrote it, relative to the folder that it ran in.
+    learned_net: the caffemodel's path as the run wrote it, relative to the run's working folder.
     """
 
     iteration: int
@@ -34,7 +34,7 @@ class SolverState:
 
 
 def read_solverstate(path: str | os.PathLike) -> SolverState:
-    """Reads a `.solverstate`. Raises PytsnError when it is damaged, or holds neither an iteration nor history."""
+    """Reads a `.solverstate`. Raises PytsnError if it is damaged or holds neither an iteration nor history."""
     numbers: dict[int, int] = {}
     learned_net, history = "", []
     try:

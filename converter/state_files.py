@@ -1,4 +1,4 @@
-"""Converted weights on disk: `.safetensors` and `.pth`, plain state dicts with a word about where they come from."""
+"""Converted weights on disk: `.safetensors` and `.pth`, plain state dicts with metadata about their source."""
 
 import os
 from collections import OrderedDict
@@ -15,14 +15,14 @@ from converter.ports import find_origin, origin_metadata, rename_state
 from converter.torch_tensors import load_tensors
 
 _METADATA_KEY = "pytsn"
-_PARALLEL = "module."  # what DataParallel puts before every key
+_PARALLEL = "module."  # DataParallel's prefix of every key
 
 
 def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
     """Writes a state dict, whole or not at all. The suffix chooses the format.
 
-    `.pth` is a plain state dict, so that ``model.load_state_dict(torch.load(path))`` works anywhere; the metadata rides
-    on the attribute where torch keeps module versions.
+    `.pth` is a plain state dict, so ``model.load_state_dict(torch.load(path))`` works anywhere; the metadata is in the
+    attribute where torch keeps module versions.
     """
     tensors = OrderedDict((key, value.detach().cpu().contiguous()) for key, value in state.items())
     with atomic_path(path) as temporary:
@@ -38,7 +38,7 @@ def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], meta
 
 @dataclass(frozen=True)
 class StateFile:
-    """A state dict by our keys, its metadata ({}: none), and why no net of ours takes it ("": one may)."""
+    """A state dict under our keys, its metadata ({}: none), and why none of our nets can load it ("": one may)."""
 
     state: dict[str, torch.Tensor]
     metadata: dict[str, str]
@@ -46,11 +46,11 @@ class StateFile:
 
 
 def read_state(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """A state dict and its metadata ({} when it has none). No code of a file ever runs.
+    """Reads a state dict and its metadata ({} if it has none). Never runs code from a file.
 
-    Checkpoints of other ports are understood too (converter/ports.py): {"state_dict": ...} with whatever else around
-    it, "module." before every key, the port's own names. Raises PytsnError for damaged files, for files whose state
-    dict holds anything but tensors, and for nets of other ports that cannot be read.
+    Also reads checkpoints of other ports (converter/ports.py): {"state_dict": ...} with any other entries, "module."
+    before every key, the port's own names. Raises PytsnError for damaged files, for state dicts that hold anything but
+    tensors, and for nets of other ports that cannot be read.
     """
     found = read_state_file(path)
     if found.unread:
@@ -59,7 +59,7 @@ def read_state(path: str | os.PathLike) -> tuple[dict[str, torch.Tensor], dict[s
 
 
 def read_state_file(path: str | os.PathLike) -> StateFile:
-    """As ``read_state``, but a net that cannot be read is told in the answer."""
+    """Like ``read_state``, but returns the reason when the net cannot be read."""
     kind = kind_of(path)
     loaded, metadata = (_read_safetensors if kind is SAFETENSORS else _read_pth)(path)
     state = loaded["state_dict"] if isinstance(loaded.get("state_dict"), dict) else loaded
@@ -78,7 +78,7 @@ def read_state_file(path: str | os.PathLike) -> StateFile:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a tensor of real numbers in memory: not sparse, nested, quantised, complex, or on no device."""
+    """Whether it is a dense tensor of real numbers in memory: not sparse, nested, quantised, complex or meta."""
     if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
         return False
     return not (value.is_nested or value.is_quantized or value.is_complex() or value.is_meta)
@@ -95,11 +95,11 @@ def _read_safetensors(path) -> tuple[dict, dict]:
 
 
 def _read_pth(path) -> tuple[dict, dict]:
-    """All that a PyTorch file holds, and pytsn's own metadata."""
+    """The content of a PyTorch file, and pytsn's own metadata."""
     try:
-        with open(path, "rb") as file:  # by its name torch would read it as safetensors
+        with open(path, "rb") as file:  # given a path, torch might read it as safetensors because of its name
             loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:  # it is damaged, which has a dozen names, or holds more than tensors, which the next reader skips
+    except Exception:  # damaged (many exception types), or more than tensors, which the next reader skips
         loaded = _read_mixed(path)
     if not isinstance(loaded, dict):
         raise PytsnError(f"{path}: holds a {type(loaded).__name__}, a state dict was expected")

@@ -1,10 +1,10 @@
-"""Lines of aligned columns, and shapes as they stand in them."""
+"""Aligned text columns, and shapes as text."""
 
 from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], right: int = 1) -> list[str]:
-    """Rows of cells as lines with aligned columns, two spaces between them; the last ``right`` columns end alike."""
+    """Rows of cells as lines with aligned columns, two spaces between; the last ``right`` columns are right-aligned."""
     columns = len(rows[0])
     widths = [max(len(row[column]) for row in rows) for column in range(columns)]
     justify = [str.ljust] * (columns - right) + [str.rjust] * right
@@ -15,7 +15,7 @@ def aligned(rows: Sequence[Sequence[str]], right: int = 1) -> list[str]:
 
 
 def shape_text(shape: tuple[int, ...] | None) -> str:
-    """(64, 3, 7, 7) -> 64x3x7x7; a scalar is "scalar", what only data can tell "?"."""
+    """(64, 3, 7, 7) -> 64x3x7x7; a scalar is "scalar", a shape that depends on the data "?"."""
     if shape is None:
         return "?"
     return "x".join(map(str, shape)) or "scalar"

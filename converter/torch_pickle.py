@@ -1,10 +1,10 @@
-"""Pickles that may come from anybody: tensors are built, all else becomes a stand-in that does nothing.
+"""Reads untrusted pickles: builds tensors and replaces everything else by a stand-in that does nothing.
 
 torch's own restricted reader refuses a whole checkpoint for one argparse.Namespace or NumPy number in it. A pickle is a
-program that names classes and calls them. Here every name but the few in ``_NAMES`` gives a stand-in that swallows
-whatever is done with it, and attributes are never set, so that no code of a file, and none that a file chooses, runs.
+program that names classes and calls them. Here every name except the few in ``_NAMES`` gives a stand-in that ignores
+all operations on it, and attributes are never set, so no code from a file, and none that a file chooses, runs.
 
-Source: pickletools.py, and what torch/_utils.py and NumPy put into pickles.
+Source: pickletools.py, and what torch/_utils.py and NumPy write into pickles.
 """
 
 import pickle
@@ -27,9 +27,9 @@ _STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-#: what NumPy calls its numbers -> how struct reads them, little-endian
+#: NumPy's type code -> struct's format, little-endian
 _NUMBERS = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q", "u1": "<B", "b1": "<?"}
-#: (module, name) in a pickle -> what stands for it here
+#: (module, name) in a pickle -> its replacement here
 _NAMES = {
     ("collections", "OrderedDict"): "make_dict",
     ("torch", "Size"): "make_size",
@@ -44,14 +44,14 @@ _NAMES = {
 
 
 class Storages(Protocol):
-    """Where tensors have their numbers from."""
+    """The source of the tensors' numbers."""
 
     def find(self, dtype: Any, key: Any, location: Any, count: Any, view: Any = None) -> torch.Tensor:
         """One storage, (count,), as a persistent id names it; ``view``: (key, offset, count) of a part of it."""
 
 
 class StandIn:
-    """An object of a file that is no tensor; ``label`` names its class. Nothing that is done with it has an effect."""
+    """An object of a file that is not a tensor; ``label`` names its class. Operations on it have no effect."""
 
     label = "object"
 
@@ -72,7 +72,7 @@ class _NumberType(StandIn):
         self.code = str(code)
 
 
-class Unpickler(pickle._Unpickler):  # the one in Python: the one in C makes room for whatever a pickle claims
+class Unpickler(pickle._Unpickler):  # the Python version: the one in C allocates as much as a pickle claims
     """Reads one pickle from ``file``."""
 
     dispatch: ClassVar[dict] = {**pickle._Unpickler.dispatch}
@@ -108,10 +108,10 @@ class Unpickler(pickle._Unpickler):  # the one in Python: the one in C makes roo
             self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
     def load_additems(self) -> None:
-        self.pop_mark()  # what a set holds
+        self.pop_mark()  # a set's items
 
     def load_bytearray(self) -> None:
-        raise pickle.UnpicklingError("a bytearray")  # it would be made as large as the pickle claims
+        raise pickle.UnpicklingError("a bytearray")  # it would be allocated as large as the pickle claims
 
     def make_dict(self, items: Any = ()) -> OrderedDict:
         return OrderedDict(items if isinstance(items, list) else ())

@@ -1,7 +1,7 @@
-"""PyTorch files that hold more than tensors, an optimizer or options say: what torch's restricted reader refuses.
+"""Reads PyTorch files that torch's restricted reader refuses because they hold more than tensors, such as options.
 
-Nothing of a file is executed (converter/torch_pickle.py), and memory is bounded by the file's own size. Source:
-torch/serialization.py for the two layouts, a zip archive since 1.6, before that several pickles in a row.
+Nothing in a file is executed (converter/torch_pickle.py), and memory is bounded by the file's size. Source:
+torch/serialization.py for the two layouts: a zip archive since 1.6, several pickles in a row before that.
 """
 
 import io
@@ -19,7 +19,7 @@ _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of the layout before 1.6
 
 
 class _Storages:
-    """The numbers of a file's tensors by key, ``size`` bytes at most: those of the file."""
+    """The numbers of a file's tensors by key; at most ``size`` bytes, the size of the file."""
 
     def __init__(self, size: int) -> None:
         self._known: dict[str, torch.Tensor] = {}
@@ -44,7 +44,7 @@ class _Storages:
 
 
 class _ZipStorages(_Storages):
-    """Of today's layout: a file in the archive for each."""
+    """For the current layout: one file in the archive per storage."""
 
     def __init__(self, size: int, archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(size)
@@ -56,13 +56,13 @@ class _ZipStorages(_Storages):
 
 
 class _TrailingStorages(_Storages):
-    """Of the layout before 1.6: behind the pickles, so they are filled when those are read."""
+    """For the layout before 1.6: the numbers follow the pickles, so storages are filled after the pickles are read."""
 
     def _make(self, dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
         return torch.zeros(count, dtype=dtype)
 
     def fill(self, keys: Any, file: BinaryIO) -> None:
-        """Reads what follows the pickles: for each key its count, 8 bytes, and its numbers."""
+        """Reads the data after the pickles: for each key its count, 8 bytes, and its numbers."""
         for key in keys:
             storage = self._known[key]
             count, size = int.from_bytes(file.read(8), "little"), storage.numel() * storage.dtype.itemsize
@@ -74,9 +74,9 @@ class _TrailingStorages(_Storages):
 
 
 def load_tensors(path: str | os.PathLike) -> Any:
-    """What the pickle at ``path`` holds: containers, numbers, strings and tensors (on the CPU) as they are, StandIns.
+    """The content of the pickle at ``path``: containers, numbers, strings, tensors (on the CPU), and StandIns.
 
-    Raises PytsnError for a pickled model or program, and any of pickle's, zipfile's and torch's errors for damage.
+    Raises PytsnError for a pickled model or program, and any error of pickle, zipfile or torch for a damaged file.
     """
     with open(path, "rb") as file:
         loaded = _load_zip(file) if file.read(2) == b"PK" else _load_pickles(file)
@@ -102,7 +102,7 @@ def _load_zip(file: BinaryIO) -> Any:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A file of the archive. torch never compresses; what would unpack to more than the archive itself is refused."""
+    """A file of the archive. torch never compresses; anything that would unpack to more than the archive is refused."""
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         raise pickle.UnpicklingError(f"{name} is compressed")
     return archive.read(name)

@@ -1,4 +1,4 @@
-"""Weights of a caffemodel into a CaffeNet or a state dict, and back. Every layer that does not match is reported.
+"""Copies weights from a caffemodel to a CaffeNet or a state dict, and back. Reports every layer that does not match.
 
 Source of the matching rules: Net::CopyTrainedLayersFrom and Blob::FromProto of the fork.
 """
@@ -19,14 +19,14 @@ from converter.ports import origin_notes, trained_means
 from converter.state_files import read_state
 from converter.wire import Blob
 
-#: what BN's fourth blob holds; "invstd" files were saved before 27 April 2016
+#: content of BN's fourth blob; "invstd" files were saved before 27 April 2016
 BN_STYLES = ("var", "invstd")
 
 
 @dataclass
 class LoadReport:
-    """What became of the weights: layer names ``matched``, ``missing`` (in the net, not in the file: they keep their
-    fill), ``unused`` (in the file, not in the net); ``notes`` and ``warnings`` are lines for the user."""
+    """The result of loading weights: layer names ``matched``, ``missing`` (in the net, not in the file: they keep their
+    initial values), ``unused`` (in the file, not in the net); ``notes`` and ``warnings`` are lines for the user."""
 
     source: str
     bn_style: str
@@ -60,14 +60,14 @@ class LoadReport:
         return [f"note: {text}" for text in self.notes] + [f"warning: {text}" for text in self.warnings]
 
     def means(self, channels: int) -> np.ndarray | None:
-        """What the weights' net had subtracted from its pixels in training, float32 (C, 1, 1), where the file tells."""
+        """The means subtracted from pixels in the weights' training, float32 (C, 1, 1); None if not in the file."""
         return trained_means(self.metadata, channels)
 
 
 def load_weights(net, source: str | os.PathLike | Caffemodel, bn_style: str = "var") -> LoadReport:
     """Copies a caffemodel's weights into ``net`` (CaffeNet) by layer name. Returns the report.
 
-    Raises PytsnError when a shape or number of blobs differs, or no layer matches at all.
+    Raises PytsnError if a shape or number of blobs differs, or if no layer matches.
     """
     check_bn_style(bn_style)
     model = source if isinstance(source, Caffemodel) else read_caffemodel(source)
@@ -93,7 +93,7 @@ def load_weights(net, source: str | os.PathLike | Caffemodel, bn_style: str = "v
 def load_any_weights(net, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
     """Copies the weights of any file into ``net`` (CaffeNet): a caffemodel, a converted file, a port's checkpoint.
 
-    The file's content tells which it is. Raises PytsnError as ``load_weights`` and ``load_state`` do.
+    The file's content decides which. Raises PytsnError as ``load_weights`` and ``load_state`` do.
     """
     if not is_state_file(path):
         return load_weights(net, path, bn_style)
@@ -106,7 +106,7 @@ def load_any_weights(net, path: str | os.PathLike, bn_style: str = "var") -> Loa
 def read_any_weights(
     path: str | os.PathLike, bn_style: str = "var", eps: float = 1e-5
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Any weight file as a state dict by our keys, without a prototxt, and its metadata ({}: none).
+    """Reads any weight file, without a prototxt, as a state dict under our keys and its metadata ({}: none).
 
     Raises PytsnError as ``caffemodel_state_dict`` and converter.state_files.read_state do.
     """
@@ -142,10 +142,10 @@ def _copy_layer(source: str, layer: LayerBlobs, step, module, bn_style: str) -> 
 
 
 def same_shape(found: tuple[int, ...], want: tuple[int, ...]) -> bool:
-    """Whether two blob shapes are one layout: equal but for axes of length 1.
+    """Whether two blob shapes have the same layout: equal except for axes of length 1.
 
-    That is how old 4-D files fit: an InnerProduct weight (1, 1, out, in) is (out, in), a bias (1, 1, 1, n) is (n,), a
-    BN's (1, C, 1, 1) or (1, 1, 1, C) is (1, C). No number changes its place.
+    Old 4-D files match this way: an InnerProduct weight (1, 1, out, in) is (out, in), a bias (1, 1, 1, n) is (n,), a
+    BN's (1, C, 1, 1) or (1, 1, 1, C) is (1, C). The order of the numbers is the same.
     """
     return tuple(dim for dim in found if dim != 1) == tuple(dim for dim in want if dim != 1)
 
@@ -156,7 +156,7 @@ def is_fork_bn(layer_type: str, blob_index: int) -> bool:
 
 
 def variance_from_invstd(values: np.ndarray, eps: float, label: str) -> np.ndarray:
-    """Running variance float32 from the running inverse standard deviation: var = invstd^-2 - eps, at least 0."""
+    """Running variance, float32, from the running inverse standard deviation: var = invstd^-2 - eps, at least 0."""
     if not (values > 0).all():
         raise PytsnError(f"{label}: holds values <= 0, so it is no inverse standard deviation: use BN style 'var'")
     return np.maximum(values.astype(np.float64) ** -2 - eps, 0).astype(np.float32)
@@ -192,10 +192,10 @@ def _looks_like_invstd(fourth: list[LayerBlobs], net) -> bool:
 def caffemodel_state_dict(
     model: Caffemodel, bn_style: str = "var", eps: float = 1e-5
 ) -> OrderedDict[str, torch.Tensor]:
-    """A caffemodel as a state dict without any prototxt, for BNInception and for earlier PyTorch ports.
+    """Reads a caffemodel as a state dict without a prototxt, for BNInception and for earlier PyTorch ports.
 
-    Keys: layer names as converter.names.state_name makes them; BN tensors are (C,), old 4-D shapes lose their leading
-    ones. Raises PytsnError for layer types whose blobs have no names here.
+    Keys: layer names as in converter.names.state_name. BN tensors are (C,); old 4-D shapes lose their leading ones.
+    Raises PytsnError for layer types whose blobs have no names here.
     """
     check_bn_style(bn_style)
     keys = state_names(layer.name for layer in model.layers)
@@ -236,9 +236,9 @@ def _modern_shape(layer_type: str, index: int, blob: Blob) -> tuple[int, ...]:
 
 
 def load_state(net, state: Mapping[str, torch.Tensor], source: str) -> LoadReport:
-    """Copies a converted state dict into ``net`` (CaffeNet). BatchNorm's num_batches_tracked counters are ignored.
+    """Copies a converted state dict into ``net`` (CaffeNet). Ignores BatchNorm's num_batches_tracked counters.
 
-    Raises PytsnError for missing keys' shapes that differ, or when no key matches.
+    Raises PytsnError if a shape differs or no key matches.
     """
     report, rest = LoadReport(source, "var"), dict(state)
     for (step, module), key in zip(net.layers(), net.module_names, strict=True):
@@ -279,5 +279,5 @@ def net_blobs(net) -> dict[str, list[np.ndarray]]:
 
 
 def save_caffemodel(path: str | os.PathLike, net) -> None:
-    """Writes a CaffeNet as a caffemodel: names and order of its prototxt, BN blobs (1, C), fourth one a variance."""
+    """Writes a CaffeNet as a caffemodel: names and order of its prototxt, BN blobs (1, C), the fourth a variance."""
     write_caffemodel(path, net.param, net_blobs(net))

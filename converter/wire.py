@@ -1,6 +1,6 @@
-"""The protobuf wire format, just enough to lift weights out of a caffemodel and put them back without copying them.
+"""The part of the protobuf wire format needed to read and write a caffemodel's weights without copying them.
 
-Parsing 40 to 500 MB of floats through protobuf's Python objects is slow and turns signalling NaNs into quiet ones; here
+Parsing 40 to 500 MB of floats into protobuf's Python objects is slow and turns signalling NaNs into quiet ones; here
 weights stay the file's own bytes. Format: https://protobuf.dev/programming-guides/encoding
 """
 
@@ -46,11 +46,11 @@ class Field:
 
 @dataclass
 class Blob:
-    """Weights of one blob: ``data`` float32 in C order, flat; ``shape`` as the file says, () included."""
+    """Weights of one blob: ``data`` float32 in C order, flat; ``shape`` as in the file, which may be ()."""
 
     data: np.ndarray
     shape: tuple[int, ...]
-    legacy: bool = False  # the four numbers of files older than BlobShape
+    legacy: bool = False  # num, channels, height, width, from files older than BlobShape
     unknown_fields: int = 0
 
     def array(self) -> np.ndarray:
@@ -68,7 +68,7 @@ class _BlobParts:
 
 
 def read_varint(buffer: memoryview, at: int) -> tuple[int, int]:
-    """The varint at ``at`` and the position after it. Raises PytsnError where the buffer ends or it overflows."""
+    """The varint at ``at`` and the position after it. Raises PytsnError if the buffer ends or the varint overflows."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(buffer):
@@ -92,13 +92,13 @@ def write_varint(value: int) -> bytes:
 
 
 def write_bytes_field(number: int, *payload: bytes | memoryview) -> list[bytes | memoryview]:
-    """The pieces of a length-delimited field; payloads are passed on, not copied."""
+    """The pieces of a length-delimited field; payloads are not copied."""
     size = sum(len(piece) for piece in payload)
     return [write_varint(number << 3 | BYTES) + write_varint(size), *payload]
 
 
 def fields(buffer: memoryview) -> Iterator[Field]:
-    """The message's fields in file order. Raises PytsnError when the buffer is not a whole, well-formed message."""
+    """The message's fields in file order. Raises PytsnError if the buffer is not a complete, well-formed message."""
     at = 0
     while at < len(buffer):
         start = at
@@ -127,9 +127,9 @@ def _payload_size(buffer: memoryview, at: int, kind: int) -> tuple[int, int]:
 
 
 def parse_blob(buffer: memoryview) -> Blob:
-    """A BlobProto. Float data is a view into ``buffer``; BVLC's double data is converted to float32.
+    """Parses a BlobProto. Float data is a view into ``buffer``; BVLC's double data is converted to float32.
 
-    Raises PytsnError when shape and number of values disagree.
+    Raises PytsnError if shape and number of values disagree.
     """
     parts = _BlobParts()
     for item in fields(buffer):

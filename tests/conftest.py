@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from pytsn.runtime.cores import cpu_count
 from tests.places import ROOT
 
 # Read once, when torch loads, also by the processes that tests start. Threads that wait for each other by spinning make
 # small nets many times slower on a machine that has other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the cores are shared out
-    _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+    _share = cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _share)))
 
 SHARED = Path(os.environ.get("PYTSN_SHARED", ROOT.parent / "shared"))
 

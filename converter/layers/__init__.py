@@ -1,7 +1,7 @@
-"""Caffe's layers as PyTorch modules: ``LAYERS`` maps a layer type to what builds it.
+"""Caffe's layers as PyTorch modules: ``LAYERS`` maps a layer type to its builder.
 
 A builder takes the layer's parameter, the shapes of its bottoms and a Context, and returns a CaffeLayer. It raises
-PytsnError for parameters and shapes that Caffe would refuse; the message does not name the layer, which the net does.
+PytsnError for parameters and shapes that Caffe would refuse; the net adds the layer's name to the message.
 """
 
 import math
@@ -21,9 +21,9 @@ Builder = Callable[[pb.LayerParameter, list[Shape], Context], CaffeLayer]
 
 @dataclass(frozen=True)
 class LayerType:
-    """A builder and how many bottoms and tops the layer takes: (least, most). Tops None: as many as bottoms.
+    """A builder and the layer's numbers of bottoms and tops: (least, most). Tops None: as many as bottoms.
 
-    A loss may leave its top out: it is then returned all the same, and the net names it.
+    A loss may omit its top; it is returned all the same, and the net names it.
     """
 
     build: Builder

@@ -1,4 +1,4 @@
-"""Layers that act on every value by itself, and Dropout. Shape in = shape out; the builders read the parameters."""
+"""Elementwise layers, and Dropout. Output shape = input shape; the builders read the parameters."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Elementwise(CaffeLayer):
 
 
 def parameterless(function: Function) -> Callable[[pb.LayerParameter, list[Shape], Context], Elementwise]:
-    """The builder of a layer that is just this function."""
+    """The builder of a layer that only applies this function."""
     return partial(_build_parameterless, function)
 
 
@@ -47,12 +47,12 @@ def elu(param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) 
 
 
 def bnll(x: torch.Tensor) -> torch.Tensor:
-    """log(1 + exp(x)), to which x itself is equal in float32 from 50 on. Source: bnll_layer.cpp."""
+    """log(1 + exp(x)), which equals x in float32 from 50 on. Source: bnll_layer.cpp."""
     return F.softplus(x, threshold=50)
 
 
 def power(param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> Elementwise:
-    """(shift + scale * x)^power; a constant, without gradient, where scale or power is 0. Source: power_layer.cpp."""
+    """(shift + scale * x)^power; a constant without gradient if scale or power is 0. Source: power_layer.cpp."""
     options = param.power_param
     exponent, scale, shift = options.power, options.scale, options.shift
     if exponent == 0 or scale == 0:
@@ -73,8 +73,8 @@ def _log_of_base(base: float) -> float:
 
 
 def exp(param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> Elementwise:
-    """base^(shift + scale * x); base -1 means e, which with a shift the fork itself gets wrong ((-1)^shift); BVLC does
-    not. Raises PytsnError for a base that is not above 0. Source: exp_layer.cpp."""
+    """base^(shift + scale * x); base -1 means e. With a shift the fork gets this wrong ((-1)^shift), BVLC does not.
+    Raises PytsnError for a base that is not above 0. Source: exp_layer.cpp."""
     log_base = _log_of_base(param.exp_param.base)
     return Elementwise(partial(_exp, scale=param.exp_param.scale * log_base, shift=param.exp_param.shift * log_base))
 
@@ -126,9 +126,9 @@ class PReLU(CaffeLayer):
 
 
 class Dropout(CaffeLayer):
-    """In training each value is dropped with probability ``dropout_ratio`` and the rest divided by 1 - dropout_ratio;
-    otherwise the identity. Draws come from PyTorch's default generator, or from ``stream`` when it is set: with Caffe's
-    own generator there (converter/fillers.py, Stream) the values dropped are Caffe's. Source: dropout_layer.cpp."""
+    """In training, drops each value with probability ``dropout_ratio`` and divides the rest by 1 - dropout_ratio;
+    otherwise the identity. Draws from PyTorch's default generator, or from ``stream`` if set: with Caffe's generator
+    (converter/fillers.py, Stream) it drops the same values as Caffe. Source: dropout_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What all layers share: the context they are built in, their base class, and the checks of shapes and parameters."""
+"""Shared by all layers: the context they are built in, their base class, and checks of shapes and parameters."""
 
 import math
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ MAX_COUNT = 2**31 - 1
 
 @dataclass(frozen=True)
 class Context:
-    """What a layer needs to know beyond its own parameters.
+    """Settings of a layer beyond its own parameters.
 
     phase: "TRAIN" or "TEST", the phase of the net; whether a module *behaves* as in training is ``nn.Module.training``.
-    generator: draws the initial values of parameters; None means torch's default one, a ``Stream`` (fillers.py) draws
-    as Caffe does.
+    generator: draws the initial values of parameters; None means torch's default; a ``Stream`` (fillers.py) draws as
+    Caffe does.
     """
 
     phase: str = "TEST"
@@ -30,10 +30,10 @@ class Context:
 
 
 class CaffeLayer(nn.Module):
-    """One Caffe layer. ``forward(*bottoms)`` returns its top, or a tuple of tops where their number is not one.
+    """One Caffe layer. ``forward(*bottoms)`` returns its top, or a tuple of tops unless there is exactly one.
 
-    blob_names: the parameters and buffers in the order in which Caffe keeps the layer's blobs.
-    is_loss: the first top is a loss, of weight 1 unless ``loss_weight`` says otherwise (the net weighs, not the layer).
+    blob_names: the parameters and buffers in Caffe's order of the layer's blobs.
+    is_loss: the first top is a loss, with weight 1 unless ``loss_weight`` is given (the net applies the weight).
     """
 
     blob_names: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class CaffeLayer(nn.Module):
         return tuple(getattr(self, blob_name).shape)
 
     def add_parameter(self, name: str, shape: Shape, filler: pb.FillerParameter, context: Context) -> None:
-        """Register a float32 parameter with its initial values, as the next of the layer's blobs."""
+        """Registers a float32 parameter with its initial values, as the next of the layer's blobs."""
         require(all(shape), f"{name} would have the shape {shape}, which is empty")
         check_count(shape, name)
         try:
@@ -56,18 +56,18 @@ class CaffeLayer(nn.Module):
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise PytsnError with ``message`` unless ``condition`` holds."""
+    """Raises PytsnError with ``message`` unless ``condition`` holds."""
     if not condition:
         raise PytsnError(message)
 
 
 def check_count(shape: Shape, name: str) -> None:
-    """Raise PytsnError when a blob of this shape would be too large for Caffe."""
+    """Raises PytsnError if a blob of this shape would be too large for Caffe."""
     require(math.prod(shape) <= MAX_COUNT, f"{name} would have the shape {shape}: more than {MAX_COUNT} values")
 
 
 def check_axes(shape: Shape, least: int, most: int | None = None) -> None:
-    """Raise PytsnError unless a bottom has between ``least`` and ``most`` (default: exactly ``least``) axes."""
+    """Raises PytsnError unless a bottom has between ``least`` and ``most`` (default: exactly ``least``) axes."""
     most = least if most is None else most
     wanted = str(least) if least == most else f"{least} to {most}"
     require(least <= len(shape) <= most, f"bottom must have {wanted} axes, found the shape {shape}")
@@ -92,8 +92,8 @@ def spatial_pair(param, stem: str, square: str | None = None, default: int | Non
     """(vertical, horizontal) value of a spatial option, e.g. ``stride`` or ``stride_h`` and ``stride_w``.
 
     param: ConvolutionParameter or PoolingParameter. ``square`` names the field that gives both at once (default:
-    ``stem``); it may be repeated (one value, or height then width). ``default`` None: the option must be there.
-    ``pad_h`` alone means no padding sideways, which BVLC allows; any other option needs both. Raises PytsnError.
+    ``stem``); it may be repeated (one value, or height then width). ``default`` None: the option is required.
+    ``pad_h`` alone means no horizontal padding, which BVLC allows; any other option needs both. Raises PytsnError.
     Source: base_conv_layer.cpp.
     """
     square = square or stem
@@ -115,7 +115,7 @@ def spatial_pair(param, stem: str, square: str | None = None, default: int | Non
 
 
 def positive_pair(param, stem: str, square: str | None = None, default: int | None = None) -> tuple[int, int]:
-    """``spatial_pair``, and both values must be above 0."""
+    """Like ``spatial_pair``; both values must be above 0."""
     pair = spatial_pair(param, stem, square, default)
     require(min(pair) > 0, f"{square or stem} must be above 0, found {pair[0]} x {pair[1]}")
     return pair

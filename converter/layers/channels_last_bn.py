@@ -1,7 +1,7 @@
-"""Normalisation by the batch's statistics over channels-last data on a CPU: as exact as over planes, and quicker.
+"""Batch normalisation of channels-last data on a CPU by the batch's statistics: as exact as over planes, and faster.
 
-PyTorch sums such statistics in plain float32, which is up to 2e-5 off for the first layer of a real net; here each sum
-is ``Tensor.sum`` over pixels, which adds in a tree: 1e-7. Letters: P = N * H * W pixels, C channels.
+PyTorch sums such statistics in plain float32, with errors up to 2e-5 for the first layer of a real net. Here each sum
+is ``Tensor.sum`` over pixels, which adds in a tree: 1e-7. Symbols: P = N * H * W pixels, C channels.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 
 def has_channels_last(x: torch.Tensor) -> bool:
-    """Whether x is an NCHW tensor on a CPU whose values lie as (N, H, W, C), and not as planes too."""
+    """Whether x is an NCHW tensor on a CPU whose memory layout is (N, H, W, C) and not also planar."""
     if x.dim() != 4 or x.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
@@ -21,7 +21,7 @@ def normalise_pixels(
     """(x - mean) / sqrt(var + eps) * weight + bias with the batch's mean and biased variance over N, H, W.
 
     x: float (N, C, H, W), channels-last; weight, bias (C,), or None for 1 and 0. Returns y like x, and the mean (C,)
-    and the biased variance (C,), which carry no gradient.
+    and the biased variance (C,), both without gradient.
     """
     channels = x.shape[1]
     weight = x.new_ones(channels) if weight is None else weight

@@ -21,9 +21,9 @@ from converter.layers.base import (
 
 
 class _BiasGradient(torch.autograd.Function):
-    """The identity of a convolution's output, which gives the bias its gradient: the sum over all other axes.
+    """The identity on a convolution's output, which computes the bias's gradient: the sum over all other axes.
 
-    oneDNN's own bias gradient adds everything up in one float32 each, and is off by 1e-5 where Caffe is not by 1e-6.
+    oneDNN's own bias gradient sums in a single float32 and is off by 1e-5, Caffe's by less than 1e-6.
     """
 
     @staticmethod
@@ -39,10 +39,10 @@ class Convolution(CaffeLayer):
     """Cross-correlation: (N, C, H, W) -> (N, num_output, H', W'), H' = floor((H + 2 pad - extent) / stride) + 1.
 
     The extent of a filter is dilation * (kernel - 1) + 1. Blobs: weight (num_output, C / group, kernel_h, kernel_w),
-    bias (num_output,). Several bottoms of one shape give as many tops through the same weights. Raises PytsnError for
-    missing or contradictory sizes, groups that do not divide, and filters larger than the padded input. (There Caffe's
-    division, which rounds towards zero, still finds one output when the stride is large: an accident that nobody relies
-    on.) Source: base_conv_layer.cpp, conv_layer.cpp.
+    bias (num_output,). Several bottoms of one shape give as many tops, with the same weights. Raises PytsnError for
+    missing or contradictory sizes, groups that do not divide, and filters larger than the padded input. (In that case
+    Caffe's division, which rounds towards zero, still gives one output if the stride is large: an accident that nobody
+    relies on.) Source: base_conv_layer.cpp, conv_layer.cpp.
     """
 
     weight: nn.Parameter
@@ -119,8 +119,8 @@ class Convolution(CaffeLayer):
 class Deconvolution(Convolution):
     """The transpose of Convolution: (N, C, H, W) -> (N, num_output, H', W'), H' = stride (H - 1) + extent - 2 pad.
 
-    Blobs: weight (C, num_output / group, kernel_h, kernel_w), bias (num_output,). The fork leaves dilation out of the
-    output size, which makes its dilated deconvolution unusable; BVLC's size, which counts it, is used here.
+    Blobs: weight (C, num_output / group, kernel_h, kernel_w), bias (num_output,). The fork ignores dilation in the
+    output size, which makes its dilated deconvolution unusable; this uses BVLC's size, which includes it.
     Raises PytsnError as Convolution does. Source: deconv_layer.cpp.
     """
 

@@ -15,7 +15,7 @@ class InnerProduct(CaffeLayer):
     """Fully connected: axes from ``axis`` on are flattened into K features, (.., K) -> (.., num_output).
 
     Blobs: weight (num_output, K), or (K, num_output) with BVLC's ``transpose``; bias (num_output,).
-    Raises PytsnError without num_output, and when a bottom does not flatten into K. Source: inner_product_layer.cpp.
+    Raises PytsnError without num_output, and if a bottom does not flatten into K. Source: inner_product_layer.cpp.
     """
 
     weight: nn.Parameter
@@ -45,10 +45,10 @@ class InnerProduct(CaffeLayer):
 
 
 class _Broadcast(CaffeLayer):
-    """An operand, learned or a second bottom, that is repeated over the axes of the first bottom that it lacks."""
+    """An operand, learned or a second bottom, broadcast over the axes of the first bottom that it lacks."""
 
     def operand_shape(self, param, bottom_shapes: list[Shape]) -> Shape:
-        """The shape of the operand; sets ``trailing``, the number of the bottom's axes behind it."""
+        """The shape of the operand; sets ``trailing``, the number of the bottom's axes after it."""
         bottom = bottom_shapes[0]
         learned = len(bottom_shapes) == 1
         rank = param.num_axes if learned else len(bottom_shapes[1])
@@ -63,17 +63,16 @@ class _Broadcast(CaffeLayer):
         return shape
 
     def align(self, operand: torch.Tensor) -> torch.Tensor:
-        """(C, ..) -> (C, .., 1, 1): so that PyTorch's broadcasting, which counts axes from the end, meets the right
-        one."""
+        """(C, ..) -> (C, .., 1, 1), because PyTorch's broadcasting aligns axes from the end."""
         return operand.reshape(tuple(operand.shape) + (1,) * self.trailing)
 
 
 class Scale(_Broadcast):
     """Product with weights over some axes, y = x * weight (+ bias).
 
-    One bottom: weight is a blob of the shape of the ``num_axes`` axes from ``axis`` on, initially 1. Two bottoms: the
-    second one is the factor. ``bias_term`` adds a blob of the factor's shape. Raises PytsnError when the axes do not
-    fit the bottom. Source: scale_layer.cpp.
+    One bottom: weight is a blob with the shape of the ``num_axes`` axes from ``axis`` on, initially 1. Two bottoms: the
+    second is the factor. ``bias_term`` adds a blob of the factor's shape. Raises PytsnError if the axes do not fit the
+    bottom. Source: scale_layer.cpp.
     """
 
     weight: nn.Parameter  # with one bottom
@@ -95,7 +94,7 @@ class Scale(_Broadcast):
 
 
 class Bias(_Broadcast):
-    """Sum with a bias over some axes: a blob (one bottom), or the second bottom. Axes, errors: as Scale. Source:
+    """Sum with a bias over some axes: a blob (one bottom), or the second bottom. Axes and errors as for Scale. Source:
     bias_layer.cpp."""
 
     bias: nn.Parameter  # with one bottom

@@ -11,7 +11,7 @@ from converter.layers.base import CaffeLayer, Context, Shape, canonical_axis, re
 
 _Loss = pb.LossParameter
 
-#: Caffe floors a probability at FLT_MIN before it takes the logarithm.
+#: Caffe clamps a probability to at least FLT_MIN before the logarithm.
 MAX_LOSS = -math.log(torch.finfo(torch.float32).tiny)
 
 
@@ -27,10 +27,10 @@ class Softmax(CaffeLayer):
 
 
 class _Labelled(CaffeLayer):
-    """A layer whose bottoms are scores with classes along ``axis``, and one label for each place beside that axis."""
+    """A layer whose bottoms are scores, with classes along ``axis``, and one label for each position of the others."""
 
     def read_labels(self, axis: int, param, bottom_shapes: list[Shape]) -> None:
-        """Keep the axis and the ignored label; check that there are as many labels as predictions."""
+        """Stores the axis and the ignored label; checks that there are as many labels as predictions."""
         scores, labels = bottom_shapes
         self.axis = canonical_axis(axis, scores)
         self.classes = scores[self.axis]
@@ -39,7 +39,7 @@ class _Labelled(CaffeLayer):
         require(wanted == found, f"scores of shape {scores} need {wanted} labels, found {found} of shape {labels}")
 
     def aligned(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Class indices, int64, and whether each counts (is not the ignored one), both with size 1 along the axis."""
+        """Class indices, int64, and whether each counts (is not ignored), both with size 1 along the axis."""
         shape = (*scores.shape[: self.axis], 1, *scores.shape[self.axis + 1 :])
         labels = labels.reshape(shape).long()
         if self.ignore_label is None:
@@ -48,7 +48,7 @@ class _Labelled(CaffeLayer):
         return torch.where(counts, labels, 0), counts
 
     def of_label(self, values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The values at the labels' classes. PytsnError (on a CPU) for a label that is no class."""
+        """The values at the labels' classes. Raises PytsnError (on a CPU) for a label that is not a class."""
         try:
             return values.gather(self.axis, labels)
         except RuntimeError as error:
@@ -63,9 +63,9 @@ class SoftmaxWithLoss(_Labelled):
     Bottoms: scores, with classes along ``softmax_param.axis``, and labels (float or integer; any shape of the right
     count). The divisor: labels that are not ignored (``normalize``, the default), or with ``normalize: false`` the
     product of the axes before the classes; BVLC's ``normalization`` FULL (all labels), VALID, BATCH_SIZE and NONE
-    choose the same way. Probabilities are floored at FLT_MIN, which the gradient, softmax - one-hot, does not see. No
-    gradient reaches the labels or comes from the second top. Where every label is ignored the loss is 0, as in BVLC
-    (the fork divides by 0). Raises PytsnError where the numbers of scores and labels disagree. Source:
+    choose the same way. Probabilities are clamped to at least FLT_MIN, which the gradient, softmax - one-hot, ignores.
+    No gradient reaches the labels or comes from the second top. If every label is ignored the loss is 0, as in BVLC
+    (the fork divides by 0). Raises PytsnError if the numbers of scores and labels disagree. Source:
     softmax_loss_layer.cpp.
     """
 
@@ -94,10 +94,11 @@ class SoftmaxWithLoss(_Labelled):
 
 
 class Accuracy(_Labelled):
-    """Share of labels among the ``top_k`` best scores, a scalar; labels equal to ``ignore_label`` are left out.
+    """Fraction of labels among the ``top_k`` best scores, a scalar; labels equal to ``ignore_label`` are left out.
 
-    Of equal scores the larger class index ranks first: Caffe sorts (score, index) pairs. Bottoms: as SoftmaxWithLoss,
-    with ``accuracy_param.axis``. Raises PytsnError for top_k above the number of classes. Source: accuracy_layer.cpp.
+    Among equal scores the larger class index ranks first: Caffe sorts (score, index) pairs. Bottoms as for
+    SoftmaxWithLoss, with ``accuracy_param.axis``. Raises PytsnError for top_k above the number of classes. Source:
+    accuracy_layer.cpp.
     """
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:

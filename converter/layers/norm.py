@@ -1,4 +1,4 @@
-"""Normalisation by statistics: the fork's BN and BVLC's BatchNorm."""
+"""Batch normalisation: the fork's BN and BVLC's BatchNorm."""
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,11 @@ from converter.layers.channels_last_bn import has_channels_last, normalise_pixel
 def gradient_through_statistics(
     x: torch.Tensor, y: torch.Tensor, inverse: torch.Tensor, axes: list[int]
 ) -> torch.Tensor:
-    """Zeros whose gradient is the one Caffe sends through a normalisation y = (x - mean) * inverse.
+    """Zeros whose gradient is Caffe's for a normalisation y = (x - mean) * inverse.
 
-    With dy the gradient of y and means over ``axes``: dx = inverse * (dy - mean(dy) - y * mean(dy * y)). Caffe applies
-    this formula wherever its backward pass is written so, also where mean and inverse are not x's own statistics, or
-    where an eps makes it inexact; the layers below then take their value from elsewhere and add these zeros.
+    With dy the gradient of y and means over ``axes``: dx = inverse * (dy - mean(dy) - y * mean(dy * y)). Caffe's
+    backward pass uses this formula even if mean and inverse are not x's own statistics, or if an eps makes it inexact.
+    In these cases the layers below compute the value otherwise and add these zeros.
     """
     z, y = x * inverse.detach(), y.detach()
     z = z - z.mean(axes, keepdim=True) - y * (z * y).mean(axes, keepdim=True)
@@ -26,13 +26,13 @@ def gradient_through_statistics(
 class BN(CaffeLayer):
     """The fork's batch normalisation, y = slope * (x - mean) / sqrt(var + eps) + bias, of (N, C), (N, C, H) or NCHW.
 
-    Blobs, (C,) here and (1, C) in files: weight (slope), bias, running_mean, running_var (a variance). Frozen, or not
-    training: the running statistics normalise. Otherwise the batch's mean and biased variance do, and each forward
-    moves running = momentum * running + (1 - momentum) * batch, where batch variance is biased, as in Caffe's own code,
-    or unbiased, as in cuDNN: ``unbiased_running_var`` True or False chooses, None means cuDNN's on CUDA unless
-    ``engine: CAFFE``. Frozen slope and bias get no gradient, and the input's is dy * slope / sqrt(var + eps). An
-    unfrozen BN in TEST phase keeps Caffe's backward pass, whose formula is the training one with running statistics put
-    in. Source: bn_layer.cpp, cudnn_bn_layer.cu.
+    Blobs, (C,) here and (1, C) in files: weight (slope), bias, running_mean, running_var (a variance). Frozen or not
+    training: uses the running statistics. Otherwise uses the batch's mean and biased variance, and each forward sets
+    running = momentum * running + (1 - momentum) * batch. The batch variance in this update is biased, as in Caffe's
+    own code, or unbiased, as in cuDNN: ``unbiased_running_var`` True or False chooses; None means cuDNN's on CUDA
+    unless ``engine: CAFFE``. Frozen slope and bias get no gradient, and the input's is dy * slope / sqrt(var + eps).
+    An unfrozen BN in TEST phase keeps Caffe's backward pass, the training formula with running statistics inserted.
+    Source: bn_layer.cpp, cudnn_bn_layer.cu.
     """
 
     weight: nn.Parameter
@@ -49,7 +49,7 @@ class BN(CaffeLayer):
         self.unbiased_running_var: bool | None = None
         self.folded = False  # applied by the convolution before it (converter/frozen_bn.py)
         self.cudnn = bn.engine != pb.BNParameter.CAFFE
-        # Filled in the shape of the file: xavier and its like look at it.
+        # Filled in the file's shape, which xavier and similar fillers use.
         self.add_parameter("weight", (1, channels), bn.slope_filler, context)
         self.add_parameter("bias", (1, channels), bn.bias_filler, context)
         for parameter in (self.weight, self.bias):
@@ -67,7 +67,7 @@ class BN(CaffeLayer):
             return x
         if self.training and not self.frozen:
             return self._train(x)
-        if self.frozen:  # detached: whoever turns requires_grad on for all parameters must not thaw it
+        if self.frozen:  # detached: stays frozen even if requires_grad is set on all parameters
             slope, bias = self.weight.detach(), self.bias.detach()
             return F.batch_norm(x, self.running_mean, self.running_var, slope, bias, eps=self.eps)
         if not (x.requires_grad and torch.is_grad_enabled()):
@@ -75,7 +75,7 @@ class BN(CaffeLayer):
         return self._test_with_gradient(x)
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scale and shift, (C,) each, without gradient: y = x * scale + shift by the running statistics."""
+        """Scale and shift, (C,) each, without gradient: y = x * scale + shift with the running statistics."""
         scale = self.weight.detach() * (self.running_var + self.eps).rsqrt()
         return scale, torch.addcmul(self.bias.detach(), self.running_mean, scale, value=-1)
 
@@ -96,7 +96,7 @@ class BN(CaffeLayer):
             mean, variance = x.detach().flatten(), torch.zeros_like(self.running_var)
             y = (x - x) * self._per_channel(self.weight, x) + self._per_channel(self.bias, x)
         else:
-            # Momentum 1 makes PyTorch leave the batch's own statistics, with the unbiased variance, in these two.
+            # With momentum 1 PyTorch stores the batch's own statistics, with the unbiased variance, in these two.
             mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
             y = _by_batch(x, mean, variance, self.weight, self.bias, self.eps)
             if not self._averages_unbiased(x):
@@ -116,10 +116,10 @@ class BatchNorm(CaffeLayer):
     """BVLC's batch normalisation, without slope and bias: y = (x - mean) / sqrt(var + eps); (N, C, ..) or (N,) = one
     channel.
 
-    Blobs: running_mean (C,), running_var (C,), scale_factor (1,): sums over the batches seen, to be divided by the
-    factor (a factor of 0 gives mean 0 and variance 0). ``use_global_stats`` unset: the stored statistics when not
-    training. Otherwise the batch's mean and biased variance normalise, and each forward in training moves all three
-    blobs: sum = moving_average_fraction * sum + batch, with the unbiased variance, factor likewise + 1. Source: BVLC
+    Blobs: running_mean (C,), running_var (C,), scale_factor (1,): sums over the batches so far, to be divided by the
+    factor (a factor of 0 gives mean 0 and variance 0). ``use_global_stats`` unset: uses the stored statistics when not
+    training. Otherwise uses the batch's mean and biased variance, and each forward in training updates all three blobs:
+    sum = moving_average_fraction * sum + batch, with the unbiased variance; the factor likewise, + 1. Source: BVLC
     Caffe 1.0, batch_norm_layer.cpp.
     """
 
@@ -164,9 +164,9 @@ class BatchNorm(CaffeLayer):
 
 
 def _by_batch(x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, weight, bias, eps: float) -> torch.Tensor:
-    """x normalised by the batch's statistics, which are left in mean and variance (the unbiased one).
+    """Normalises x by the batch's statistics and stores them in mean and variance (the unbiased one).
 
-    On a CPU PyTorch's own statistics are exact over planes only (converter/layers/channels_last_bn.py).
+    On a CPU PyTorch's own statistics are exact only for planar data (converter/layers/channels_last_bn.py).
     """
     if has_channels_last(x):
         y, batch_mean, biased = normalise_pixels(x, weight, bias, eps)

@@ -1,4 +1,4 @@
-"""Pooling, with Caffe's sizes: rounded up, and clipped when there is padding."""
+"""Pooling with Caffe's output sizes: rounded up, and clipped if there is padding."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,7 @@ _FLT_MIN = torch.finfo(torch.float32).tiny
 
 @dataclass(frozen=True)
 class _Windows:
-    """The pooling windows along one axis. Window i covers the pixels from ``i * stride - pad`` on, ``kernel`` of
-    them."""
+    """The pooling windows along one axis. Window i covers ``kernel`` pixels from ``i * stride - pad`` on."""
 
     size: int
     kernel: int
@@ -25,22 +24,22 @@ class _Windows:
 
     @property
     def fit(self) -> int:
-        """How many windows lie wholly inside the padded axis."""
+        """Number of windows wholly inside the padded axis."""
         return max((self.size + 2 * self.pad - self.kernel) // self.stride + 1, 0)
 
     @property
     def overhang(self) -> int:
-        """Pixels to append for the last window to be whole."""
+        """Pixels to append so that the last window is complete."""
         return max((self.count - 1) * self.stride + self.kernel - self.size - self.pad, 0)
 
     @property
     def native(self) -> bool:
-        """Whether PyTorch's pooling, in one of its rounding modes, makes the same windows."""
+        """Whether one of the rounding modes of PyTorch's pooling gives the same windows."""
         starts_inside = (self.count - 1) * self.stride < self.size + self.pad
         return starts_inside and 2 * self.pad <= self.kernel
 
     def areas(self) -> list[int]:
-        """Size of each window clipped to the padded axis: the padding counts, what lies beyond it does not."""
+        """Size of each window clipped to the padded axis: padding counts, pixels beyond it do not."""
         starts = [i * self.stride - self.pad for i in range(self.count)]
         return [min(start + self.kernel, self.size + self.pad) - start for start in starts]
 
@@ -48,13 +47,13 @@ class _Windows:
 class Pooling(CaffeLayer):
     """(N, C, H, W) -> (N, C, H', W'): MAX, AVE or (TEST phase only) STOCHASTIC pooling.
 
-    H' = ceil((H + 2 pad - kernel) / stride) + 1 (``round_mode: FLOOR``: floor), and, when there is padding along either
-    axis, one less if the last window would start beyond the image and its left padding. MAX ignores the padding; of
-    equal pixels the first one gets the gradient. AVE divides by the window's area clipped to the padded image.
-    STOCHASTIC weighs pixels by their own value. MAX with a second top also returns where the maximum lay, h * W + w as
-    a float. Without padding and with a stride above the kernel Caffe may place a last MAX window outside the image: it
-    holds the most negative number. For AVE (a division by zero) and for a second top that window is an error. Raises
-    PytsnError for missing or contradictory sizes, pad >= kernel and maps too small for one window. Source:
+    H' = ceil((H + 2 pad - kernel) / stride) + 1 (``round_mode: FLOOR``: floor), and, if there is padding along either
+    axis, one less if the last window would start beyond the image and its left padding. MAX ignores the padding; among
+    equal pixels the first gets the gradient. AVE divides by the window's area clipped to the padded image. STOCHASTIC
+    weights pixels by their own value. MAX with a second top also returns the position of the maximum, h * W + w as a
+    float. Without padding and with a stride above the kernel, Caffe may place the last MAX window outside the image;
+    its value is the most negative number. For AVE (a division by zero) and for a second top such a window is an error.
+    Raises PytsnError for missing or contradictory sizes, pad >= kernel and maps too small for one window. Source:
     pooling_layer.cpp, pooling_layer.cu.
     """
 
@@ -87,7 +86,7 @@ class Pooling(CaffeLayer):
         return None
 
     def windows(self, shape: Shape) -> tuple[_Windows, _Windows]:
-        """The vertical and the horizontal windows on a bottom of this shape; PytsnError where there are none."""
+        """The vertical and the horizontal windows on a bottom of this shape. Raises PytsnError if there are none."""
         kernel = self.kernel or (shape[2], shape[3])
         rows, columns = (
             self._along(size, k, s, p)
@@ -121,7 +120,7 @@ class Pooling(CaffeLayer):
         if not self.with_mask:
             return F.max_pool2d(pixels, kernel, stride, padding, ceil_mode=round_up)
         y, where = F.max_pool2d(pixels, kernel, stride, padding, ceil_mode=round_up, return_indices=True)
-        if not native:  # places in the padded image -> places in the image
+        if not native:  # positions in the padded image -> positions in the image
             width = pixels.shape[3]
             where = (where // width - rows.pad) * columns.size + where % width - columns.pad
         return y, where.to(x.dtype)
@@ -144,5 +143,5 @@ class Pooling(CaffeLayer):
 
 
 def _padded(x: torch.Tensor, rows: _Windows, columns: _Windows, value: float) -> torch.Tensor:
-    """(N, C, H, W) -> the same with room for every window to be whole, so that rounding plays no part."""
+    """Pads (N, C, H, W) so that every window is complete and rounding does not matter."""
     return F.pad(x, (columns.pad, columns.overhang, rows.pad, rows.overhang), value=value)

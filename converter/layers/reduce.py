@@ -16,9 +16,9 @@ _Reduction = pb.ReductionParameter
 class Eltwise(CaffeLayer):
     """PROD, SUM, MAX or STOCHASTIC_SUM of two or more bottoms of one shape.
 
-    SUM multiplies each bottom by its ``coeff`` (1 without any). MAX: of two equal values the second bottom's counts,
-    and gets the gradient, but a third or later bottom wins only if it is larger. STOCHASTIC_SUM (the fork's): in
-    training each bottom is taken whole with probability ``coeff`` or left out, one draw a bottom; otherwise it is SUM.
+    SUM multiplies each bottom by its ``coeff`` (default 1). MAX: of two equal values the second bottom's counts and
+    gets the gradient, but a third or later bottom wins only if it is larger. STOCHASTIC_SUM (the fork's): in training
+    each bottom is included whole with probability ``coeff``, one draw per bottom; otherwise it is SUM.
     Raises PytsnError for unequal shapes and a wrong number of coefficients. Source: eltwise_layer.cpp.
     """
 
@@ -50,8 +50,8 @@ class Eltwise(CaffeLayer):
 
 
 class Reduction(CaffeLayer):
-    """coeff times the SUM, ASUM (of magnitudes), SUMSQ (of squares) or MEAN over all axes from ``axis`` on, which
-    vanish. Raises PytsnError for TOPK, which only BatchReduction knows. Source: reduction_layer.cpp."""
+    """coeff times the SUM, ASUM (of magnitudes), SUMSQ (of squares) or MEAN over all axes from ``axis`` on, which are
+    removed. Raises PytsnError for TOPK, which only BatchReduction has. Source: reduction_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
@@ -69,13 +69,13 @@ class Reduction(CaffeLayer):
 
 
 class BatchReduction(CaffeLayer):
-    """The fork's reduction of one axis, by default of the whole axis, which vanishes: SUM, MEAN or TOPK (mean of the k
-    largest).
+    """The fork's reduction of one axis, by default of the whole axis, which is removed: SUM, MEAN or TOPK (mean of the
+    k largest).
 
-    ``level: [a, b, ..]`` (other than the default [1]) cuts the axis into consecutive pieces of a*a, b*b, .. and puts
-    one entry for each piece in its place. ``pos`` takes two axes of one size and reduces their diagonal. TOPK allows
-    one level. Raises PytsnError where the pieces do not make up the axis, and for ASUM and SUMSQ, which the fork lacks
-    too. Source: batch_reduction_layer.cpp, batch_reduction_layer.cu.
+    ``level: [a, b, ..]`` (other than the default [1]) cuts the axis into consecutive pieces of a*a, b*b, .. and
+    replaces each by one entry. ``pos`` takes two axes of one size and reduces their diagonal. TOPK allows one level.
+    Raises PytsnError if the pieces do not add up to the axis, and for ASUM and SUMSQ, which the fork lacks too. Source:
+    batch_reduction_layer.cpp, batch_reduction_layer.cu.
     """
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
@@ -118,11 +118,11 @@ class BatchReduction(CaffeLayer):
 
 
 class ArgMax(CaffeLayer):
-    """Indices of the ``top_k`` largest values, as floats; of equal values the one with the larger index comes first.
+    """Indices of the ``top_k`` largest values, as floats; among equal values the larger index comes first.
 
-    Without ``axis`` (the fork has none): each sample flattened, (N, ..) -> (N, 1, top_k, 1), or with ``out_max_val``
+    Without ``axis`` (the fork has none) each sample is flattened, (N, ..) -> (N, 1, top_k, 1), or with ``out_max_val``
     (N, 2, top_k, 1), indices then values. With BVLC's ``axis`` that axis becomes top_k long, and out_max_val gives
-    values in place of indices. Raises PytsnError for top_k above the number of values. Source: argmax_layer.cpp, BVLC's
+    values instead of indices. Raises PytsnError for top_k above the number of values. Source: argmax_layer.cpp, BVLC's
     for ``axis``.
     """
 
@@ -137,7 +137,7 @@ class ArgMax(CaffeLayer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         axis = 1 if self.axis is None else self.axis
         scores = x.reshape(x.shape[0], -1) if self.axis is None else x
-        # A stable sort of the reversed values meets the larger one of two tied indices first.
+        # A stable sort of the reversed values puts the larger of two tied indices first.
         values, places = scores.flip(axis).sort(dim=axis, descending=True, stable=True)
         values = values.narrow(axis, 0, self.top_k)
         indices = (scores.shape[axis] - 1 - places.narrow(axis, 0, self.top_k)).to(x.dtype)

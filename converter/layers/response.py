@@ -12,8 +12,8 @@ class MVN(CaffeLayer):
     """Mean-variance normalisation of every map, or with ``across_channels`` of every sample: y = (x - mean) / (std +
     eps).
 
-    Bottom of 1 to 4 axes, top always (N, C, H, W). Without ``normalize_variance`` y = x - mean, and there Caffe hands
-    dy on as it is: its gradient does not see the mean. Source: mvn_layer.cpp.
+    Bottom of 1 to 4 axes, top always (N, C, H, W). Without ``normalize_variance`` y = x - mean, and Caffe passes dy on
+    unchanged: its gradient ignores the mean. Source: mvn_layer.cpp.
     """
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
@@ -39,7 +39,7 @@ class LRN(CaffeLayer):
     pixel.
 
     ACROSS_CHANNELS: over ``local_size`` channels; WITHIN_CHANNEL: over local_size x local_size pixels, with k always 1.
-    What lies outside counts as 0. Raises PytsnError for an even local_size. Source: lrn_layer.cpp.
+    Values outside count as 0. Raises PytsnError for an even local_size. Source: lrn_layer.cpp.
     """
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:

@@ -12,7 +12,7 @@ from converter.layers.base import CaffeLayer, Context, Shape, axis_or_dim, canon
 
 
 class Concat(CaffeLayer):
-    """Bottoms joined along ``axis`` (or ``concat_dim``); all other axes must be equal. Source: concat_layer.cpp."""
+    """Joins bottoms along ``axis`` (or ``concat_dim``); all other axes must be equal. Source: concat_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
@@ -27,11 +27,11 @@ class Concat(CaffeLayer):
 
 
 class Slice(CaffeLayer):
-    """Bottom cut along ``axis`` (or ``slice_dim``) into the tops: at each ``slice_point``, or into equal parts without
-    any.
+    """Cuts the bottom along ``axis`` (or ``slice_dim``) into the tops: at each ``slice_point``, or without any into
+    equal parts.
 
-    Raises PytsnError for points that do not rise or leave no part, and for parts that cannot be equal. Source:
-    slice_layer.cpp.
+    Raises PytsnError for points that do not increase or leave an empty part, and for parts that cannot be equal.
+    Source: slice_layer.cpp.
     """
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
@@ -60,7 +60,7 @@ class Slice(CaffeLayer):
 
 
 class Split(CaffeLayer):
-    """The bottom again for every top; gradients add up. Source: split_layer.cpp."""
+    """Copies the bottom to every top; gradients add up. Source: split_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
@@ -71,11 +71,11 @@ class Split(CaffeLayer):
 
 
 class Reshape(CaffeLayer):
-    """The axes ``axis`` .. ``axis + num_axes - 1`` (num_axes -1: all that follow) replaced by ``shape``.
+    """Replaces the axes ``axis`` .. ``axis + num_axes - 1`` (num_axes -1: all that follow) by ``shape``.
 
-    In ``shape`` 0 copies the bottom's size at that place and -1, once, takes what is left. ``axis`` may equal the
-    number of axes (new ones are appended), and negative values count from there. Raises PytsnError where the counts do
-    not agree. Source: reshape_layer.cpp.
+    In ``shape`` 0 copies the bottom's size at that position, and one -1 takes the rest. ``axis`` may equal the number
+    of axes (new ones are appended); negative values count from there. Raises PytsnError if the counts do not agree.
+    Source: reshape_layer.cpp.
     """
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
@@ -101,7 +101,7 @@ class Reshape(CaffeLayer):
         return start, end
 
     def target(self, bottom: Shape) -> Shape:
-        """The top's shape, in which -1 may still stand."""
+        """The top's shape, which may still contain -1."""
         rank = len(bottom)
         for place, dim in enumerate(self.dims, self.start):
             require(
@@ -119,7 +119,7 @@ class Reshape(CaffeLayer):
 
 
 class Flatten(CaffeLayer):
-    """The axes ``axis`` .. ``end_axis`` made one. Source: flatten_layer.cpp."""
+    """Joins the axes ``axis`` .. ``end_axis`` into one. Source: flatten_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class Flatten(CaffeLayer):
 
 
 class PassThrough(CaffeLayer):
-    """Gather and Scatter: across MPI processes they join and part batches; in one process every top is its bottom.
+    """Gather and Scatter join and split batches across MPI processes; in one process every top is its bottom.
     Source: gather_layer.cpp, scatter_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
@@ -143,7 +143,7 @@ class PassThrough(CaffeLayer):
 
 
 class Silence(CaffeLayer):
-    """Takes bottoms so that they are no outputs of the net; has no top. Source: silence_layer.cpp."""
+    """Consumes bottoms so that they are not outputs of the net; has no top. Source: silence_layer.cpp."""
 
     def __init__(self, param: pb.LayerParameter, bottom_shapes: list[Shape], context: Context) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Caffe's layers as ONNX nodes (opset 17): ``MAKERS`` maps a layer type to the function that writes it, in TEST phase.
 
-Each function adds nodes that make ``site.tops`` of ``site.bottoms``. Modules mirror converter/layers, where meaning and
-sources are told.
+Each function adds nodes that compute ``site.tops`` from ``site.bottoms``. Modules mirror converter/layers, which
+documents semantics and sources.
 """
 
 from collections.abc import Callable

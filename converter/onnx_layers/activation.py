@@ -1,4 +1,4 @@
-"""Layers that act on every value by itself, in ONNX. Their meaning: converter/layers/activation.py."""
+"""Elementwise layers in ONNX. Semantics: converter/layers/activation.py."""
 
 import math
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def threshold(nodes: Nodes, site: Site) -> None:
 def power(nodes: Nodes, site: Site) -> None:
     options = site.param.power_param
     exponent, factor, shift = options.power, options.scale, options.shift
-    if exponent == 0 or factor == 0:  # a constant, whatever the bottom holds: NaN times 0 would not do
+    if exponent == 0 or factor == 0:  # a constant, whatever the bottom holds; NaN times 0 would give NaN
         value = np.full(1, np.power(np.float64(shift), exponent), np.float32)
         size = nodes.add("Shape", [site.bottoms[0]])
         nodes.add("Expand", [nodes.constant(f"{site.key}.constant", value), size], site.tops[0])

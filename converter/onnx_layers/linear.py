@@ -1,4 +1,4 @@
-"""Layers with weights, normalisation aside, in ONNX. Their meaning: converter/layers/conv.py and linear.py."""
+"""Layers with weights, except normalisation, in ONNX. Semantics: converter/layers/conv.py and linear.py."""
 
 from converter.layers.conv import Convolution
 from converter.layers.linear import Bias, InnerProduct, Scale
@@ -36,7 +36,7 @@ def inner_product(nodes: Nodes, site: Site) -> None:
 
 
 def _operand(nodes: Nodes, site: Site, trailing: int, blob_name: str | None) -> str:
-    """The factor or summand of Scale and Bias, with ones behind its axes so that it meets the bottom's right ones."""
+    """The factor or summand of Scale and Bias, with trailing axes of size 1 so that it broadcasts correctly."""
     if blob_name is not None:
         shape, rank = site.weight(blob_name).shape, len(site.bottom_dims[0])
         static(site.bottom_dims[0][rank - trailing - len(shape) : rank - trailing], "the size of its weights")

@@ -1,4 +1,4 @@
-"""Normalisation in ONNX: BN, BatchNorm, MVN and LRN. Their meaning: converter/layers/norm.py and response.py."""
+"""Normalisation in ONNX: BN, BatchNorm, MVN and LRN. Semantics: converter/layers/norm.py and response.py."""
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def bvlc_batch_norm(nodes: Nodes, site: Site) -> None:
 
 
 def _normalize(nodes: Nodes, x: str, top: str, axes: list[int], inner_eps=None, outer_eps=None) -> None:
-    """(x - mean) / sqrt(var + inner_eps), or / (sqrt(var) + outer_eps); with neither of them x - mean."""
+    """(x - mean) / sqrt(var + inner_eps), or / (sqrt(var) + outer_eps); with neither, x - mean."""
     mean = nodes.add("ReduceMean", [x], axes=axes, keepdims=1)
     if inner_eps is None and outer_eps is None:
         nodes.add("Sub", [x, mean], top)

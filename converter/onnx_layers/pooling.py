@@ -1,4 +1,4 @@
-"""Caffe's pooling in ONNX: rounded up by explicit padding at the end, so that every runtime makes the same windows."""
+"""Caffe's pooling in ONNX: rounded up by explicit padding at the end, so every runtime uses the same windows."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def _grid(windows) -> dict:
 
 
 def _pads(windows, start: bool = True) -> list[int]:
-    """[top, left, bottom, right]: what makes every window whole; ``start`` False: the padding at the start is there."""
+    """[top, left, bottom, right]: padding that completes every window; ``start`` False: the start is padded already."""
     return [axis.pad if start else 0 for axis in windows] + [axis.overhang for axis in windows]
 
 
@@ -50,7 +50,7 @@ def _padded(nodes: Nodes, x: str, pads: list[int], value: float) -> str:
 
 def _max(nodes: Nodes, site: Site, windows) -> None:
     x, pads = site.bottoms[0], _pads(windows)
-    # runtimes refuse padding as large as the kernel; it is needed where Caffe puts a window outside of the image
+    # runtimes refuse padding as large as the kernel, which is needed if Caffe places a window outside the image
     if any(pad >= axis.kernel for pad, axis in zip(pads, (*windows, *windows), strict=True)):
         if len(site.tops) > 1:
             raise PytsnError("a second top of windows outside of the image has no counterpart in ONNX")
@@ -59,12 +59,12 @@ def _max(nodes: Nodes, site: Site, windows) -> None:
         nodes.add("MaxPool", [x], site.tops[0], pads=pads, **_grid(windows))
         return
     _, where = nodes.add_pair("MaxPool", [x], site.tops[0], pads=pads, **_grid(windows))
-    area = nodes.integers([windows[0].size * windows[1].size])  # ONNX counts places from the first sample's first plane
+    area = nodes.integers([windows[0].size * windows[1].size])  # ONNX counts from the first sample's first plane
     nodes.chain(where, site.tops[1], [("Mod", [area], {}), ("Cast", [], {"to": 1})])
 
 
 def _average(nodes: Nodes, site: Site, windows) -> None:
-    """Divided by the window's area in the padded image: the padding counts, what lies beyond it does not."""
+    """Divides by the window's area in the padded image: padding counts, pixels beyond it do not."""
     x = site.bottoms[0]
     beyond = [max(axis.overhang - axis.pad, 0) for axis in windows]
     if not any(beyond):
@@ -75,7 +75,7 @@ def _average(nodes: Nodes, site: Site, windows) -> None:
 
 
 def _stochastic(nodes: Nodes, site: Site, windows) -> None:
-    """Pixels weighed by themselves: sum of squares / sum."""
+    """Pixels weighted by themselves: sum of squares / sum."""
     whole = nodes.scalar(windows[0].kernel * windows[1].kernel)
     x = _padded(nodes, site.bottoms[0], _pads(windows), 0)
     squares = nodes.add("Mul", [x, x])

@@ -1,4 +1,4 @@
-"""Layers that combine or reduce values, in ONNX. Their meaning: converter/layers/reduce.py."""
+"""Layers that combine or reduce values, in ONNX. Semantics: converter/layers/reduce.py."""
 
 import math
 from itertools import pairwise
@@ -81,7 +81,7 @@ def _reduce_axis(nodes: Nodes, x: str, site: Site, keepdims: int, top: str | Non
 
 
 def arg_max(nodes: Nodes, site: Site) -> None:
-    """Of equal values the larger index comes first: TopK prefers the smaller one, so it sees the values reversed."""
+    """Among equal values the larger index comes first; TopK prefers the smaller, so it gets the values reversed."""
     module, x, top = site.layer(ArgMax), site.bottoms[0], site.tops[0]
     axis = 1 if module.axis is None else module.axis
     if module.axis is None:

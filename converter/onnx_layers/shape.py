@@ -1,4 +1,4 @@
-"""Layers that move values without changing them, and Softmax, in ONNX. Their meaning: converter/layers/shape.py."""
+"""Layers that move values without changing them, and Softmax, in ONNX. Semantics: converter/layers/shape.py."""
 
 from converter.layers.loss import Softmax
 from converter.layers.shape import Concat, Slice
@@ -24,7 +24,7 @@ def slice_(nodes: Nodes, site: Site) -> None:
 
 
 def identity(nodes: Nodes, site: Site) -> None:
-    """Dropout in TEST phase, and layers that hand their bottoms on: one for each top, or one for all."""
+    """Dropout in TEST phase, and layers that pass their bottoms on: one for each top, or one for all."""
     bottoms = site.bottoms if len(site.bottoms) > 1 else site.bottoms * len(site.tops)
     for x, top in zip(bottoms, site.tops, strict=True):
         nodes.add("Identity", [x], top)

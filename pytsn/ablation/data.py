@@ -8,9 +8,20 @@ from converter.errors import PytsnError
 from converter.files import write_bytes
 from pytsn.ablation.options import AblationOptions
 from pytsn.data.datasets import CUSTOM, DATASETS
-from pytsn.data.frame_folders import find_missing, make_videos, missing_message, parse_directory, parse_list_file
-from pytsn.data.frame_store import count_frames, is_frame_folder
-from pytsn.data.modalities import find_modality
+from pytsn.data.folder_names import case_notes, find_renamed
+from pytsn.data.frame_folders import (
+    find_missing,
+    make_videos,
+    missing_message,
+    parse_directory,
+    parse_list_file,
+    renamed_notes,
+)
+from pytsn.data.frame_names import check_numbering, frame_kinds
+from pytsn.data.frame_store import is_frame_folder, number_frames
+from pytsn.data.listed_folders import numbering_notes
+from pytsn.data.modalities import PREFIXES, find_modality
+from pytsn.data.sources import Kinds
 from pytsn.data.splits import parse_split_file
 from pytsn.data.videos import Video
 
@@ -38,23 +49,23 @@ class AblationData:
         write_bytes(path, "".join(rows).encode())
 
 
-def image_names(options: AblationOptions) -> tuple[tuple[str, str, str], str]:
-    """Prefixes of rgb, flow x and flow y files, and their suffix, from the two patterns. Raises PytsnError for patterns
-    of another form."""
-    rgb, number, suffix = options.rgb_pattern.partition(_NUMBER)
-    flow, flow_number, flow_suffix = options.flow_pattern.partition(_NUMBER)
-    if not (number and flow_number and "%c" in flow and suffix == flow_suffix and suffix.startswith(".")):
-        wanted = f"as img_{_NUMBER}.jpg and flow_%c_{_NUMBER}.jpg"
-        raise PytsnError(f"patterns {options.rgb_pattern} and {options.flow_pattern}: names {wanted} were expected")
-    return (rgb, flow.replace("%c", "x"), flow.replace("%c", "y")), suffix[1:]
+def image_names(options: AblationOptions) -> tuple[Kinds, str]:
+    """Kinds of rgb, flow x and flow y files (pytsn/data/frame_names.py) from the two patterns, and the suffix of those
+    that are prefixes. Raises PytsnError for a bad pattern."""
+    kinds = frame_kinds(PREFIXES, options.rgb_pattern, options.flow_pattern)
+    starts, ends = zip(*(kind.split(_NUMBER) if _NUMBER in kind else (kind, "") for kind in kinds), strict=True)
+    if len(set(ends)) == 1 and ends[0].startswith("."):
+        return starts, ends[0][1:]  # so existing cells with such names keep their settings
+    return kinds, "jpg"
 
 
 def load_data(options: AblationOptions) -> AblationData:
     """Finds the videos and their images. Raises PytsnError that names missing videos, unless ``allow_missing``."""
     entries = _custom_entries(options) if options.dataset == CUSTOM else _split_entries(options)
-    notes, found = [], {}
+    notes: list[str] = []
+    found: dict[str, dict[str, list[Video]]] = {}
     for modality in options.modalities:
-        videos = {part: _videos(options, modality, entries[part]) for part in _PARTS}
+        videos = {part: _videos(options, modality, entries[part], notes) for part in _PARTS}
         least = find_modality(modality).least_frames
         if not any(video.frame_count(modality) >= least for part in _PARTS for video in videos[part]):
             notes.append(_left_out(options, modality))
@@ -92,23 +103,44 @@ def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
     return {part: [Video(name, label, "", 0, 0) for name, label in getattr(split, part)] for part in _PARTS}
 
 
-def _videos(options: AblationOptions, modality: str, entries: Sequence[Video]) -> list[Video]:
-    """The entries that have a folder below the modality's root, with the numbers of images on disk."""
-    root, prefixes = _root(options, modality), image_names(options)[0]
+def _videos(options: AblationOptions, modality: str, entries: Sequence[Video], notes: list[str]) -> list[Video]:
+    """The entries that have a folder below the modality's root, with the numbers of images on disk. Adds new lines for
+    the user to ``notes``."""
+    root, kinds = _root(options, modality), image_names(options)[0]
     if root is None:
         return []
     if options.dataset != CUSTOM:
-        folders = parse_directory(root, *prefixes, {entry.name for entry in entries})
-        return make_videos([(entry.name, entry.label) for entry in entries], folders)
+        images = (find_modality(modality).images.name,)
+        folders = parse_directory(root, *kinds, {entry.name for entry in entries}, images=images)
+        videos, more = make_videos([(entry.name, entry.label) for entry in entries], folders), renamed_notes(folders)
+    else:
+        videos, more = _listed_videos(root, modality, entries, kinds)
+    more += numbering_notes(videos, modality)
+    notes += [note for note in dict.fromkeys(f"note: {line}" for line in more) if note not in notes]
+    return videos
+
+
+def _listed_videos(root: str, modality: str, entries: Sequence[Video], kinds: Kinds) -> tuple[list[Video], list[str]]:
     absolute = find_modality(modality).own_folders  # absolute paths in a list point to the frames
-    videos = []
+    folders = []
     for entry in entries:
         own = os.path.basename(entry.folder.rstrip("/")) if absolute and os.path.isabs(entry.folder) else entry.folder
-        folder = os.path.join(root, own)
-        if is_frame_folder(folder):
-            rgb, flow_x, flow_y = count_frames(folder, prefixes)
-            videos.append(replace(entry, folder=folder, rgb_count=rgb, flow_count=min(flow_x, flow_y)))
-    return videos
+        folders.append(os.path.join(root, own))
+    renamed = find_renamed(folders)
+    pairs = [(entry, renamed.get(folder, folder)) for entry, folder in zip(entries, folders, strict=True)]
+    videos = [_counted(entry, folder, modality, kinds) for entry, folder in pairs if is_frame_folder(folder)]
+    return videos, case_notes(renamed)
+
+
+def _counted(entry: Video, folder: str, modality: str, kinds: Kinds) -> Video:
+    rgb, flow_x, flow_y = found = number_frames(folder, kinds)
+    for kind, item in zip(kinds, found, strict=True):
+        if (kind != kinds[0]) == find_modality(modality).is_flow:
+            check_numbering(folder, kind, item)
+    pairs = min(flow_x.count, flow_y.count)
+    return replace(
+        entry, folder=folder, rgb_count=rgb.count, flow_count=pairs, rgb_first=rgb.first, flow_first=flow_x.first
+    )
 
 
 def _root(options: AblationOptions, modality: str) -> str | None:

@@ -59,8 +59,8 @@ class Ablation:
 
     def _run(self, cell: Cell) -> CellRun:
         row = find_modality(cell.modality)
-        prefixes, suffix = image_names(self.options)
-        snippets = SnippetOptions(row.read_as, self.options.snippets, *prefixes, ext=suffix)
+        kinds, suffix = image_names(self.options)
+        snippets = SnippetOptions(row.read_as, self.options.snippets, *kinds, ext=suffix)
         videos, train_list = self.data.videos, self._list(cell.modality)
         count, net = len(videos["train"][cell.modality]), self._nets[cell.net, cell.modality]
         training = cell_training(self.options, cell, self.data.num_classes, train_list, count, net)

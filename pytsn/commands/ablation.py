@@ -56,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--warped_path", metavar="DIR", help="root folder of the warped flow")
     add("--title", metavar="TEXT", help="name of the videos in the results (default: dataset and split)")
     add_allow_missing(add, "lack images of a modality")
-    add("--rgb_pattern", default=RGB.name_pattern, metavar="P", help="file names of the frames (default: %(default)s)")
+    frames = "file names of the frames (default: %(default)s)"
+    add("--rgb_pattern", "--frame_pattern", default=RGB.name_pattern, metavar="P", help=frames)
     add("--flow_pattern", default=FLOW.name_pattern, metavar="P", help="of the flow images (default: %(default)s)")
     add("--dry_run", action="store_true", help="print the plan and the estimated time, train nothing")
     _add_tables(parser)

@@ -3,8 +3,10 @@
 Nothing here imports torch: ``--help`` answers at once.
 """
 
+import argparse
 from collections.abc import Callable, Sequence
 
+from pytsn.data.frame_names import frame_kinds
 from pytsn.data.modalities import PREFIXES, READ_MODALITIES
 from pytsn.data.rgb_difference import DIFFERENCES
 from pytsn.runtime.device import PRECISIONS
@@ -50,6 +52,22 @@ def add_prefixes(add: Add, defaults: Sequence[str] = PREFIXES) -> None:
     names = {"rgb": "rgb frames", "flow_x": "x flow images", "flow_y": "y flow images"}
     for (name, files), prefix in zip(names.items(), defaults, strict=True):
         add(f"--{name}_prefix", default=prefix, metavar="P", help=f"prefix of {files} (default: %(default)s)")
+
+
+def add_frame_patterns(add: Add) -> None:
+    """--frame_pattern, --flow_pattern."""
+    frames = "names of frames, as image_%%06d.jpg or frame%%d.png (default: img_%%05d.jpg); numbers run from 0 or 1"
+    add("--frame_pattern", metavar="P", help=frames)
+    flow = "names of flow images, %%c for x and y (default: flow_%%c_%%05d.jpg)"
+    add("--flow_pattern", metavar="P", help=flow)
+
+
+def frame_kinds_of(args: argparse.Namespace) -> tuple[str, str, str]:
+    """What rgb, flow x and flow y files are called: the patterns where they are given, else the prefixes, else the
+    original's names. Raises PytsnError for a pattern that makes no file names."""
+    options = ("rgb_prefix", "flow_x_prefix", "flow_y_prefix")
+    rgb, flow_x, flow_y = (getattr(args, name, own) for name, own in zip(options, PREFIXES, strict=True))
+    return frame_kinds((rgb, flow_x, flow_y), args.frame_pattern, args.flow_pattern)
 
 
 def add_crop_batch(add: Add, kind: Callable[[str], int] = int) -> None:

@@ -9,10 +9,18 @@ from collections.abc import Callable
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
-from pytsn.commands.arguments import add_allow_missing, add_annotations, add_prefixes, add_split_path
+from pytsn.commands.arguments import (
+    add_allow_missing,
+    add_annotations,
+    add_frame_patterns,
+    add_prefixes,
+    add_split_path,
+    frame_kinds_of,
+)
 from pytsn.data.activitynet import ACTIVITYNET, activitynet_path, read_activitynet
 from pytsn.data.datasets import ANNOTATED_DATASETS, SPLIT_DATASETS, SPLITS
-from pytsn.data.frame_folders import make_videos, missing_message, parse_directory
+from pytsn.data.frame_folders import make_videos, missing_message, naming_hint, parse_directory, renamed_notes
+from pytsn.data.listed_folders import numbering_notes
 from pytsn.data.modalities import FLOW, IMAGES, RGB
 from pytsn.data.splits import Split, parse_split_file
 from pytsn.data.videos import FrameFolder
@@ -29,6 +37,7 @@ holds one folder a video (or one a class, with the videos' folders inside); spli
   pytsn build-file-list ucf101 FRAMES
   pytsn build-file-list hmdb51 FRAMES --num_split 1 --shuffle --seed 7 --out_list_path lists/
   pytsn build-file-list ucf101 FRAMES --rgb_prefix image_ --allow_missing
+  pytsn build-file-list ucf101 FRAMES --frame_pattern frame%06d.png --flow_pattern flow_%c_%06d.png
   pytsn build-file-list activitynet_1.2 CLIP_FRAMES --anet_file activity_net.v1-2.min.json
 
 ActivityNet has two splits: training against validation, and both against testing (label 0: unknown). As in the original
@@ -43,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("dataset", metavar="DATASET", help=one_of((*SPLIT_DATASETS, *ANNOTATED_DATASETS)))
     add("frame_path", metavar="FRAMES", help="root folder of the frames")
     add_prefixes(add, (RGB.prefixes[0], *(prefix.removesuffix("_") for prefix in FLOW.prefixes)))
+    add_frame_patterns(add)
     add("--num_split", type=int, default=SPLITS[-1], metavar="N", help="splits 1 to N (default: all)")
     add(
         "--out_list_path", default="data/", metavar="DIR", help="where to write; made if missing (default: %(default)s)"
@@ -83,25 +93,33 @@ def _splits(args: argparse.Namespace) -> list[Split]:
 
 def _frame_folders(args: argparse.Namespace, names: set[str]) -> dict[str, FrameFolder]:
     """The folders that hold frames, of all videos of the splits; the user hears of those without any."""
-    prefixes = (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix)
+    kinds = frame_kinds_of(args)
     if args.dataset in ACTIVITYNET:
-        found = find_anet_folders(args.frame_path, sorted(names), prefixes, print)
+        found = find_anet_folders(args.frame_path, sorted(names), kinds, print)
     else:
-        found = parse_directory(args.frame_path, *prefixes, names, print)
+        found = parse_directory(args.frame_path, *kinds, names, print)
     folders = {name: folder for name, folder in found.items() if folder.rgb_count + folder.flow_count > 0}
     missing = sorted(names - set(folders))
     if missing:
         text = missing_message(missing, len(names), args.frame_path)
         if not args.allow_missing:
-            raise PytsnError(f"{text}; extract them, or go on without them by --allow_missing")
+            hint = naming_hint([folder.path for name, folder in found.items() if name in missing], kinds)
+            raise PytsnError(f"{text}; {hint or 'extract them, or go on without them by --allow_missing'}")
         print(f"warning: {text}", file=sys.stderr)
     if not folders:
         raise PytsnError(f"no video of {args.dataset} has frames in {args.frame_path}: nothing to list")
+    for note in _notes(folders):
+        print(f"note: {note}", file=sys.stderr)
     for modality in IMAGES:
         empty = sum(getattr(folder, f"{modality}_count") == 0 for folder in folders.values())
         if empty:
             print(f"warning: {empty} videos have no {modality} images: 0 in the {modality} lists", file=sys.stderr)
     return folders
+
+
+def _notes(folders: dict[str, FrameFolder]) -> list[str]:
+    """Lines about folders of another case than the videos' names, and about frames numbered from 0."""
+    return [*renamed_notes(folders), *numbering_notes(make_videos([(name, 0) for name in folders], folders), RGB.name)]
 
 
 def _list_files(

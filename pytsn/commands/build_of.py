@@ -35,7 +35,8 @@ videos again; each old folder stays until the new one is complete
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the original's arguments, then ours."""
-    from pytsn.flow.extract.frame_writer import JPEG_QUALITY, WRITERS
+    from pytsn.data.jpeg import JPEG_QUALITY
+    from pytsn.flow.extract.frame_writer import WRITERS
     from pytsn.flow.extract.video import FLOW_TYPES, HEIGHT, WIDTH
     from pytsn.flow.quantise import FLOW_BOUND
 

@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     # Read once, when torch loads. Threads that wait by spinning make these small nets four times slower on a busy
     # machine (measured for eval-net at load 5 on two cores: 33 s against 9 s).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from pytsn.commands.dispatch import run_command
     from pytsn.demo.run import DemoOptions, run_demo
 
     small = _QUICK if args.quick else {}
-    return run_demo(DemoOptions(Path(args.output), seed=args.seed, **small), run_command)
+    return run_demo(DemoOptions(Path(args.output), seed=args.seed, **small), args.run_command)

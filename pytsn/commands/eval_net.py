@@ -4,7 +4,9 @@ import argparse
 import os
 import sys
 
+from pytsn.commands.arguments import frame_kinds_of
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
+from pytsn.commands.video_arguments import flow_method, video_settings
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM
 from pytsn.data.modalities import MODALITIES
 from pytsn.runtime.words import one_of
@@ -21,7 +23,9 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
-    print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key != "debug"}))
+    print(
+        argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in ("debug", "run_command")})
+    )
     print(args.dataset, flush=True)
     _note_ignored(args)
     chosen = _choose(args)
@@ -70,22 +74,25 @@ def _choose(args: argparse.Namespace):
     """The videos to score (a ChosenVideos). Names all missing ones before any work starts."""
     from pytsn.data.snippet_reader import video_ticks
     from pytsn.evaluation.choose_videos import VideoChoice, choose_videos
+    from pytsn.evaluation.progress import counting_progress
 
     choice = VideoChoice(
         args.dataset,
         args.split,
         args.modality,
         args.frame_path,
-        (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix),
+        frame_kinds_of(args),
         args.split_path,
         args.test_list,
         args.allow_missing,
         args.subset,
         args.anet_file,
+        args.videos,
     )
-    chosen = choose_videos(choice, print)
-    for text in chosen.warnings:
-        print(f"warning: {text}", file=sys.stderr)
+    chosen = choose_videos(choice, print, counting_progress)
+    for word, lines in (("note", chosen.notes), ("warning", chosen.warnings)):
+        for text in lines:
+            print(f"{word}: {text}", file=sys.stderr)
     snippets = _options(args).snippets
     for video in chosen.videos:
         video_ticks(video, snippets)  # a video that cannot be sampled fails now, not hours later
@@ -94,7 +101,10 @@ def _choose(args: argparse.Namespace):
 
 def _score(args: argparse.Namespace, chosen) -> list:
     """The scores of all videos, V x (T, 10, K); those already in the store are not computed again."""
+    from dataclasses import replace
+
     from converter.errors import PytsnError
+    from pytsn.data.frame_size import frame_size_for
     from pytsn.evaluation.action_net import ActionNet
     from pytsn.evaluation.progress import collect_scores
     from pytsn.evaluation.score_videos import worker_device
@@ -114,9 +124,11 @@ def _score(args: argparse.Namespace, chosen) -> list:
             f"video '{beyond[0].name}' has label {beyond[0].label}, but {args.net_proto} has {net.num_classes} classes:"
             " net of another dataset?"
         )
+    size = frame_size_for(net.crop_size, args.frame_size, args.net_proto)
+    options = replace(options, snippets=replace(options.snippets, frame_size=size))
     for line in weights_warnings(args.net_weights, args.dataset, args.split, args.modality):
         print(f"warning: {line}", file=sys.stderr)
-    store = _store(args, chosen) if args.save_scores else None
+    store = _store(args, chosen, size) if args.save_scores else None
     scores = collect_scores(net, (args.net_proto, args.net_weights), chosen.videos, options, store)
     if net.drift:
         print(f"{args.precision} against fp32: scores differ by {net.drift[0]:.1e} of the largest, best class the same")
@@ -133,19 +145,22 @@ def _rates(args: argparse.Namespace) -> dict:
 
 
 def _options(args: argparse.Namespace):
+    from dataclasses import replace
+
     from pytsn.data.snippet_reader import SnippetOptions
     from pytsn.evaluation.action_net import NetOptions
-    from pytsn.evaluation.score_videos import EvalOptions
+    from pytsn.evaluation.score_videos import EvalOptions, flow_devices
 
-    prefixes = (args.rgb_prefix, args.flow_x_prefix, args.flow_y_prefix)
-    return EvalOptions(
+    options = EvalOptions(
         NetOptions(
             args.device, args.precision, args.bn_style, args.score_name, args.batch_size, args.rgbdiff or "signed"
         ),
-        SnippetOptions(args.modality, args.num_frame_per_video, *prefixes, **_rates(args)),
+        SnippetOptions(args.modality, args.num_frame_per_video, *frame_kinds_of(args), **_rates(args)),
         args.num_worker,
         tuple(args.gpus or ()),
     )
+    flow = flow_method(args, flow_devices(options))
+    return replace(options, snippets=replace(options.snippets, flow=flow))
 
 
 def _on_device(options, device: str):
@@ -154,7 +169,7 @@ def _on_device(options, device: str):
     return replace(options.net, device=device)
 
 
-def _store(args: argparse.Namespace, chosen):
+def _store(args: argparse.Namespace, chosen, size):
     from converter.files import sha256_of
     from pytsn.scores.resume import ScoreStore
 
@@ -177,5 +192,6 @@ def _store(args: argparse.Namespace, chosen):
         settings |= {"num_frame_per_video": None, "snippet_rate": args.snippet_rate, "video_fps": args.video_fps}
     if chosen.label_sets is not None:
         settings |= {"subset": args.subset, "label_sets": chosen.label_sets}
+    settings |= video_settings(args, chosen.videos, size)
     names, labels = [video.name for video in chosen.videos], [video.label for video in chosen.videos]
     return ScoreStore(args.save_scores, names, labels, settings, args.resume)

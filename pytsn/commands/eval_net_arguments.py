@@ -10,6 +10,7 @@ from pytsn.commands.arguments import (
     add_crop_batch,
     add_device,
     add_difference,
+    add_frame_patterns,
     add_modality,
     add_precision,
     add_prefixes,
@@ -17,6 +18,7 @@ from pytsn.commands.arguments import (
     add_split_path,
     add_workers,
 )
+from pytsn.commands.video_arguments import add_frame_size, add_videos
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM, SPLIT_DATASETS, SPLITS
 from pytsn.runtime.words import one_of
 
@@ -34,14 +36,19 @@ accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .safetensors file made by 
   pytsn eval-net ucf101 1 rgbdiff FRAMES deploy.prototxt weights.caffemodel
   pytsn eval-net activitynet_1.2 1 rgb FRAMES net.prototxt net.caffemodel --snippet_rate 1 --aggregation multiscale
   pytsn eval-net custom 1 rgb . deploy.prototxt weights.pth --test_list videos.txt
+  pytsn eval-net ucf101 1 rgb VIDEOS deploy.prototxt weights.caffemodel --videos
 
 FRAMES holds one folder per video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with
-dense_flow's img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. rgbdiff computes differences from the rgb images. Split
-files are read below --split_path (data/ucf101_splits, data/hmdb51_splits). For `custom`, --test_list has a line `path
-count label` for each video; relative paths start at FRAMES, and the split number is only a label. For ActivityNet,
-FRAMES holds the untrimmed videos (folders ID or v_ID); split 1 is the validation subset, 2 the testing subset; mAP and
-hit@k are printed too. --aggregation window, anet2016 and multiscale use windows of 1 to 16 s and need a known snippet
-rate. Fuse score files with `pytsn eval-scores`.
+dense_flow's img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. Numbers start at 1 or, with newer extractors, at 0. For
+other names give patterns: --frame_pattern image_%06d.jpg --flow_pattern flow_%c_%06d.jpg. rgbdiff computes differences
+from the rgb images. Split files are read below --split_path (data/ucf101_splits, data/hmdb51_splits).
+For `custom`, --test_list has a line `path count label` for each video; relative paths start at FRAMES, and the split
+number is only a label. For ActivityNet, FRAMES holds the untrimmed videos (folders ID or v_ID); split 1 is the
+validation subset, 2 the testing subset; mAP and hit@k are printed too.
+With --videos, FRAMES holds the videos themselves, found by name at any depth; the scores equal those of build-of
+followed by eval-net. A --test_list may name video files without --videos, with the count 0 if it is unknown.
+--aggregation window, anet2016 and multiscale use windows of 1 to 16 s and need a known snippet rate.
+Fuse score files with `pytsn eval-scores`.
 """
 
 
@@ -55,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("net_proto", metavar="NET_PROTO", help="deploy prototxt")
     add("net_weights", metavar="NET_WEIGHTS", help="weights of any kind: see convert")
     add_prefixes(add)
+    add_frame_patterns(add)
     add(
         "--num_frame_per_video",
         type=_positive,
@@ -63,7 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="snippets per video (default: %(default)s)",
     )
     add("--snippet_rate", metavar="R", help="R snippets per second instead of a fixed number, for untrimmed video")
-    add("--video_fps", metavar="F", help="frame rate of the videos (default: from ActivityNet's durations)")
+    add(
+        "--video_fps",
+        metavar="F",
+        help="frame rate of the videos (default: from ActivityNet's durations or the video files)",
+    )
+    add_frame_size(add)
     add("--save_scores", metavar="F", help="write the scores to F.npz")
     add("--resume", action="store_true", help="continue with the scores that an interrupted run left beside F")
     add_workers(add, _positive)
@@ -80,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_difference(add, default=None)
     add_aggregation(add)
     add("--caffe_path", metavar="DIR", help="ignored; accepted for old scripts")
+    add_videos(parser, "FRAMES holds video files")
 
 
 def _positive(text: str) -> int:

@@ -12,17 +12,21 @@ from pytsn.commands.arguments import (
     add_crop_batch,
     add_device,
     add_difference,
+    add_frame_patterns,
     add_modality,
     add_precision,
     add_workers,
+    frame_kinds_of,
 )
+from pytsn.commands.video_arguments import add_frame_size, add_videos, flow_method, video_settings
 from pytsn.data.modalities import MODALITIES
 
 HELP = """\
 write a blob of a net for each snippet of each video
 
-LIST is a list file with lines `path count label`, as for training, or a folder that holds frame folders. Videos are
-sampled as in eval-net; the blob is averaged over the ten crops and over space: (25, 1024) per video for global_pool.
+LIST is a list file with lines `path count label`, as for training, or a folder that holds frame folders or video files,
+which are decoded on the fly. Videos are sampled as in eval-net; the blob is averaged over the ten crops and over space:
+(25, 1024) per video for global_pool.
 
   pytsn features data/ucf101_rgb_val_split_1.txt -o rgb.npz --modality rgb --net deploy.prototxt rgb.caffemodel
   pytsn features FRAMES -o flow.h5 --modality flow --net flow_deploy.prototxt flow.pth --num_worker 4
@@ -36,7 +40,7 @@ videos are done; --resume continues an interrupted run. docs/predict.md describe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of features."""
     add = parser.add_argument
-    add("list", metavar="LIST", help="list file, or folder of frame folders")
+    add("list", metavar="LIST", help="list file, or folder of frame folders or videos")
     add("-o", "--output", required=True, metavar="OUT", help="FILE.npz, FILE.h5 or a folder")
     add_modality(add, "--modality", required=True)
     add("--net", required=True, nargs=2, metavar=("PROTO", "WEIGHTS"), help="deploy prototxt; caffemodel or converted")
@@ -51,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num_frames", type=int, default=25, metavar="T", help="snippets per video (default: %(default)s)")
     add("--snippet_rate", metavar="R", help="R snippets per second instead; needs --video_fps")
     add("--video_fps", metavar="F", help="frame rate of the videos")
+    add_frame_size(add)
     add("--resume", action="store_true", help="continue an interrupted run")
+    add_frame_patterns(add)
     add_allow_missing(add)
     add_workers(add)
     add_device(add)
@@ -59,11 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_crop_batch(add)
     add_bn_style(add)
     add_difference(add)
+    add_videos(parser, "LIST is a folder of video files, even if it also holds frame folders")
 
 
 def run(args: argparse.Namespace) -> int:
     """Extracts and writes the features. Raises PytsnError for bad arguments and videos before any work."""
+    from dataclasses import replace
+
+    from pytsn.data.frame_size import frame_size_for
     from pytsn.data.snippet_reader import video_ticks
+    from pytsn.evaluation.progress import counting_progress
     from pytsn.features.extract import listed_videos
     from pytsn.features.files import FeatureIndex, feature_kind
     from pytsn.features.resume import FeatureStore
@@ -71,13 +82,23 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     feature_kind(args.output)
     options = _options(args)
-    videos, missing = listed_videos(args.list, args.modality, args.allow_missing)
+    videos, missing, notes = listed_videos(
+        args.list, args.modality, args.allow_missing, frame_kinds_of(args), args.videos, counting_progress
+    )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if missing:
         print(f"warning: {len(missing)} videos without frames are left out", file=sys.stderr)
     ticks = [video_ticks(video, options.snippets) for video in videos]
     net = _net(args, options)
+    size = frame_size_for(net.crop_size, args.frame_size, args.net[0])
+    options = replace(options, snippets=replace(options.snippets, frame_size=size))
     names, labels = [video.name for video in videos], [video.label for video in videos]
-    store = FeatureStore(args.output, FeatureIndex(names, labels, _settings(args), ticks), args.resume)
+    store = FeatureStore(
+        args.output,
+        FeatureIndex(names, labels, _settings(args) | video_settings(args, videos, size), ticks),
+        args.resume,
+    )
     _extract(args, options, net, videos, store)
     store.finish()
     print(f"wrote {args.output}: {args.blob} of {len(videos)} videos, {net.num_classes} channels")
@@ -100,6 +121,8 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _options(args: argparse.Namespace):
+    from dataclasses import replace
+
     from pytsn.data.rate_ticks import parse_rate
     from pytsn.data.snippet_reader import SnippetOptions
     from pytsn.evaluation.action_net import NUM_CROPS, NetOptions
@@ -109,14 +132,16 @@ def _options(args: argparse.Namespace):
         name: parse_rate(text) if (text := getattr(args, name)) else None for name in ("snippet_rate", "video_fps")
     }
     crops = 1 if args.crops == "centre" else NUM_CROPS
-    return FeatureOptions(
+    options = FeatureOptions(
         NetOptions(args.device, args.precision, args.bn_style, args.blob, args.batch_size, args.rgbdiff, crops),
-        SnippetOptions(args.modality, args.num_frames, **rates),
+        SnippetOptions(args.modality, args.num_frames, *frame_kinds_of(args), **rates),
         args.crops,
         args.spatial,
         args.num_worker,
         tuple(args.gpus or ()),
     )
+    flow = flow_method(args, options.devices())
+    return replace(options, snippets=replace(options.snippets, flow=flow))
 
 
 def _net(args: argparse.Namespace, options):

@@ -6,6 +6,7 @@ import sys
 from pytsn.commands.arguments import (
     add_bn_style,
     add_device,
+    add_frame_patterns,
     add_overrides,
     add_precision,
     add_readers,
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("train_list", metavar="TRAIN_LIST", help="training videos: lines `folder frames label`")
     add("-o", "--out", required=True, metavar="FOLDER", help="output folder; made if missing")
     add("--val_list", metavar="LIST", help="validation videos, tested after each epoch")
+    add_frame_patterns(add)
     add("--modality", default="rgb", help=f"{one_of(MODALITIES)} (default: %(default)s)")
     add("--num_segments", type=int, default=3, metavar="S", help="snippets per video (default: %(default)s)")
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
@@ -121,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace):
     from converter.errors import PytsnError
     from pytsn.finetune.options import FinetuneOptions
-    from pytsn.training.overrides import parse_override
+    from pytsn.training.overrides import parse_override, pattern_overrides
 
     same: tuple[str, ...]
     same = ("train_list", "out", "val_list", "modality", "num_segments", "consensus", "num_classes", "dropout", "net")
@@ -135,7 +137,10 @@ def _options(args: argparse.Namespace):
         **{name: getattr(args, name) for name in same},
         partial_bn=args.partial_bn and args.partial_bn == "yes",
         lr_steps=steps,
-        overrides=tuple(parse_override(text) for text in args.set),
+        overrides=(
+            *pattern_overrides(args.frame_pattern, args.flow_pattern),
+            *(parse_override(text) for text in args.set),
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from converter.errors import PytsnError, printable
@@ -92,12 +93,15 @@ def _video_sheet(args: argparse.Namespace):
 
 
 def _folder_sheet(args: argparse.Namespace):
-    from pytsn.flow.preview.rows import count_folder_pairs, folder_rows, pick_numbers
+    from pytsn.flow.preview.rows import folder_rows, number_folder_pairs, pick_numbers
     from pytsn.flow.preview.sheet import Sheet
 
-    pairs = count_folder_pairs(args.source)
-    rows = list(folder_rows(args.source, pick_numbers(args.source, pairs, args.rows, args.frames), args.bound))
-    return Sheet(_name(args.source), f"{_counts(rows, pairs)}; flow as the images hold it", rows, args.bound)
+    found = number_folder_pairs(args.source)
+    if found.first == 0:
+        print("note: frames are numbered from 0", file=sys.stderr)
+    numbers = pick_numbers(args.source, found.count, args.rows, args.frames, found.first)
+    rows = list(folder_rows(args.source, numbers, args.bound))
+    return Sheet(_name(args.source), f"{_counts(rows, found.count)}; flow as the images hold it", rows, args.bound)
 
 
 def _counts(rows, pairs: int) -> str:

@@ -10,9 +10,12 @@ from pytsn.commands.arguments import (
     add_device,
     add_difference,
     add_flow_method,
+    add_frame_patterns,
     add_precision,
     add_score_name,
+    frame_kinds_of,
 )
+from pytsn.commands.video_arguments import add_frame_size
 from pytsn.data.modalities import MODALITIES
 
 HELP = """\
@@ -58,7 +61,9 @@ def _add_sampling(add) -> None:
     add("--video_fps", metavar="F", help="frame rate (default: from the video file)")
     add_aggregation(add)
     add("--crops", type=int, choices=(1, 10), default=10, help="1: centre crop only, ten times faster, less accurate")
+    add_frame_size(add)
     add("--warped_frames", metavar="DIR", help="root folder of the warped flow, for frame folders")
+    add_frame_patterns(add)
 
 
 def _add_computing(add) -> None:
@@ -79,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.predict.batch import predict_all, write_json
     from pytsn.predict.setup import prepare
 
-    sources = find_sources(args.videos)
+    sources = find_sources(args.videos, frame_kinds_of(args))
     predictor, output = prepare(args)
     found: list[dict] = []
     text_out = sys.stderr if args.json == "-" else sys.stdout
@@ -97,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     finally:  # a stopped run keeps its results
         if args.json and found:
             write_json(args.json, output.settings, found, print)
+    if predictor.from_zero:
+        print("note: frames are numbered from 0", file=sys.stderr)
     _report_drift(predictor)
     if failed:
         print(f"{failed} of {len(sources)} videos failed", file=sys.stderr)

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 
-from pytsn.commands.arguments import add_device, add_overrides, add_precision, add_readers
+from pytsn.commands.arguments import add_device, add_frame_patterns, add_overrides, add_precision, add_readers
 
 HELP = """\
 train or fine-tune a net as its solver file says: the original's `caffe train`
@@ -21,6 +21,7 @@ continues as Caffe does. Ctrl-C and SIGTERM write a snapshot and stop the run.
 
 --set changes a field of the solver, or of the net's VideoData layers (video_data_param, transform_param), in both
 phases or one: --set max_iter=100 --set test.batch_size=1 --set stepvalue=100,200 --set transform_param.mirror=false
+--frame_pattern and --flow_pattern set name_pattern in layers that read rgb frames and in layers that read flow.
 
 If the solver has a random_seed, all random numbers are Caffe's own, and a CPU run reproduces Caffe's.
 """
@@ -36,6 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(add, "the solver's solver_mode, if there is CUDA")
     add_precision(add)
     add_readers(add)
+    add(
+        "--rng",
+        choices=("caffe", "torch"),
+        default="caffe",
+        help="random number generator to use if random_seed is set",
+    )
+    add("--seed", type=int, metavar="N", help="random_seed of the solver; negative: none")
+    add_overrides(add)
+    add_frame_patterns(add)
     add(
         "--rng",
         choices=("caffe", "torch"),
@@ -79,12 +89,13 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.runtime.stop_signals import StopSignals
     from pytsn.training.console import ProgressLog
     from pytsn.training.loop import Console
-    from pytsn.training.overrides import parse_override
+    from pytsn.training.overrides import parse_override, pattern_overrides
     from pytsn.training.run import Training
     from pytsn.training.settings import plan_hardware, plan_solver
 
     rank, local_rank, world = world_from_environment()
-    overrides = tuple(parse_override(text) for text in args.set)
+    overrides = pattern_overrides(args.frame_pattern, args.flow_pattern)
+    overrides += tuple(parse_override(text) for text in args.set)
     plan = plan_solver(args.solver, overrides, args.seed, args.effective_batch, args.clip_on, world)
     channels_last = args.memory_format == "channels_last"
     hardware = plan_hardware(plan.solver, args.device, args.gpu, local_rank, args.precision, channels_last, args.graphs)

@@ -1,83 +1,133 @@
 """Which videos a split holds, and which folder of frames belongs to each.
 
 The split files and the folder layout are the original's (``pyActionRecog/benchmark_db.py``); ``custom`` lists are
-those of the VideoData layer, ``path count label`` per line.
+those of the VideoData layer (pytsn/data/video_list.py).
 """
 
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error, read_text
-from pytsn.data.frame_store import archive_name, count_frames, is_frame_folder
-from pytsn.data.modalities import MODALITIES
+from converter.files import explain_os_error
+from pytsn.data.folder_names import case_notes, match_regardless_of_case
+from pytsn.data.frame_names import check_numbering, is_frame
+from pytsn.data.frame_store import archive_name, is_frame_folder, number_frames
+from pytsn.data.modalities import IMAGES, MODALITIES, PREFIXES
 from pytsn.data.splits import Entry
+from pytsn.data.video_file import is_video_file
+from pytsn.data.video_list import read_video_list
 from pytsn.data.videos import FrameFolder, Video
 
 Report = Callable[[str], object]
 
+_NUMBERED_IMAGE = re.compile(r".*[0-9].*\.(?:jpe?g|png|bmp|webp)", re.IGNORECASE)
+
 
 def parse_directory(
     frame_path: str,
-    rgb_prefix: str = "img_",
-    flow_x_prefix: str = "flow_x_",
-    flow_y_prefix: str = "flow_y_",
+    rgb_prefix: str = PREFIXES[0],
+    flow_x_prefix: str = PREFIXES[1],
+    flow_y_prefix: str = PREFIXES[2],
     names: Iterable[str] | None = None,
     report: Report | None = None,
+    images: Iterable[str] = tuple(IMAGES),
 ) -> dict[str, FrameFolder]:
-    """The frame folders below ``frame_path`` by video name, with the number of frames of each prefix.
+    """The frame folders below ``frame_path`` by video name, with the number of frames of each prefix, or pattern
+    (pytsn/data/frame_names.py).
 
-    ``names`` limits the search to those videos, which saves listing the others' files. Folders may also lie one level
-    deeper, in one folder per class (a folder that holds nothing but folders). Zip archives count as the files in them
+    ``names`` limits the search to those videos, which saves listing the others' files; a name that no folder has
+    exactly is looked for regardless of case, see ``renamed_notes``. Folders may also lie one level deeper, in one
+    folder per class (a folder that holds nothing but folders). Zip archives count as the files in them
     (pytsn/data/frame_store.py); a VIDEO.zip goes under the folder's path that it stands for, without ``.zip``.
     ``report`` is called with the lines that the original prints. Order: by name.
 
-    Raises PytsnError when a folder or archive cannot be read, when x and y flow images of a video differ in number, and
-    when two folders carry one video's name.
+    Raises PytsnError when a folder or archive cannot be read, when x and y flow images of a video differ in number,
+    when frames of the ``images`` (rgb, flow) are missing between others, when two folders carry one video's name, and
+    for two folders, or two names, that differ in case alone.
     """
     report = report or (lambda line: None)
     wanted = None if names is None else set(names)
     report(f"parse frames under folder {frame_path}")
     folders: dict[str, FrameFolder] = {}
-    prefixes = (rgb_prefix, flow_x_prefix, flow_y_prefix)
-    for index, (name, path) in enumerate(_video_folders(frame_path, wanted, {archive_name(item) for item in prefixes})):
+    kinds = (rgb_prefix, flow_x_prefix, flow_y_prefix)
+    for index, (name, path) in enumerate(_video_folders(frame_path, wanted, {archive_name(item) for item in kinds})):
         if name in folders:
             raise PytsnError(f"video '{name}' has two frame folders: {folders[name].path} and {path}; remove one")
-        rgb, flow_x, flow_y = count_frames(path, prefixes)
-        if flow_x != flow_y:
-            raise PytsnError(f"video '{name}': {flow_x} x and {flow_y} y flow images in {path}; extract its flow again")
-        folders[name] = FrameFolder(path, rgb, flow_x)
+        folders[name] = look_into(path, kinds, images, f"video '{name}': ")
         if index % 200 == 0:
             report(f"{index} videos parsed")
     report("frame folder analysis done")
     return folders
 
 
-def parse_list_file(path: str | os.PathLike) -> list[Video]:
-    """The videos of a ``custom`` list: one ``path count label`` per line, as VideoData reads it.
+def look_into(path: str, kinds: Sequence[str], images: Iterable[str] = tuple(IMAGES), label: str = "") -> FrameFolder:
+    """What a folder of frames holds of the kinds rgb, flow x and flow y (prefixes or patterns).
 
-    The path may hold spaces (the last two fields are count and label) and, when relative, starts from the current
-    folder as it does in Caffe. The count stands for both modalities. A video is named by its folder's name, or by
-    its path as written when two folders share a name. Raises PytsnError that names the file and line.
+    Raises PytsnError, after ``label``, when x and y flow images differ in number, and when frames of the ``images``
+    (rgb, flow) are missing between others.
     """
-    rows = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if line.strip():
-            rows.append(_parse_list_line(line, f"{path}, line {number}"))
-    if not rows:
-        raise PytsnError(f"{path}: the list holds no videos; lines are 'path count label'")
-    folders = [folder for folder, _, _ in rows]
+    rgb, flow_x, flow_y = found = number_frames(path, kinds)
+    if (flow_x.count, flow_x.first) != (flow_y.count, flow_y.first):
+        raise PytsnError(
+            f"{label}{flow_x.count} x and {flow_y.count} y flow images in {path}"
+            f"{_starts(flow_x.first, flow_y.first)}; extract its flow again"
+        )
+    for kind, item, name in zip(kinds, found, ("rgb", "flow", "flow"), strict=True):
+        if name in images:
+            check_numbering(path, kind, item)
+    return FrameFolder(path, rgb.count, flow_x.count, rgb.first, flow_x.first)
+
+
+def _starts(first_x: int, first_y: int) -> str:
+    return "" if first_x == first_y else f", numbered from {first_x} and from {first_y}"
+
+
+def renamed_notes(folders: Mapping[str, FrameFolder]) -> list[str]:
+    """A line about the videos of ``parse_directory`` whose folders' names differ from theirs in case."""
+    return case_notes({name: item.path for name, item in folders.items() if _bare(item.path) != _bare(name)})
+
+
+def _bare(path: str) -> str:
+    path = os.path.splitext(path)[0] if is_video_file(path) else path
+    return os.path.basename(path).removeprefix("v_")  # ActivityNet's folders are called ID or v_ID
+
+
+def parse_list_file(path: str | os.PathLike) -> list[Video]:
+    """The videos of a ``custom`` list, a line ``path count label`` each (pytsn/data/video_list.py); a count of 0 stands
+    for a video without frames.
+
+    The path, when relative, starts from the current folder as it does in Caffe. The count stands for both modalities. A
+    video is named by its folder's name, or by its path as written when two folders share a name. Raises PytsnError that
+    names the file and line.
+    """
+    rows = read_video_list(path, least_frames=0)
+    folders = [row.folder for row in rows]
     _refuse_repeats(folders, path)
     base_names = [os.path.basename(folder.rstrip("/")) for folder in folders]
     names = base_names if len(set(base_names)) == len(base_names) else folders
-    return [Video(name, label, folder, count, count) for name, (folder, count, label) in zip(names, rows, strict=True)]
+    return [
+        Video(name, row.label, row.folder, row.frames, row.frames, line=row.line)
+        for name, row in zip(names, rows, strict=True)
+    ]
 
 
 def make_videos(entries: Sequence[Entry], folders: dict[str, FrameFolder]) -> list[Video]:
     """The entries of a split that have a frame folder, as videos, in the split's order."""
     found = [(name, label, folders[name]) for name, label in entries if name in folders]
-    return [Video(name, label, item.path, item.rgb_count, item.flow_count) for name, label, item in found]
+    return [
+        Video(
+            name,
+            label,
+            item.path,
+            item.rgb_count,
+            item.flow_count,
+            rgb_first=item.rgb_first,
+            flow_first=item.flow_first,
+        )
+        for name, label, item in found
+    ]
 
 
 def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry] = ()) -> list[str]:
@@ -87,7 +137,9 @@ def find_missing(videos: Sequence[Video], modality: str, entries: Sequence[Entry
     known, least = {video.name for video in videos}, MODALITIES[modality].least_frames
     absent = [name for name, _ in entries if name not in known]
     return absent + [
-        video.name for video in videos if video.frame_count(modality) < least or not is_frame_folder(video.folder)
+        video.name
+        for video in videos
+        if video.frame_count(modality) < least or not (video.is_file or is_frame_folder(video.folder))
     ]
 
 
@@ -99,18 +151,34 @@ def missing_message(missing: Sequence[str], total: int, where: str, least: int =
     return f"{len(missing)} of {total} videos have {lack} in {where}: {shown}"
 
 
+def naming_hint(folders: Iterable[str], kinds: Sequence[str]) -> str:
+    """What to do where folders hold numbered images of other names than the kinds', by an example; "" where none do."""
+    for folder in folders:
+        if not os.path.isdir(folder):
+            continue
+        others = [name for name in sorted(os.listdir(folder)) if _NUMBERED_IMAGE.fullmatch(name)]
+        if others and not any(is_frame(kind, name) for name in others for kind in kinds):
+            return f"{folder} holds files such as {others[0]}: name them by --frame_pattern or --flow_pattern"
+    return ""
+
+
 def _video_folders(root: str, wanted: set[str] | None, kinds: set[str]) -> list[tuple[str, str]]:
     """Names and paths; ``kinds``: names of archives that lie inside a video's folder."""
-    found = []
+    found: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
     for name in _members(root, kinds):
         path = os.path.join(root, name)
         if wanted is not None and name in wanted:
             found.append((name, path))
-        elif _holds_only_videos(path, kinds):  # a class folder
+            continue
+        members = [(name, path)]
+        if _holds_only_videos(path, kinds):  # a class folder
             members = [(inner, os.path.join(path, inner)) for inner in _members(path, kinds)]
-            found += [member for member in members if wanted is None or member[0] in wanted]
-        elif wanted is None:
-            found.append((name, path))
+        for member in members:
+            (found if wanted is None or member[0] in wanted else others).append(member)
+    if wanted is not None and others:
+        absent = wanted.difference(name for name, _ in found)
+        found += match_regardless_of_case(absent, others).items()
     return sorted(found)
 
 
@@ -143,13 +211,6 @@ def _holds_only_videos(path: str, kinds: set[str]) -> bool:
                 return False
             empty = False
     return not empty
-
-
-def _parse_list_line(line: str, where: str) -> tuple[str, int, int]:
-    fields = line.rsplit(maxsplit=2)
-    if len(fields) != 3 or not fields[1].isdecimal() or not fields[2].isdecimal():
-        raise PytsnError(f"{where}: '{line.strip()}' is not 'path count label' (whole numbers from 0)")
-    return fields[0].strip(), int(fields[1]), int(fields[2])
 
 
 def _refuse_repeats(folders: Sequence[str], path: str | os.PathLike) -> None:

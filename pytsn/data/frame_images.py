@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converter.errors import PytsnError
+from pytsn.data.frame_names import frame_name
 from pytsn.data.frame_store import frame_source, read_frame
 
 #: first bytes -> end marker of a complete file; OpenCV fills a truncated JPEG with grey without an error
@@ -30,8 +31,9 @@ def load_cv2():
 
 
 def frame_path(folder: str, prefix: str, index: int, ext: str = "jpg") -> str:
-    """Path of frame ``index`` (1-based): FOLDER/PREFIX00001.EXT, with five digits as in dense_flow."""
-    return os.path.join(folder, f"{prefix}{index:05d}.{ext}")
+    """Path of the frame with number ``index`` in its file name: FOLDER/PREFIX00001.EXT, with five digits as in
+    dense_flow; ``prefix`` may also be a whole pattern (pytsn/data/frame_names.py)."""
+    return os.path.join(folder, frame_name(prefix, index, ext))
 
 
 def read_rgb(folder: str, prefix: str = "img_", index: int = 1, ext: str = "jpg") -> np.ndarray:

@@ -22,7 +22,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from converter.errors import PytsnError
 from converter.files import explain_os_error
+from pytsn.data.frame_names import Numbering, frame_numbers, is_frame, kind_prefix, numbering, short_kind
 from pytsn.data.zip_entries import read_entry, zip_directory
 
 #: flow_x_00007.jpg: what it shows, the number with what stands before and after it
@@ -37,8 +39,9 @@ class _Place(NamedTuple):
 def read_frame(folder: str, name: str) -> bytes:
     """The bytes of the image file ``name`` of a video's folder, from the file or from an archive.
 
-    Raises PytsnError that names the file when it is not there, and the archive and the entry for an archive that is cut
-    short or no archive, lacks the entry, or holds it damaged (length or CRC), encrypted or packed by an unusual method.
+    Raises PytsnError that names the file when it is not there, with what its folder has instead, and the archive and
+    the entry for an archive that is cut short or no archive, lacks the entry, or holds it damaged (length or CRC),
+    encrypted or packed by an unusual method.
     """
     path = os.path.join(folder, name)
     try:
@@ -47,7 +50,7 @@ def read_frame(folder: str, name: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         place = _find(folder, name)
         if place is None:
-            raise explain_os_error(error, path) from None
+            raise PytsnError(f"{explain_os_error(error, path)}{_what_is_there(folder, name)}") from None
     except OSError as error:
         raise explain_os_error(error, path) from None
     return read_entry(*place)
@@ -68,23 +71,28 @@ def frame_source(folder: str, name: str) -> str:
     return path if place is None else f"{place.archive}, entry {place.entry}"
 
 
-def count_frames(folder: str, prefixes: Sequence[str]) -> list[int]:
-    """How many frames a video's folder has of each kind: files whose names start with the prefix (``flow_x_``, or
-    ``flow_x``), or where there are none, such entries of the archive of that kind.
+def number_frames(folder: str, kinds: Sequence[str]) -> list[Numbering]:
+    """How a video's folder numbers its frames of each kind (pytsn/data/frame_names.py), and how many there are: files,
+    or where there are none, entries of the archive of that kind.
 
     Raises PytsnError for a folder, or archive, that cannot be read.
     """
     if not os.path.isdir(folder) and os.path.isfile(_video_archive(folder)):
-        names = list(zip_directory(_video_archive(folder)))
         inside = f"{_video_name(folder)}/"
-        return [sum(name.startswith((prefix, inside + prefix)) for name in names) for prefix in prefixes]
+        names = [name.removeprefix(inside) for name in zip_directory(_video_archive(folder))]
+        return [numbering(frame_numbers(kind, names)) for kind in kinds]
     names = _list(folder)
-    return [_count_files(names, prefix) or _count_entries(folder, names, prefix) for prefix in prefixes]
+    return [numbering(frame_numbers(kind, names) or _entry_numbers(folder, names, kind)) for kind in kinds]
 
 
-def archive_name(prefix: str) -> str:
-    """The archive, in a video's folder, of the frames whose names start so: ``flow_x_`` -> ``flow_x.zip``."""
-    match = _NUMBERED.fullmatch(f"{prefix}1")
+def count_frames(folder: str, kinds: Sequence[str]) -> list[int]:
+    """How many frames a video's folder has of each kind. Raises PytsnError as ``number_frames``."""
+    return [found.count for found in number_frames(folder, kinds)]
+
+
+def archive_name(kind: str) -> str:
+    """The archive, in a video's folder, of the frames of a kind: ``flow_x_`` -> ``flow_x.zip``."""
+    match = _NUMBERED.fullmatch(f"{kind_prefix(kind)}1")
     assert match is not None  # it ends in a digit
     return f"{match[1]}.zip"
 
@@ -94,6 +102,15 @@ def is_frame_folder(folder: str) -> bool:
     return os.path.isdir(folder) or os.path.isfile(_video_archive(folder))
 
 
+def _what_is_there(folder: str, name: str) -> str:
+    """For the message about a frame that is absent: the frames of its kind that the folder has."""
+    match = _NUMBERED.fullmatch(name)
+    if match is None or not os.path.isdir(folder or "."):
+        return ""
+    found = sorted(other for other in _list(folder or ".") if is_frame(match[1] + match[2], other))
+    return f"; the folder has {len(found)} such images, {found[0]} to {found[-1]}" if found else ""
+
+
 def _list(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
@@ -101,15 +118,11 @@ def _list(folder: str) -> list[str]:
         raise explain_os_error(error, folder) from None
 
 
-def _count_files(names: Sequence[str], prefix: str) -> int:
-    return sum(name.startswith(prefix) and not name.endswith(".zip") for name in names)
-
-
-def _count_entries(folder: str, names: Sequence[str], prefix: str) -> int:
-    if archive_name(prefix) not in names:
-        return 0
-    starts = (prefix, prefix[prefix.rstrip("_").rfind("_") + 1 :])
-    return sum(name.startswith(starts) for name in zip_directory(os.path.join(folder, archive_name(prefix))))
+def _entry_numbers(folder: str, names: Sequence[str], kind: str) -> list[int]:
+    if archive_name(kind) not in names:
+        return []
+    entries = zip_directory(os.path.join(folder, archive_name(kind)))
+    return [number for name in {kind, short_kind(kind)} for number in frame_numbers(name, entries)]
 
 
 def _video_archive(folder: str) -> str:
@@ -149,4 +162,4 @@ def _files_win(folder: str, name: str) -> bool:
 @lru_cache(maxsize=128)
 def _has_files(folder: str, prefix: str, changed: int) -> bool:
     """Whether the folder has files of a kind; ``changed``, its time of change, tells a later state from this one."""
-    return _count_files(_list(folder), prefix) > 0
+    return any(is_frame(prefix, name) for name in _list(folder))

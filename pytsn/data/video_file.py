@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -35,6 +35,20 @@ def check_frame(path: str, frame: np.ndarray) -> None:
         raise PytsnError(f"{path}: frames of {width}x{height} pixels; flow needs {SHORTEST}x{SHORTEST} or more")
 
 
+def is_video_file(path: str) -> bool:
+    """Whether it is a file, and no archive of frames: what stands for a video in a list may also be a folder."""
+    return not path.endswith(".zip") and os.path.isfile(path)
+
+
+def frame_rate(path: str) -> float | None:
+    """Frames a second as the container says, None where that is nothing sensible."""
+    cv2 = _quiet_cv2()
+    capture = cv2.VideoCapture(os.path.abspath(path))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return rate if 1 <= rate <= 1000 else None
+
+
 class VideoFrames:
     """An iterable of a video's frames: uint8 (H, W, 3) BGR, 0 to 255, one in memory at a time.
 
@@ -64,6 +78,25 @@ class VideoFrames:
                 size = size or found
                 self.count += 1
                 yield frame if found == size else self._resized(frame, size)
+        if not self.count:
+            raise PytsnError(f"{self.path}: none of its frames can be decoded; is the file whole?")
+
+    def numbered(self, numbers: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(number, frame) of the frames ``numbers``, counted from 0, in order; those before the last one are decoded
+        too, but not resized. A video that ends early gives fewer. ``count`` is then that of the frames passed."""
+        size, self.count = self.size, 0
+        with contextlib.closing(_Capture(self.path)) as capture:
+            self.announced = capture.announced
+            for number in range(max(numbers) + 1):
+                wanted = number in numbers or size is None
+                frame = capture.read() if wanted else None
+                if frame is None and (wanted or not capture.skip()):
+                    break
+                self.count += 1
+                if frame is not None:
+                    size = size or (frame.shape[1], frame.shape[0])
+                    if number in numbers:
+                        yield number, frame if frame.shape[1::-1] == size else self._resized(frame, size)
         if not self.count:
             raise PytsnError(f"{self.path}: none of its frames can be decoded; is the file whole?")
 
@@ -117,6 +150,13 @@ class _Capture:
             return frame
         grey = frame.ndim == 2 or frame.shape[2] == 1
         return cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR if grey else cv2.COLOR_BGRA2BGR)
+
+    def skip(self) -> bool:
+        """Goes past the next frame without converting it; False after the last one."""
+        try:
+            return self._capture.grab()
+        except (load_cv2().error, MemoryError) as error:
+            raise PytsnError(f"{self.path}: decoding failed ({error})") from None
 
     def close(self) -> None:
         self._capture.release()

@@ -1,6 +1,7 @@
-"""The list file of a VideoData layer: one video per line, ``folder frames label``."""
+"""The list files that every command reads: one video per line, ``folder frames label``."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from converter.errors import PytsnError
 from converter.files import read_text
 
 _LARGEST = 2**31 - 1
+_LINE = re.compile(r"(.*\S)[ \t]+(\S+)[ \t]+(\S+)")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -20,35 +23,52 @@ class ListedVideo:
     line: int
 
 
-def read_video_list(path: str | os.PathLike) -> list[ListedVideo]:
+def read_video_list(path: str | os.PathLike, least_frames: int = 1) -> list[ListedVideo]:
     """The videos of a list, in its order; blank lines count for nothing.
 
+    The last two fields of a line are frames and label, so a folder's path may hold spaces (``spaces_notes``). Spaces
+    and tabs alike stand between fields; a byte-order mark and any line ends are fine.
+
     Raises PytsnError naming file and line for a line that is not three fields, for numbers that are none, for videos
-    without frames and for negative labels, and for an empty list. (Caffe stops reading at such a line and trains on
-    what came before.) Source: video_data_layer.cpp, DataLayerSetUp.
+    with fewer frames than ``least_frames`` (0 or 1), for negative labels, and for an empty list. (Caffe stops reading
+    at such a line and trains on what came before.) Source: video_data_layer.cpp, DataLayerSetUp.
     """
     videos = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            videos.append(_parse_line(line, number, f"{path}, line {number}"))
+            videos.append(_parse_line(line.strip(), number, f"{path}, line {number}", least_frames))
     if not videos:
         raise PytsnError(f"{path}: the list holds no videos; its lines are 'folder frames label'")
     return videos
 
 
-def _parse_line(line: str, number: int, where: str) -> ListedVideo:
-    fields = line.split()
-    if len(fields) != 3:
-        raise PytsnError(f"{where}: 'folder frames label' expected, found {len(fields)} fields: {line.strip()[:80]!r}")
-    try:
-        frames, label = int(fields[1]), int(fields[2])
-    except ValueError:
-        raise PytsnError(f"{where}: frames and label must be whole numbers, found {line.strip()[:80]!r}") from None
-    if not 1 <= frames <= _LARGEST:
-        raise PytsnError(f"{where}: video '{fields[0]}' has {frames} frames; extract them, or leave the video out")
+def _parse_line(line: str, number: int, where: str, least_frames: int) -> ListedVideo:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        found = len(line.split())
+        raise PytsnError(f"{where}: 'folder frames label' expected, found {found} fields: {line[:80]!r}")
+    folder, *numbers = match.groups()
+    if not all(_WHOLE.fullmatch(text) for text in numbers):
+        raise PytsnError(f"{where}: frames and label must be whole numbers, found {line[:80]!r}")
+    frames, label = map(int, numbers)
+    if not least_frames <= frames <= _LARGEST:
+        raise PytsnError(f"{where}: video '{folder}' has {frames} frames; extract them, or leave the video out")
     if not 0 <= label <= _LARGEST:
-        raise PytsnError(f"{where}: label {label} of video '{fields[0]}'; labels count from 0")
-    return ListedVideo(fields[0], frames, label, number)
+        raise PytsnError(f"{where}: label {label} of video '{folder}'; labels count from 0")
+    return ListedVideo(folder, frames, label, number)
+
+
+def spaces_notes(videos: Sequence[ListedVideo], source: str) -> list[str]:
+    """A line about folders whose paths hold spaces: Caffe takes what follows the first one for the number of frames,
+    finds none, and trains on the lines before."""
+    spaced = [video for video in videos if len(video.folder.split()) > 1]
+    if not spaced:
+        return []
+    return [
+        f"{source}: {len(spaced)} paths hold spaces, first '{spaced[0].folder}' (line {spaced[0].line}): read as they "
+        "are, but Caffe would end the list there"
+    ]
 
 
 def check_labels(videos: Sequence[ListedVideo], classes: int, source: str) -> None:

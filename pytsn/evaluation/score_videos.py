@@ -56,6 +56,11 @@ def worker_device(worker: int, options: EvalOptions) -> str:
     return str(device)
 
 
+def flow_devices(options: EvalOptions) -> tuple[str, ...]:
+    """The devices for the flow of video files: for each worker, the device of its net."""
+    return tuple(worker_device(worker, options) for worker in range(options.processes))
+
+
 def scorer(net: ActionNet) -> Compute:
     """Computes scores with ``net``, float32 (T, 10, K); on a GPU through a pipeline."""
     return Pipeline(net).scores if net.device.type == "cuda" else video_by_video(net.score_snippets)

@@ -70,7 +70,7 @@ class _Worker:
     """The task of a worker process: videos -> their arrays."""
 
     def __init__(self, workers: Workers, options: SnippetOptions, number: int) -> None:
-        self.options, self.threads = options, workers.threads
+        self.options, self.threads = options.for_worker(number), workers.threads
         torch.set_num_threads(max(1, cpu_count() // workers.count))
         self.compute = workers.make(*workers.arguments, number)
 

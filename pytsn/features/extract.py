@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from converter.errors import PytsnError
-from pytsn.data.frame_folders import find_missing, missing_message, parse_list_file
-from pytsn.data.modalities import MODALITIES
+from pytsn.data.frame_folders import find_missing, missing_message, naming_hint, parse_list_file
+from pytsn.data.listed_folders import look_into_listed, numbering_notes
+from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.snippet_reader import SnippetOptions
-from pytsn.data.sources import find_sources, folder_video
+from pytsn.data.sources import Kinds, find_sources, folder_video
+from pytsn.data.video_folder import Progress, count_images, without_extensions
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, worker_device
@@ -30,24 +32,49 @@ class FeatureOptions:
     num_worker: int = 1
     gpus: tuple[int, ...] = ()
 
+    def devices(self) -> tuple[str, ...]:
+        """The device of each worker. Raises PytsnError for a device that does not exist."""
+        spread = EvalOptions(self.net, gpus=self.gpus)
+        return tuple(worker_device(worker, spread) for worker in range(self.num_worker))
+
     def make_net(self, net_files: tuple[str, str], worker: int = 0) -> FeatureNet:
         """The net on the device of worker ``worker``."""
-        place = worker_device(worker, EvalOptions(self.net, gpus=self.gpus))
+        place = self.devices()[worker]
         return FeatureNet(*net_files, replace(self.net, device=place), self.crops, self.spatial)
 
 
-def listed_videos(source: str, modality: str, allow_missing: bool = False) -> tuple[list[Video], list[str]]:
-    """The videos of a list file (``path count label``), or of a folder of frame folders (label -1); and the names of
-    videos left out because they have no frames (``allow_missing``).
+def listed_videos(
+    source: str,
+    modality: str,
+    allow_missing: bool = False,
+    kinds: Kinds = PREFIXES,
+    video_files: bool = False,
+    progress: Progress = lambda paths: paths,
+) -> tuple[list[Video], list[str], list[str]]:
+    """The videos of a list file (``path count label``), or of a folder of frame folders or, if there are none, of video
+    files (label -1); the names of videos left out because they have no frames (``allow_missing``); and notes.
 
-    Raises PytsnError that names the file and line, or the videos without frames.
+    kinds: of rgb, flow x and flow y files. video_files: take the folder's video files even if it holds frame folders;
+    ``progress`` wraps those whose frames must be counted.
+
+    Raises PytsnError that names the file and line, the videos without frames, or a folder in which some are missing.
     """
-    videos = _folder_videos(source) if os.path.isdir(source) else parse_list_file(source)
+    notes: list[str] = []
+    if os.path.isdir(source):
+        found = _folder_videos(source, modality, kinds, video_files)
+    else:
+        looked, notes = look_into_listed(parse_list_file(source), modality, kinds, source)
+        found = without_extensions(looked)
+    videos, broken = count_images(found, progress)
     missing = set(find_missing(videos, modality))
     if missing and not (allow_missing and len(missing) < len(videos)):
         names = [video.name for video in videos if video.name in missing]
-        raise PytsnError(missing_message(names, len(videos), source, MODALITIES[modality].least_frames))
-    return [video for video in videos if video.name not in missing], sorted(missing)
+        text = missing_message(names, len(videos), source, MODALITIES[modality].least_frames)
+        text += "".join(f"; {reason}" for reason in list(broken.values())[:1])
+        hint = naming_hint([video.folder for video in videos if video.name in missing], kinds)
+        raise PytsnError(f"{text}; {hint}" if hint else text)
+    kept = [video for video in videos if video.name not in missing]
+    return kept, sorted(missing), [*notes, *numbering_notes(kept, modality)]
 
 
 def extract_features(
@@ -66,9 +93,13 @@ def _make_extractor(net_files: tuple[str, str], options: FeatureOptions, worker:
     return video_by_video(options.make_net(net_files, worker).features)
 
 
-def _folder_videos(source: str) -> list[Video]:
-    sources = find_sources([source])
+def _folder_videos(source: str, modality: str, kinds: Kinds, video_files: bool) -> list[Video]:
+    sources = find_sources([source], kinds)
+    files = [item for item in sources if item.is_video]
     frames = [item for item in sources if not item.is_video]
-    if not frames:
-        raise PytsnError(f"{source}: holds videos, not frames; extract them first by build-of")
-    return [replace(folder_video(item.path, item.name), label=-1) for item in frames]
+    if video_files and not files:
+        raise PytsnError(f"{source}: holds no video files")
+    if video_files or not frames:
+        return [Video(item.name, -1, item.path, 0, 0) for item in files]
+    images = (MODALITIES[modality].images.name,)
+    return [replace(folder_video(item.path, item.name, kinds, images), label=-1) for item in frames]

@@ -1,11 +1,12 @@
 """The data of fine-tuning: the same VideoData layers that the prototxt writer makes for training."""
 
-import os
 from dataclasses import dataclass
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import filter_net, parse_net
+from pytsn.data.folder_names import find_renamed
+from pytsn.data.frame_store import is_frame_folder
 from pytsn.data.modalities import Modality
 from pytsn.data.video_list import ListedVideo, check_labels, read_video_list
 from pytsn.finetune.options import FinetuneOptions
@@ -42,7 +43,8 @@ def read_lists(options: FinetuneOptions) -> Lists:
 
 
 def _check_folders(videos: list[ListedVideo], source: str) -> None:
-    gone = [video for video in videos if not os.path.isdir(video.folder)]
+    renamed = find_renamed([video.folder for video in videos])  # the data layer takes those, and says so
+    gone = [video for video in videos if video.folder not in renamed and not is_frame_folder(video.folder)]
     if gone:
         raise PytsnError(
             f"{source}, line {gone[0].line}: no folder '{gone[0].folder}', and {len(gone) - 1} of the other"

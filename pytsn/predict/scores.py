@@ -8,15 +8,16 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
+from pytsn.data.decoded_snippets import FlowSource, VideoFacts, look_through, video_snippets
 from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
-from pytsn.data.modalities import FLOW, MODALITIES, RGB
+from pytsn.data.frame_size import Size, default_frame_size
+from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
-from pytsn.data.sources import Source, folder_video
+from pytsn.data.sources import Kinds, Source, folder_video
 from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.predict.result import Prediction, default_weights
-from pytsn.predict.video import FlowWork, VideoFacts, look_through, video_snippets
 from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
 #: number of frames kept for the picture
@@ -31,19 +32,27 @@ Progress = Callable[[Iterable, str, int | None, str], Iterable]
 @dataclass(frozen=True)
 class Sampling:
     """num_frames snippets spread over a video, or snippet_rate snippets per second if given. video_fps: frame rate,
-    None: from the video file. warped_frames: root folder of the warped flow, for frame folders."""
+    None: from the video file. warped_frames: root folder of the warped flow, for frame folders. kinds: prefixes or
+    patterns of rgb, flow x and flow y files in folders (pytsn/data/frame_names.py)."""
 
     num_frames: int = 25
     snippet_rate: Fraction | None = None
     video_fps: Fraction | None = None
     warped_frames: str | None = None
+    kinds: Kinds = PREFIXES
 
     def ticks(self, video: Video, stream: str) -> list[int]:
         """First image of each snippet; see ``pytsn.data.snippet_reader.video_ticks``."""
         return video_ticks(video, self.options(stream))
 
+    def names(self, stream: str) -> tuple[str, ...]:
+        """The kinds that the stream reads."""
+        return self.kinds[1:] if MODALITIES[stream].is_flow else self.kinds[:1]
+
     def options(self, stream: str) -> SnippetOptions:
-        return SnippetOptions(stream, self.num_frames, snippet_rate=self.snippet_rate, video_fps=self.video_fps)
+        return SnippetOptions(
+            stream, self.num_frames, *self.kinds, snippet_rate=self.snippet_rate, video_fps=self.video_fps
+        )
 
 
 def needs_flow(streams: Iterable[str]) -> bool:
@@ -75,7 +84,7 @@ def load_nets(files: Mapping[str, tuple[str, str]], options: NetOptions) -> dict
 
 
 class Predictor:
-    """Nets and settings, ready to predict videos."""
+    """Nets and settings, ready to predict videos. ``from_zero``: whether a folder so far has frames numbered from 0."""
 
     def __init__(
         self,
@@ -83,11 +92,15 @@ class Predictor:
         weights: Mapping[str, float] | None = None,
         aggregation: Aggregation | None = None,
         sampling: Sampling = Sampling(),
-        flow: FlowWork | None = None,
+        flow: FlowSource | None = None,
+        frame_size: Size | None = None,
     ) -> None:
-        """flow: required for video files if a stream is flow or warped."""
+        """flow: required for video files if a stream is flow or warped. frame_size: (width, height) that crops are cut
+        from, None: chosen for each net's crops (pytsn/data/frame_size.py)."""
         self.nets, self.weights = nets, weights or default_weights(tuple(nets))
+        self.from_zero = False  # whether a folder has frames numbered from 0
         self.aggregation, self.sampling, self.flow = aggregation or parse_aggregation("mean"), sampling, flow
+        self.frame_sizes = {stream: frame_size or default_frame_size(net.crop_size) for stream, net in nets.items()}
 
     def predict(self, source: Source, progress: Progress = lambda items, *_: items) -> Prediction:
         """Predicts one video. Raises PytsnError that names the file when it cannot be read, sampled or scored."""
@@ -111,10 +124,18 @@ class Predictor:
                 kept.append((number, _in_shape(frame, facts)))
 
         distinct = {stream: sorted(set(numbers)) for stream, numbers in ticks.items()}
-        snippets = video_snippets(source.path, distinct, facts.images, self.flow, keep)
+        snippets = self._video_snippets(source.path, distinct, facts.images, keep)
         total = sum(map(len, distinct.values()))
         scores = self._score(progress(snippets, source.name, total, "snippet"), ticks)
         return self._prediction(source, facts.images, facts.fps, ticks, scores, kept)
+
+    def _video_snippets(self, path: str, ticks: Mapping[str, Sequence[int]], count: int, keep: Callable) -> Iterator:
+        """Yields (stream, snippet), in one pass over the video per frame size; ``keep`` gets the first stream's."""
+        first = self.frame_sizes[next(iter(ticks))]
+        for size in dict.fromkeys(self.frame_sizes[stream] for stream in ticks):
+            streams = {stream: ticks[stream] for stream in ticks if self.frame_sizes[stream] == size}
+            on_frame = keep if size == first else lambda number, frame: None
+            yield from video_snippets(path, streams, count, self.flow, on_frame, size)
 
     def _predict_folder(self, source: Source, progress: Progress) -> Prediction:
         videos = {stream: self._folder(source, stream) for stream in self.nets}
@@ -123,7 +144,8 @@ class Predictor:
         snippets = self._folder_snippets(videos)
         scores = self._score(progress(snippets, source.name, total, "snippet"), ticks)
         first = next(iter(videos))
-        kept = [(number, _picture(videos[first], number)) for number in _thumbnail_ticks(ticks)]
+        self.from_zero |= any(video.first_number(stream) == 0 for stream, video in videos.items())
+        kept = [(number, _picture(videos[first], number, self.sampling.kinds)) for number in _thumbnail_ticks(ticks)]
         fps = self.sampling.video_fps
         count = videos[first].frame_count(first)
         return self._prediction(source, count, float(fps) if fps else None, ticks, scores, kept)
@@ -136,16 +158,17 @@ class Predictor:
             path = os.path.join(
                 self.sampling.warped_frames, os.path.basename(os.path.abspath(path)).removesuffix(".zip")
             )
-        video = folder_video(path, source.name)
+        images = MODALITIES[stream].images
+        video = folder_video(path, source.name, self.sampling.kinds, (images.name,))
         if not video.frame_count(stream):
-            images = MODALITIES[stream].images
-            kind = f"{images.title} ({', '.join(images.prefixes)})"
+            kind = f"{images.title} ({', '.join(self.sampling.names(stream))})"
             raise PytsnError(f"{path}: no {kind} in it, which --{stream} needs")
         return video
 
     def _folder_snippets(self, videos: Mapping[str, Video]) -> Iterator[tuple[str, np.ndarray]]:
         for stream, video in videos.items():
-            for _, planes in read_videos([video], self.sampling.options(stream)):
+            options = replace(self.sampling.options(stream), frame_size=self.frame_sizes[stream])
+            for _, planes in read_videos([video], options):
                 yield from ((stream, snippet) for snippet in planes)
 
     def _score(self, snippets: Iterable[tuple[str, np.ndarray]], ticks: Mapping[str, list[int]]) -> dict:
@@ -187,13 +210,14 @@ def _thumbnail_ticks(ticks: Mapping[str, Sequence[int]]) -> list[int]:
 
 
 def _in_shape(frame: np.ndarray, facts: VideoFacts) -> np.ndarray:
-    """A frame of 340 x 256, resized to the aspect ratio of the video."""
+    """A frame, resized to height 256 and the aspect ratio of the video."""
     width = max(1, round(FRAME_SIZE[1] * facts.width / facts.height))
     return load_cv2().resize(frame, (width, FRAME_SIZE[1]))
 
 
-def _picture(video: Video, number: int) -> np.ndarray:
-    """An image of a folder: uint8 (H, W, 3) BGR, the frame, or the flow's x image if there are no frames."""
+def _picture(video: Video, number: int, kinds: Kinds) -> np.ndarray:
+    """Image ``number`` (from 1) of a folder: uint8 (H, W, 3) BGR, the frame, or the flow's x image if there are no
+    frames."""
     if video.rgb_count >= number:
-        return read_rgb(video.folder, RGB.prefixes[0], number)
-    return read_image(frame_path(video.folder, FLOW.prefixes[0], number), load_cv2().IMREAD_COLOR)
+        return read_rgb(video.folder, kinds[0], number - 1 + video.rgb_first)
+    return read_image(frame_path(video.folder, kinds[1], number - 1 + video.flow_first), load_cv2().IMREAD_COLOR)

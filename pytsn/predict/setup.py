@@ -7,17 +7,19 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from converter.errors import PytsnError
-from pytsn.data.modalities import MODALITIES
+from pytsn.data.frame_names import frame_kinds
+from pytsn.data.frame_size import Size, frame_size_for, parse_frame_size, size_text
+from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.data.snippet_ticks import MOST_SNIPPETS
-from pytsn.evaluation.action_net import NetOptions
+from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.flow.extract.threads import in_threads
 from pytsn.flow.methods import make_flow
+from pytsn.flow.on_the_fly import CPU_PAIRS, GPU_PAIRS, FlowWork
 from pytsn.predict.batch import Output, make_folder
 from pytsn.predict.labels import number_labels, read_labels
 from pytsn.predict.result import default_weights
 from pytsn.predict.scores import Predictor, Sampling, load_nets, needs_flow
-from pytsn.predict.video import FlowWork
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
 from pytsn.runtime.words import one_of
@@ -41,9 +43,11 @@ def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
             print(line, file=sys.stderr)
     classes, proto = next(iter(nets.values())).num_classes, next(iter(files.values()))[0]
     labels = read_labels(args.labels, classes, proto) if args.labels else number_labels(classes)
-    settings = _settings(args, files, weights)
+    size = _frame_size(args, files, nets)
+    predictor = Predictor(nets, weights, aggregation, sampling, flow, size)
+    settings = _settings(args, files, weights, predictor)
     return (
-        Predictor(nets, weights, aggregation, sampling, flow),
+        predictor,
         Output(labels, min(args.top, classes), pictures, settings, _subtitle(args, weights)),
     )
 
@@ -75,7 +79,8 @@ def _sampling(args: argparse.Namespace) -> Sampling:
     if args.video_fps and not args.snippet_rate:
         raise PytsnError("--video_fps goes with --snippet_rate")
     rate, fps = (parse_rate(text) if text else None for text in (args.snippet_rate, args.video_fps))
-    return Sampling(args.num_frames, rate, fps, args.warped_frames)
+    kinds = frame_kinds(PREFIXES, args.frame_pattern, args.flow_pattern)
+    return Sampling(args.num_frames, rate, fps, args.warped_frames, kinds)
 
 
 def _aggregation(args: argparse.Namespace) -> Aggregation:
@@ -100,17 +105,33 @@ def _flow_work(args: argparse.Namespace) -> FlowWork:
     device = str(pick_device(args.device))
     function = make_flow(args.algorithm, args.preset, device)
     if device != "cpu":
-        return FlowWork(function, 32)
+        return FlowWork(function, GPU_PAIRS)
     threads = cpu_count()
-    return FlowWork(in_threads(function, threads), 4 * threads)
+    return FlowWork(in_threads(function, threads), CPU_PAIRS * threads)
 
 
-def _settings(args: argparse.Namespace, files: Mapping[str, tuple], weights: Mapping[str, float]) -> dict:
+def _frame_size(args: argparse.Namespace, files: Mapping[str, tuple], nets: Mapping[str, ActionNet]) -> Size | None:
+    """The value of --frame_size, after checking that every net's crops fit; None if it is not given."""
+    if args.frame_size is None:
+        return None
+    for stream, net in nets.items():
+        frame_size_for(net.crop_size, args.frame_size, files[stream][0])
+    return parse_frame_size(args.frame_size)
+
+
+def _settings(
+    args: argparse.Namespace, files: Mapping[str, tuple], weights: Mapping[str, float], predictor: Predictor
+) -> dict:
     """The settings that the scores depend on, for JSON."""
     flow = {"flow": f"{args.algorithm} {args.preset}" if args.algorithm == "tvl1" else args.algorithm}
     return {
         "streams": {
-            stream: {"proto": proto, "weights": path, "weight": weights[stream]}
+            stream: {
+                "proto": proto,
+                "weights": path,
+                "weight": weights[stream],
+                "frame_size": size_text(predictor.frame_sizes[stream]),
+            }
             for stream, (proto, path) in files.items()
         },
         "labels": args.labels,

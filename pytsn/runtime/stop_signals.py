@@ -47,7 +47,7 @@ def interrupt_on_sigterm() -> Iterator[None]:
     """A context in which SIGTERM acts as Ctrl-C does, by KeyboardInterrupt: workers are ended, what they had begun is
     cleared away.
 
-    Around every command (pytsn/commands/dispatch.py); StopSignals works inside it. Signals stay as they are outside the
+    Around every command (pytsn/cli.py); StopSignals works inside it. Signals stay as they are outside the
     main thread, and where SIGTERM is ignored or was taken by other than Python code.
     """
     before = signal.getsignal(signal.SIGTERM)

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
+from pytsn.data.frame_names import check_frame_pattern
 
 #: message of a data layer -> its type; a bare name is looked for in this order (mirror and crop_size are in both, and
 #: VideoData reads the transform's)
@@ -26,6 +27,23 @@ class Override:
     field: str
     value: str
     phase: str | None = None
+
+
+@dataclass(frozen=True)
+class PatternOverride(Override):
+    """A name_pattern for the layers that read flow, or for those that do not."""
+
+    flow: bool = False
+
+
+def pattern_overrides(frame_pattern: str | None, flow_pattern: str | None) -> tuple[Override, ...]:
+    """What --frame_pattern and --flow_pattern change. Raises PytsnError for a pattern that makes no file names."""
+    found = []
+    for option, pattern, flow in (("--frame_pattern", frame_pattern, False), ("--flow_pattern", flow_pattern, True)):
+        if pattern is not None:
+            check_frame_pattern(option, pattern, flow)
+            found.append(PatternOverride("video_data_param", "name_pattern", pattern, flow=flow))
+    return tuple(found)
 
 
 def parse_override(text: str) -> Override:
@@ -111,5 +129,9 @@ def override_net(net: pb.NetParameter, phase: str, overrides: Sequence[Override]
         if override.message == _SOLVER or override.phase not in (None, phase):
             continue
         for layer in net.layer:
-            if layer.type == "VideoData":
+            if layer.type == "VideoData" and _concerns(override, layer.video_data_param):
                 _set(getattr(layer, override.message), override, f"{override.field}={override.value}")
+
+
+def _concerns(override: Override, video: pb.VideoDataParameter) -> bool:
+    return not isinstance(override, PatternOverride) or override.flow == (video.modality == video.FLOW)

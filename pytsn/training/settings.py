@@ -51,6 +51,7 @@ def plan_solver(
     notes = [_set_iter_size(solver, batch * world, effective_batch, clip_on)] if effective_batch is not None else []
     ignored = [name for name in _IGNORED if getattr(solver, name)]
     notes += [f"note: the solver's {name} is ignored" for name in ignored]
+    notes += _device_notes(solver, str(path), batch, world)
     return SolverPlan(solver, (*notes, *_batch_notes(solver, batch, world)))
 
 
@@ -82,6 +83,22 @@ def _set_iter_size(solver: pb.SolverParameter, videos: int, wanted: int, clip_on
             f" gradients {solver.iter_size} times smaller than at iter_size 1; --clip_on mean holds it to their mean"
         )
     return note
+
+
+def _device_notes(solver: pb.SolverParameter, path: str, batch: int, world: int) -> list[str]:
+    """What ``device_id`` and ``group_id`` meant to Caffe, which started a process for each device, and mean here."""
+    meant, videos = len(solver.device_id), batch * solver.iter_size
+    parts = []
+    if meant > 1 and meant == world:
+        parts = [f"device_id {list(solver.device_id)}: where there is CUDA, process r takes the r-th of these devices"]
+    elif meant > 1:
+        parts = [
+            f"device_id names {meant} devices, one for each process of Caffe's, and this run has {world}: `torchrun "
+            f"--nproc_per_node {meant} tools/train_tsn.py --solver={path}` starts as many, or --effective_batch "
+            f"{meant * videos} makes updates of as many videos ({meant} x {videos})"
+        ]
+    parts += ["the solver's group_id is ignored: every update is the mean over all processes"] * bool(solver.group_id)
+    return [f"note: {'; '.join(parts)}"] if parts else []
 
 
 def _batch_notes(solver: pb.SolverParameter, batch: int, world: int) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 
 from converter.fused import PRECISIONS as FUSED_PRECISIONS
 from converter.weights import BN_STYLES as CONVERTER_BN_STYLES
+from pytsn.cli import COMMANDS, make_parser
 from pytsn.commands.arguments import BN_STYLES
-from pytsn.commands.dispatch import COMMANDS, make_parser
 from pytsn.data.datasets import DATASETS
 from pytsn.data.modalities import MODALITIES
 from pytsn.runtime.device import PRECISIONS
@@ -67,7 +67,7 @@ def test_help_of_every_command_is_had_without_torch():
     """Only names of tables are needed for it: torch alone takes seconds to import."""
     code = (
         "import sys\n"
-        "from pytsn.commands.dispatch import COMMANDS, make_parser\n"
+        "from pytsn.cli import COMMANDS, make_parser\n"
         "for name in COMMANDS: make_parser(name, name).format_help()\n"
         "sys.exit('torch' in sys.modules)\n"
     )

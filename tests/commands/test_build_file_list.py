@@ -127,7 +127,7 @@ def test_nothing_half_written(project, capsys, blocked):
     (project / "data" / blocked).unlink()
     (project / "data" / blocked).mkdir()  # the first or last file cannot be put in its place
     for axis in "xy":
-        (project / f"frames/v_YoYo_g01_c01/flow_{axis}_00009.jpg").touch()
+        (project / f"frames/v_YoYo_g01_c01/flow_{axis}_00003.jpg").touch()
     assert run("ucf101", "frames", "--num_split", "1") == 2
     assert blocked in capsys.readouterr().err
     assert (project / "data/ucf101_flow_train_split_1.txt").read_text() == before

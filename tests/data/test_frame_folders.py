@@ -117,7 +117,7 @@ def test_custom_lists_name_videos_by_path_where_folder_names_repeat(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a 3 0\nb 3\n", "line 2: 'b 3' is not"),
+        ("a 3 0\nb 3\n", "line 2: 'folder frames label' expected, found 2 fields: 'b 3'"),
         ("a 3 0.5\n", "line 1"),
         ("a -3 0\n", "line 1"),
         ("a 3 0\na 4 1\n", "'a' is listed twice"),

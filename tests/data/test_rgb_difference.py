@@ -79,6 +79,8 @@ def world(tmp_path_factory):
         (root / "frames" / name).mkdir(parents=True)
         for index in range(1, count + 1):
             cv2.imwrite(f"{root}/frames/{name}/img_{index:05d}.jpg", rng.integers(0, 256, (30, 40, 3), np.uint8))
+            for axis in "xy":  # counted, never read
+                (root / "frames" / name / f"flow_{axis}_{index:05d}.jpg").touch()
     (root / "list.txt").write_text("".join(f"{name} {count} {count % 4}\n" for name, count in COUNTS.items()))
     for channels in (3, 10, 15, 18):
         (root / f"net{channels}.prototxt").write_text(NET % channels)

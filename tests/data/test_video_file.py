@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from converter.errors import PytsnError
+from pytsn.data.jpeg import encode_jpeg
 from pytsn.data.video_file import VideoFrames
-from pytsn.flow.extract.frame_writer import encode_jpeg
 from pytsn.flow.extract.threads import InOrder, ahead, in_threads
 from pytsn.flow.extract.video import ExtractSettings, extract_video, pair_batches
 from pytsn.flow.methods import make_flow

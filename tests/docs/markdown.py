@@ -5,7 +5,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: sh: lines to paste; console: `$ ` lines and what they print; python: run in one namespace a page
 RUN, SHOWN = ("sh", "console", "python"), ("text", "bibtex")

@@ -12,8 +12,7 @@ import subprocess
 
 import pytest
 
-from pytsn.cli import run_command
-from pytsn.commands.dispatch import COMMANDS, make_parser
+from pytsn.cli import COMMANDS, make_parser, run_command
 from tests.docs.markdown import PAGES, RUN, SHOWN, Block, blocks, pytsn_command
 from tests.docs.printed import assert_printed
 

@@ -7,8 +7,8 @@ import json
 import matplotlib
 import pytest
 
-from tests.docs.markdown import ROOT
 from tests.docs.printed import assert_printed
+from tests.places import ROOT
 
 NOTEBOOK = json.loads((ROOT / "docs" / "tsn.ipynb").read_text())
 

@@ -6,9 +6,10 @@ import re
 import pytest
 
 from pytsn import __version__
-from pytsn.commands.dispatch import COMMANDS, make_parser
+from pytsn.cli import COMMANDS, make_parser
 from pytsn.evaluation.published import find_published
-from tests.docs.markdown import PAGES, ROOT, anchors, links, named_paths, pytsn_command
+from tests.docs.markdown import PAGES, anchors, links, named_paths, pytsn_command
+from tests.places import ROOT
 
 _INLINE = re.compile(r"(?<!`)`((?:pytsn|python tools/\w+\.py|torchrun) [^`]+)`")
 #: scripts of mmaction2 (docs/migrating.md)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.docs.markdown import ROOT
+from tests.places import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
 _ROW = re.compile(r"^\| (`+)(.+?)\1 \|", re.MULTILINE)

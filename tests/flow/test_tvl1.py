@@ -11,19 +11,9 @@ from pytsn.flow.quantise import dequantise_flow, quantise_flow
 from pytsn.flow.tvl1 import compute as tvl1
 from pytsn.flow.tvl1 import cpu_solver as optflow_cpu
 from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
-from tests.flow.tvl1_pairs import mixed_batch, moved_texture, tensors
+from tests.flow.tvl1_pairs import RECORDED, endpoint_error, mixed_batch, moved_texture, tensors
 
-#: preset -> its name in the recording, mean endpoint error allowed after quantisation (pixels)
-RECORDED = {
-    "opencv2.4-cuda": ("opencv24_cuda", 0.03),
-    "opencv2.4.9-cuda": ("opencv249_cuda", 0.03),
-    "opencv3-cuda": ("opencv3_cuda", 0.05),
-}
 A = PRESETS[DEFAULT_PRESET]
-
-
-def endpoint_error(flow: np.ndarray, truth) -> np.ndarray:
-    return np.linalg.norm(flow - np.asarray(truth, np.float32), axis=-1)
 
 
 @pytest.mark.golden

@@ -33,8 +33,8 @@ CLIP = [0, pytest.param(1, marks=pytest.mark.slow), 7, 16, 25, 33]
 
 
 @pytest.fixture(scope="module")
-def recorded(data):
-    with np.load(data / "flow" / "dual_tvl1_fast.npz", allow_pickle=False) as recording:
+def recorded(recordings):
+    with np.load(recordings / "flow" / "dual_tvl1_fast.npz", allow_pickle=False) as recording:
         return {name: recording[name] for name in recording.files}
 
 

@@ -12,8 +12,7 @@ from pytsn.flow.tvl1 import compute as tvl1
 from pytsn.flow.tvl1 import gpu_triton
 from pytsn.flow.tvl1.gpu_tiles import TILES
 from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
-from tests.flow.test_tvl1 import RECORDED, endpoint_error
-from tests.flow.tvl1_pairs import mixed_batch, tensors
+from tests.flow.tvl1_pairs import RECORDED, endpoint_error, mixed_batch, tensors
 
 A = PRESETS[DEFAULT_PRESET]
 CPU = torch.device("cpu")

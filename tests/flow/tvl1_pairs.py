@@ -1,7 +1,14 @@
-"""Pairs of grey frames with known or no motion, for the flow tests."""
+"""Pairs of grey frames with known or no motion, for the flow tests, and how far flow may be from what is recorded."""
 
 import numpy as np
 import torch
+
+#: preset -> its name in the recording, mean endpoint error allowed after quantisation (pixels)
+RECORDED = {
+    "opencv2.4-cuda": ("opencv24_cuda", 0.03),
+    "opencv2.4.9-cuda": ("opencv249_cuda", 0.03),
+    "opencv3-cuda": ("opencv3_cuda", 0.05),
+}
 
 
 def texture(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
@@ -31,3 +38,8 @@ def mixed_batch(height: int = 37, width: int = 50) -> tuple[np.ndarray, np.ndarr
 
 def tensors(pair) -> list[torch.Tensor]:
     return [torch.from_numpy(side) for side in pair]
+
+
+def endpoint_error(flow: np.ndarray, truth) -> np.ndarray:
+    """Pixels, (..., H, W), of flows (..., H, W, 2)."""
+    return np.linalg.norm(flow - np.asarray(truth, np.float32), axis=-1)

@@ -15,6 +15,7 @@ import pytest
 from converter.errors import PytsnError
 from converter.weights import save_caffemodel
 from pytsn.cli import run_command
+from pytsn.data.decoded_snippets import look_through
 from pytsn.data.frame_folders import make_videos, parse_directory
 from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.data.sources import Source, find_sources
@@ -22,11 +23,11 @@ from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.evaluation.score_videos import EvalOptions, score_videos
 from pytsn.flow.extract.video import ExtractSettings, extract_video, make_extract_flow
 from pytsn.flow.methods import make_flow
+from pytsn.flow.on_the_fly import FlowWork
 from pytsn.predict.labels import read_labels
 from pytsn.predict.picture import picture_figure
 from pytsn.predict.result import Prediction, default_weights
 from pytsn.predict.scores import Predictor, Sampling, load_nets
-from pytsn.predict.video import FlowWork, look_through
 from pytsn.scores.aggregation import parse_aggregation
 from tests.converter.nets import build
 from tests.flow.flow_videos import cut_short, decode, make_sound, make_video

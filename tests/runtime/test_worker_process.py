@@ -14,7 +14,8 @@ import pytest
 from converter.errors import PytsnError
 from pytsn.runtime.worker_pool import TaskPool, WorkerKilled
 from pytsn.runtime.worker_process import DIED, EVENT, FAILED, READY, REFUSED, RESULT, Said, WorkerProcess, hear, tell
-from tests.conftest import ROOT
+from tests.places import ROOT
+from tests.waiting import PATIENCE
 
 _LARGE = 4 << 20  # bytes, many times what a pipe takes up at once
 
@@ -64,6 +65,12 @@ class Obeys:
         """Until somebody writes into a named pipe."""
         tell("waiting")
         return open(path).read()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch) -> None:
+    """What a dead process printed is waited for, however slow the machine."""
+    monkeypatch.setattr("pytsn.runtime.worker_process._END_S", PATIENCE)
 
 
 @pytest.fixture
@@ -184,7 +191,7 @@ def test_a_worker_in_the_middle_of_work_ends_with_its_killed_parent(tmp_path):
         worker = os.pidfd_open(int(parent.stdout.readline()))
         parent.kill()
     try:
-        assert select.select([worker], [], [], 60)[0], "the worker outlives its parent"
+        assert select.select([worker], [], [], PATIENCE)[0], "the worker outlives its parent"
     finally:
         os.close(worker)
 
@@ -252,5 +259,5 @@ def test_a_pool_that_nobody_holds_ends_its_processes():
     (thread,) = (each for each in threading.enumerate() if each.name == "worker pool" and each not in before)
     del pool
     gc.collect()
-    thread.join(60)
+    thread.join(PATIENCE)
     assert not thread.is_alive()

@@ -10,54 +10,44 @@ from pytsn.cli import main
 from pytsn.runtime.cuda_graph import Replayed
 from pytsn.training.iteration import Update
 from pytsn.training.solver import CaffeSolver
-from tests.training.test_run import RUNS, arguments
-from tests.training.test_solver import assert_same, gradients, make_blobs, param_of, slow_run
-from tests.training.tiny_videos import make_tiny_run
-from tests.training.train_runs import log_of
+from tests.training.slow_solver import assert_same, gradients, make_blobs, param_of, slow_run
+from tests.training.train_runs import RUNS, arguments, log_of
 
 
-@pytest.fixture
-def tiny(data, tmp_path, monkeypatch) -> Path:
-    folder = make_tiny_run(data, tmp_path / "tiny")
-    (folder / "ours").mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def run_both(tiny: Path, run: str, capsys, *more: str) -> tuple[list, list]:
+def run_both(own_tiny: Path, run: str, capsys, *more: str) -> tuple[list, list]:
     """[lines, messages, files that it wrote] of the run without and with --graphs."""
     found = []
     for graphs in ("off", "on"):
         assert main(["train", *arguments(run, "ours/snap"), "--device=cpu", f"--graphs={graphs}", *more]) == 0
         output = capsys.readouterr()
-        files = {path.name: path.read_bytes() for path in sorted((tiny / "ours").iterdir())}
+        files = {path.name: path.read_bytes() for path in sorted((own_tiny / "ours").iterdir())}
         found.append([output.out.splitlines(), output.err, files])
         for name in files:
-            (tiny / "ours" / name).unlink()
+            (own_tiny / "ours" / name).unlink()
     return found[0], found[1]
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_lines_and_files_are_the_same(tiny, capsys, run):
+def test_lines_and_files_are_the_same(own_tiny, capsys, run):
     """Display, tests, drops and snapshots fall between iterations whose numbers nobody has looked at yet; the side
     files hold loss window, curves, random numbers and data cursors."""
-    off, on = run_both(tiny, run, capsys)
+    off, on = run_both(own_tiny, run, capsys)
     assert on[:2] == off[:2]
     assert len([name for name in off[2] if "_iter_" in name]) == 6
     assert on[2] == off[2]
 
 
-def test_iterations_nobody_looked_at_are_looked_at_in_the_end(tiny, capsys):
+def test_iterations_nobody_looked_at_are_looked_at_in_the_end(own_tiny, capsys):
     """Without display, tests and snapshots on the way: 50 iterations, of which the loop keeps at most 20 waiting."""
     own = ("--set=display=0", "--set=test_interval=1000", "--set=test_initialization=false", "--set=snapshot=0")
     own += ("--set=max_iter=50",)
-    off, on = run_both(tiny, "det_step_clip", capsys, *own)
+    off, on = run_both(own_tiny, "det_step_clip", capsys, *own)
     assert on == off
     assert sum("Gradient clipping" in line for line in on[0]) > 20
 
 
 @pytest.mark.parametrize(("graphs", "when"), [("off", "stopped before its update"), ("on", "nothing written since")])
-def test_a_number_that_is_not_finite_ends_the_run_before_anything_is_written(tiny, capsys, graphs, when):
+def test_a_number_that_is_not_finite_ends_the_run_before_anything_is_written(own_tiny, capsys, graphs, when):
     own = (
         "--set=base_lr=1e30",
         "--set=test_interval=1000",
@@ -70,7 +60,7 @@ def test_a_number_that_is_not_finite_ends_the_run_before_anything_is_written(tin
     error = capsys.readouterr().err
     assert "the loss is nan" in error
     assert when in error
-    assert not list((tiny / "ours").glob("wild*"))
+    assert not list((own_tiny / "ours").glob("wild*"))
 
 
 class OnDevice(Update):
@@ -114,7 +104,7 @@ def test_on_a_cpu_every_call_runs():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("run", RUNS)
-def test_a_gpu_replays_what_it_computes(tiny, capsys, run):
+def test_a_gpu_replays_what_it_computes(own_tiny, capsys, run):
     """With deterministic kernels, the recorded passes and updates print and write what the eager ones do."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
@@ -130,7 +120,7 @@ def test_a_gpu_replays_what_it_computes(tiny, capsys, run):
     finally:
         torch.use_deterministic_algorithms(False)
     assert logs[0] == logs[1]
-    for path in (tiny / "ours").glob("off_iter_*.caffemodel"):
+    for path in (own_tiny / "ours").glob("off_iter_*.caffemodel"):
         assert path.read_bytes() == Path(str(path).replace("off_iter", "on_iter")).read_bytes()
 
 

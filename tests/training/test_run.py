@@ -9,6 +9,7 @@ import torch
 
 from pytsn.cli import main
 from tests.training.train_runs import (
+    RUNS,
     arguments,
     assert_caffemodel,
     assert_log,
@@ -25,7 +26,6 @@ from tests.waiting import PATIENCE
 
 #: the issue's bound; Caffe against itself with another BLAS kernel moves a blob by 8e-7 and no printed digit
 CLOSE = 1e-5
-RUNS = ["det_fixed", "det_step_clip", "det_multistep_itersize", "rgb_step", "rgb_itersize"]
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -200,3 +200,46 @@ def test_devices(tiny):
     for wrong in ({"device": "gpu"}, {"gpu": 99}, {"precision": "fp16"}, {"precision": "tf32"}):
         with pytest.raises(PytsnError):
             plan_hardware(solver, **wrong)
+
+
+EACH_ITS_OWN = "where there is CUDA, process r takes the r-th of these devices"
+
+
+@pytest.mark.parametrize(
+    ("fields", "world", "note"),
+    [
+        ("", 1, None),
+        ("device_id: 0", 1, None),
+        (
+            "device_id: [0, 1, 2, 3]",
+            1,
+            "note: device_id names 4 devices, one for each process of Caffe's, and this run has 1: `torchrun "
+            "--nproc_per_node 4 tools/train_tsn.py --solver=my.prototxt` starts as many, or --effective_batch 24 makes "
+            "updates of as many videos (4 x 6)",
+        ),
+        (
+            "device_id: [2, 3]",
+            2,
+            f"note: device_id [2, 3]: {EACH_ITS_OWN}",
+        ),
+        (
+            "group_id: [0, 0]",
+            1,
+            "note: the solver's group_id is ignored: every update is the mean over all processes",
+        ),
+        (
+            "device_id: 0 device_id: 1 group_id: 0 group_id: 0",
+            2,
+            f"note: device_id [0, 1]: {EACH_ITS_OWN}; the solver's group_id is ignored: every update is the mean over "
+            "all processes",
+        ),
+    ],
+)
+def test_what_the_devices_of_a_solver_mean(own_tiny, fields, world, note):
+    """Batches of 2 and iter_size 3: 6 videos a process and update."""
+    text = (own_tiny / "rgb_itersize/solver.prototxt").read_text()
+    (own_tiny / "my.prototxt").write_text(f"{text}\n{fields}\n")
+    plan = plan_solver("my.prototxt", world=world)
+    batch = next(line for line in plan.notes if line.startswith("effective batch"))
+    assert f"{6 * world} videos" in batch
+    assert [line for line in plan.notes if "device_id" in line or "group_id" in line] == [note] * (note is not None)

@@ -416,7 +416,8 @@ def test_a_list(tmp_path):
     [
         ("", "list.txt: the list holds no videos"),
         ("a 3 0\nb 4\n", "list.txt, line 2: 'folder frames label' expected, found 2 fields: 'b 4'"),
-        ("a b 3 0\n", "line 1: .* found 4 fields"),
+        ("b 0\n", "line 1: 'folder frames label' expected, found 2 fields: 'b 0'"),
+        ("a b 3.5 0\n", "line 1: frames and label must be whole numbers"),
         ("a 3 x\n", "line 1: frames and label must be whole numbers"),
         ("a 3 0\nb 0 1\n", "line 2: video 'b' has 0 frames"),
         ("a 3 -1\n", "line 1: label -1 of video 'a'"),

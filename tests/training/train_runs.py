@@ -19,6 +19,8 @@ TOOL = str(TOOLS / "train_tsn.py")
 _NUMBER = re.compile(r"(?<![\w#])[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)(?!\w)")
 #: a caffemodel that Caffe filled; the det runs start from it
 START = "rgb_step/init_iter_0.caffemodel"
+#: folders of the recorded runs
+RUNS = ["det_fixed", "det_step_clip", "det_multistep_itersize", "rgb_step", "rgb_itersize"]
 
 
 def arguments(run: str, prefix: str = "ours/{run}", *more: str) -> list[str]:

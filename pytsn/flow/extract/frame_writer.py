@@ -5,24 +5,8 @@ import os
 import zipfile
 from collections.abc import Sequence
 
-import numpy as np
-
-from converter.errors import PytsnError
-from pytsn.data.frame_images import load_cv2
-
 #: kind of image -> (archive in zip mode, entry in it); in dir mode the file is KIND_00001.jpg
 ARCHIVES = {"img": ("img.zip", "img_"), "flow_x": ("flow_x.zip", "x_"), "flow_y": ("flow_y.zip", "y_")}
-#: what cv2.imencode uses when nothing is said, as dense_flow does
-JPEG_QUALITY = 95
-
-
-def encode_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
-    """uint8 (H, W, 3) BGR or (H, W) -> the bytes of a JPEG file; quality 0 to 100."""
-    cv2 = load_cv2()
-    done, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
-    if not done:
-        raise PytsnError(f"an image of {image.shape} cannot be written as JPEG")
-    return data.tobytes()
 
 
 class DirWriter:

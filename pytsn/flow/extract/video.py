@@ -10,8 +10,9 @@ import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
+from pytsn.data.jpeg import JPEG_QUALITY, encode_jpeg
 from pytsn.data.video_file import VideoFrames, check_frame
-from pytsn.flow.extract.frame_writer import JPEG_QUALITY, WRITERS, encode_jpeg
+from pytsn.flow.extract.frame_writer import WRITERS
 from pytsn.flow.extract.threads import InOrder, ahead, in_threads
 from pytsn.flow.methods import FlowFunction, make_flow
 from pytsn.flow.quantise import FLOW_BOUND, quantise_flow

@@ -7,7 +7,9 @@ import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2, read_flow_stack, read_rgb
-from pytsn.data.frame_store import count_frames
+from pytsn.data.frame_names import Numbering, check_numbering
+from pytsn.data.frame_store import number_frames
+from pytsn.data.modalities import FLOW, RGB
 from pytsn.data.video_file import VideoFrames, check_frame
 from pytsn.flow.methods import FlowFunction
 from pytsn.flow.quantise import FLOW_BOUND, dequantise_flow, quantise_flow
@@ -21,8 +23,8 @@ _STILL_LEVELS = (127, 128)
 class PreviewRow:
     """One row of the sheet, H and W as the frames'.
 
-    number: of the pair, from 1, as the images are numbered: frames ``number`` and ``number + 1`` of the video. frame:
-    image ``number``, uint8 (H, W, 3) BGR, which is the pair's second frame; None where a folder has no such images.
+    number: of the pair, as its images are numbered, from 1 or from 0: frames ``number`` and ``number + 1`` of the
+    video. frame: uint8 (H, W, 3) BGR, the pair's second frame; None where a folder has no such images.
     flow: float32 (H, W, 2), pixels. image_x, image_y: uint8 (H, W), as stored. warp: with the camera's motion taken
     out, where that was asked for.
     """
@@ -41,16 +43,18 @@ def spread(pairs: int, rows: int) -> list[int]:
     return [(2 * row + 1) * pairs // (2 * rows) + 1 for row in range(rows)]
 
 
-def pick_numbers(source: str, pairs: int, rows: int, numbers: Sequence[int] | None) -> list[int]:
-    """The pairs to show: ``numbers`` where given, each once and sorted, else ``rows`` spread evenly.
+def pick_numbers(source: str, pairs: int, rows: int, numbers: Sequence[int] | None, first: int = 1) -> list[int]:
+    """The pairs to show: ``numbers`` where given, each once and sorted, else ``rows`` spread evenly. first: the number
+    of the first pair.
 
     Raises PytsnError, naming the source, for numbers that it does not have.
     """
     if not numbers:
-        return spread(pairs, rows)
-    outside = [number for number in numbers if not 1 <= number <= pairs]
+        return [number - 1 + first for number in spread(pairs, rows)]
+    last = first + pairs - 1
+    outside = [number for number in numbers if not first <= number <= last]
     if outside:
-        raise PytsnError(f"{source}: no pair {outside[0]}; its pairs of frames are numbered 1 to {pairs}")
+        raise PytsnError(f"{source}: no pair {outside[0]}; its pairs of frames are numbered {first} to {last}")
     return sorted(set(numbers))
 
 
@@ -84,15 +88,18 @@ def video_rows(
         before = frame
 
 
-def count_folder_pairs(folder: str) -> int:
-    """Pairs of flow images in a folder (or its zips). Raises PytsnError when there are none, or x and y differ."""
-    count_x, count_y = count_frames(folder, ("flow_x_", "flow_y_"))
-    if not count_x or count_x != count_y:
+def number_folder_pairs(folder: str) -> Numbering:
+    """How the pairs of flow images of a folder (or its zips) are numbered. Raises PytsnError when there are none, when
+    x and y differ, and when some are missing between others."""
+    found_x, found_y = number_frames(folder, FLOW.prefixes)
+    if not found_x.count or (found_x.count, found_x.first) != (found_y.count, found_y.first):
         raise PytsnError(
-            f"{folder}: {count_x} flow_x_ and {count_y} flow_y_ images; flow_x_00001.jpg, ... and "
+            f"{folder}: {found_x.count} flow_x_ and {found_y.count} flow_y_ images; flow_x_00001.jpg, ... and "
             "as many of y were expected"
         )
-    return count_x
+    for prefix, found in zip(FLOW.prefixes, (found_x, found_y), strict=True):
+        check_numbering(folder, prefix, found)
+    return found_x
 
 
 def folder_rows(folder: str, numbers: Sequence[int], bound: float = FLOW_BOUND) -> Iterator[PreviewRow]:
@@ -100,9 +107,11 @@ def folder_rows(folder: str, numbers: Sequence[int], bound: float = FLOW_BOUND) 
 
     Raises PytsnError for images that are missing or damaged, as pytsn.data.frame_images does.
     """
-    coloured = count_frames(folder, ("img_",))[0] > 0
+    colour, pairs = number_frames(folder, (RGB.prefixes[0], FLOW.prefixes[0]))
+    # dense_flow gives the pair's second frame its number, denseflow, which writes the first one too, the next number
+    later = int(colour.first == 0 and colour.count > pairs.count)
     for number in numbers:
-        images = read_flow_stack(folder, "flow_x_", "flow_y_", [number])  # (2, H, W)
+        images = read_flow_stack(folder, FLOW.prefixes[0], FLOW.prefixes[1], [number])  # (2, H, W)
         flow = np.where(np.isin(images, _STILL_LEVELS), 0, dequantise_flow(images, bound))
-        frame = read_rgb(folder, "img_", number) if coloured else None
+        frame = read_rgb(folder, RGB.prefixes[0], number + later) if colour.count else None
         yield PreviewRow(number, frame, np.moveaxis(flow, 0, -1).astype(np.float32), *images)

@@ -90,9 +90,10 @@ def choose_crop(height: int, width: int, options: CropOptions, draws: Sequence[i
     if not options.size:
         return Crop(0, 0, height, width)
     if options.size > min(height, width):
+        wide, high = (-(-options.size * side // 224) for side in (340, 256))  # the released nets': 224 of 340x256
         raise PytsnError(
             f"frames of {width}x{height} pixels are smaller than crop_size {options.size}; new_width and new_height"
-            " (340 and 256, say) resize them as they are read"
+            f" ({wide} and {high}, say) resize them as they are read: --set new_width={wide} --set new_height={high}"
         )
     crop = options.size, options.size
     if not options.train:

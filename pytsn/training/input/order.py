@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from pytsn.caffe_random.generator import CaffeRng
+from pytsn.data.folder_names import case_notes, find_renamed
 from pytsn.data.frame_store import has_frame
-from pytsn.data.video_list import ListedVideo, read_video_list
-from pytsn.training.input.sample import ReadOptions, SamplePlan, file_names
+from pytsn.data.video_list import ListedVideo, read_video_list, spaces_notes
+from pytsn.training.input.sample import ReadOptions, SamplePlan, file_names, first_number
 
 
 class VideoOrder:
@@ -27,12 +29,14 @@ class VideoOrder:
             found = f"{param.num_segments} and {param.new_length}"
             raise PytsnError(f"num_segments and new_length must be above 0, found {found}")
         self.segments, self.length = param.num_segments, options.frames(param.new_length)
-        self.videos = read_video_list(param.source)
+        self.videos, notes = _listed(param.source)
         if options.difference:
             _refuse_single_frames(self.videos, param.source)
         self._order = np.arange(len(self.videos))
         self._last_frame = _short_videos(self.videos, self.length, options)
-        self.notes = self._notes()
+        self.notes = [*notes, *self._notes()]
+        if first_number(self.videos[0].folder, options) == 0:
+            self.notes.append(f"{self.source}: frames are numbered from 0 (each folder is asked when it is read)")
         self._shuffle = CaffeRng(rng.raw()) if param.shuffle else None
         self._reorder()
         self._frames = CaffeRng(rng.raw())
@@ -66,7 +70,7 @@ class VideoOrder:
                 self._reorder()
 
     def next_sample(self) -> tuple[ListedVideo, tuple[int, ...]]:
-        """The next video and the numbers of its frames (1-based, segments outermost)."""
+        """The next video and its frames, counted from 1 whatever their files are called, segments outermost."""
         index = int(self._order[self._cursor])
         frames = self._numbers(index, self._offsets(self.videos[index].frames // self.segments))
         self.advance()
@@ -109,6 +113,15 @@ class VideoOrder:
         self._order, self._cursor = order.astype(np.int64), cursor
 
 
+def _listed(source: str) -> tuple[list[ListedVideo], list[str]]:
+    """The videos of a list, their folders as they are called on disk, and lines for the user."""
+    videos = read_video_list(source)
+    renamed = find_renamed([video.folder for video in videos])
+    if renamed:
+        videos = [replace(video, folder=renamed.get(video.folder, video.folder)) for video in videos]
+    return videos, [*spaces_notes(videos, source), *(f"{source}: {note}" for note in case_notes(renamed))]
+
+
 def _refuse_single_frames(videos: list[ListedVideo], source: str) -> None:
     for video in videos:
         if video.frames < 2:
@@ -127,5 +140,6 @@ def _short_videos(videos: list[ListedVideo], length: int, options: ReadOptions) 
     }
 
 
-def _has_frame(folder: str, number: int, options: ReadOptions) -> bool:
+def _has_frame(folder: str, frame: int, options: ReadOptions) -> bool:
+    number = frame - 1 + first_number(folder, options)
     return all(has_frame(*os.path.split(os.path.join(folder, name))) for name in file_names(options, number))

@@ -2,6 +2,7 @@
 everything that is drawn comes with the plan, so that any process can do the work."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from pytsn.data.frame_images import image_source, load_cv2, read_image
-from pytsn.training.input.augmentation import CropOptions, choose_crop, crop_options
+from pytsn.data.frame_store import has_frame
+from pytsn.training.input.augmentation import Crop, CropOptions, choose_crop, crop_options
 
 _PATTERNS = {False: "image_%04d.jpg", True: "flow_%c_%04d.jpg"}
 _DIFFERENCE = {pb.VideoDataParameter.RGBDIFF: "signed", pb.VideoDataParameter.RGBDIFF_ABSOLUTE: "absolute"}
@@ -17,8 +19,8 @@ _DIFFERENCE = {pb.VideoDataParameter.RGBDIFF: "signed", pb.VideoDataParameter.RG
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """What one sample will be: the video's ``folder``, the numbers of its frames (1-based, segments outermost), its
-    label, whether it is mirrored, and the random numbers that choose its crop (augmentation.py)."""
+    """What one sample will be: the video's ``folder``, its frames (counted from 1, segments outermost), its label,
+    whether it is mirrored, and the random numbers that choose its crop (augmentation.py)."""
 
     folder: str
     frames: tuple[int, ...]
@@ -83,8 +85,15 @@ def read_options(layer: pb.LayerParameter, phase: str) -> ReadOptions:
 
 
 def file_names(options: ReadOptions, number: int) -> list[str]:
-    """The files of frame ``number``: one image, or flow x and flow y."""
+    """The files that carry ``number``: one image, or flow x and flow y."""
     return [options.pattern % (axis, number) for axis in "xy"] if options.flow else [options.pattern % number]
+
+
+def first_number(folder: str, options: ReadOptions) -> int:
+    """The number that a folder's first frame carries: 1, which Caffe always reads, unless there is a file numbered 0
+    (as mmaction2's denseflow writes them). Raises PytsnError for an archive that cannot be read."""
+    (name, *_) = file_names(options, 0)
+    return 0 if has_frame(*os.path.split(os.path.join(folder, name))) else 1
 
 
 def load_sample(plan: SamplePlan, options: ReadOptions, out: np.ndarray | None = None) -> np.ndarray:
@@ -99,10 +108,7 @@ def load_sample(plan: SamplePlan, options: ReadOptions, out: np.ndarray | None =
     if options.frame_size not in (None, (height, width)):
         wanted = f"{options.frame_size[1]}x{options.frame_size[0]}"
         raise PytsnError(f"{plan.folder}: frames of {width}x{height} pixels, but the mean file has {wanted}")
-    try:
-        crop = choose_crop(height, width, options.crop, plan.draws)
-    except PytsnError as error:
-        raise PytsnError(f"{plan.folder}: {error}") from None
+    crop = _choose_crop(plan.folder, height, width, options.crop, plan.draws)
     side = options.crop.size
     shape = (len(plan.frames) * options.planes, *((side, side) if side else (height, width)))
     if out is None:
@@ -121,8 +127,15 @@ def load_sample(plan: SamplePlan, options: ReadOptions, out: np.ndarray | None =
 def sample_size(plan: SamplePlan, options: ReadOptions) -> tuple[int, int]:
     """(height, width) of samples, going by the plan's first image. Raises PytsnError when no crop fits into it."""
     height, width = read_images(plan, options)[0].shape[:2]
-    crop = choose_crop(height, width, options.crop, (0,) * options.crop.draws)
+    crop = _choose_crop(plan.folder, height, width, options.crop, (0,) * options.crop.draws)
     return (options.crop.size,) * 2 if options.crop.size else (crop.height, crop.width)
+
+
+def _choose_crop(folder: str, height: int, width: int, options: CropOptions, draws: Sequence[int]) -> Crop:
+    try:
+        return choose_crop(height, width, options, draws)
+    except PytsnError as error:
+        raise PytsnError(f"{folder}: {error}") from None
 
 
 def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:
@@ -130,7 +143,8 @@ def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:
     cv2 = load_cv2()
     flags = cv2.IMREAD_COLOR if options.colour and not options.flow else cv2.IMREAD_GRAYSCALE
     flags |= cv2.IMREAD_IGNORE_ORIENTATION  # OpenCV 2.4, which Caffe was used with, knew nothing of it
-    names = [os.path.join(plan.folder, name) for number in plan.frames for name in file_names(options, number)]
+    before = first_number(plan.folder, options) - 1  # each folder is asked: a list may hold folders of both kinds
+    names = [os.path.join(plan.folder, name) for frame in plan.frames for name in file_names(options, frame + before)]
     images: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(names):  # a frame that repeats is read once
         image = read_image(name, flags)

@@ -5,41 +5,46 @@ long the video. The nets were trained on JPEGs, so frames and flow images are en
 (in memory, quality 95). Image k belongs to frames k - 1 and k (from 0) of the video: its RGB image is frame k.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
+from pytsn.data.frame_size import Size
+from pytsn.data.jpeg import through_jpeg
 from pytsn.data.modalities import MODALITIES
 from pytsn.data.snippet_ticks import flow_indices
 from pytsn.data.ten_crops import FRAME_SIZE
-from pytsn.data.video_file import VideoFrames
-from pytsn.flow.extract.frame_writer import encode_jpeg
-from pytsn.flow.methods import FlowFunction
-from pytsn.flow.quantise import quantise_flow
-from pytsn.flow.warp.camera_motion import warped_flows
+from pytsn.data.video_file import VideoFrames, frame_rate
+
+#: two grey frames in a row, uint8 (H, W)
+Pair = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
-class FlowWork:
-    """How flow is computed: the function (pytsn.flow.methods) and the pairs of frames that it is given at a time."""
+class FlowSource(Protocol):
+    """What makes flow images of pairs of frames, ``batch_size`` pairs at a time (pytsn/flow/on_the_fly.py)."""
 
-    function: FlowFunction
-    batch_size: int = 4
+    @property
+    def batch_size(self) -> int:
+        """Pairs that ``images`` is given at a time."""
 
-    def images(self, pairs: Sequence[tuple[np.ndarray, np.ndarray]], streams: Iterable[str]) -> dict[str, np.ndarray]:
-        """Flow images of pairs of grey frames uint8 (H, W): stream (flow, warped) -> uint8 (B, 2, H, W), x then y, as
-        read from JPEGs."""
-        gray0, gray1 = (np.stack(side) for side in zip(*pairs, strict=True))
-        found = {"flow": self.function(gray0, gray1)}  # (B, H, W, 2)
-        if "warped" in streams:
-            results = warped_flows(gray0, gray1, self.function, found["flow"])
-            found["warped"] = np.stack([result.flow for result in results])
-        return {stream: _flow_images(found[stream]) for stream in streams}
+    def images(self, pairs: Sequence[Pair], streams: Iterable[str]) -> dict[str, np.ndarray]:
+        """Stream (flow, warped) -> uint8 (B, 2, H, W), x then y, as read from JPEGs."""
+
+
+class FlowChoice(FlowSource, Protocol):
+    """A FlowSource that worker processes can be given."""
+
+    @property
+    def stream(self) -> str:
+        """Which flow a net of flow is shown: flow or warped."""
+
+    def for_worker(self, number: int) -> "FlowChoice":
+        """That of worker process ``number``, on its device."""
 
 
 @dataclass(frozen=True)
@@ -66,42 +71,36 @@ def look_through(path: str, progress: Callable[[Iterable], Iterable] = iter) -> 
     return VideoFacts(video.count - 1, *shape, frame_rate(path))
 
 
-def frame_rate(path: str) -> float | None:
-    """Frames a second as the container says, None where that is nothing sensible."""
-    cv2 = load_cv2()
-    capture = cv2.VideoCapture(os.path.abspath(path))
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    capture.release()
-    return rate if 1 <= rate <= 1000 else None
-
-
 def video_snippets(
     path: str,
     ticks: Mapping[str, Sequence[int]],
     count: int,
-    flow: FlowWork | None = None,
+    flow: FlowSource | None = None,
     on_frame: Callable[[int, np.ndarray], object] = lambda number, frame: None,
+    size: Size = FRAME_SIZE,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(stream, snippet) for each stream's ticks (distinct, ascending), each stream's in order: uint8 (P, 256, 340),
-    as ``pytsn.data.snippet_reader.read_snippet`` reads them from an extraction of ``count`` images.
+    """(stream, snippet) for each stream's ticks (distinct, ascending), each stream's in order: uint8 (P, H, W),
+    as ``pytsn.data.snippet_reader.read_snippet`` reads them from an extraction of ``count`` images at ``size``
+    (width, height).
 
     Memory: the images of the snippets under way and one batch of pairs. ``on_frame`` is called with the number (from 1)
-    and the frame, uint8 (256, 340, 3) BGR, of every image passed. Raises PytsnError as VideoFrames does.
+    and the frame, uint8 (H, W, 3) BGR, of every image of a snippet. Raises PytsnError as VideoFrames does, and for a
+    video that ends before the images of a snippet.
     """
     making = {name: _Snippets(ticks[name], count, MODALITIES[name].stack) for name in ticks}
     coloured = [name for name in making if not MODALITIES[name].is_flow]
     moving = [name for name in making if MODALITIES[name].is_flow]
-    pairs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    before = None
-    last = max(max(snippets.numbers) for snippets in making.values())
-    for number, frame in enumerate(VideoFrames(path, FRAME_SIZE)):
-        if number:
+    numbers = {number for snippets in making.values() for number in snippets.numbers}
+    paired = {number for name in moving for number in making[name].numbers}
+    pairs: dict[int, Pair] = {}
+    before, last = None, max(numbers)
+    for number, frame in VideoFrames(path, size).numbered(numbers | {number - 1 for number in paired}):
+        if number in numbers:
             on_frame(number, frame)
         _add_colour(number, frame, [making[name] for name in coloured])
         gray = _gray(frame) if moving else None
-        wanted = any(number in making[name].numbers for name in moving)
-        if wanted and before is not None and gray is not None:
-            pairs[number] = before, gray
+        if number in paired and before is not None and gray is not None:
+            pairs[number] = before, gray  # the frame before was asked for, so it is the last one seen
         before = gray
         if len(pairs) == (flow.batch_size if flow else 0) or number == last:
             _add_flow(pairs, {name: making[name] for name in moving}, flow)
@@ -110,7 +109,8 @@ def video_snippets(
         if number == last:
             return
     raise PytsnError(
-        f"{path}: ends before frame {last}, which it had when its frames were counted; is it being written?"
+        f"{path}: ends before image {last} of {count} (a video of N frames has N - 1 images): is a list's count wrong, "
+        "or the file being written?"
     )
 
 
@@ -138,12 +138,12 @@ def _add_colour(number: int, frame: np.ndarray, receivers: Sequence[_Snippets]) 
     receivers = [snippets for snippets in receivers if number in snippets.numbers]
     if receivers:
         cv2 = load_cv2()
-        planes = _through_jpeg(frame, cv2.IMREAD_COLOR).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+        planes = through_jpeg(frame, cv2.IMREAD_COLOR).transpose(2, 0, 1)  # (H, W, 3) -> (3, H, W)
         for snippets in receivers:
             snippets.add(number, planes)
 
 
-def _add_flow(pairs: dict, receivers: Mapping[str, _Snippets], flow: FlowWork | None) -> None:
+def _add_flow(pairs: dict, receivers: Mapping[str, _Snippets], flow: FlowSource | None) -> None:
     """The pairs' flow images to those who want them; ``pairs`` is emptied."""
     if not pairs or flow is None:  # without flow there are none
         return
@@ -151,17 +151,6 @@ def _add_flow(pairs: dict, receivers: Mapping[str, _Snippets], flow: FlowWork | 
         for number, planes in zip(pairs, images, strict=True):
             receivers[stream].add(number, planes)
     pairs.clear()
-
-
-def _flow_images(flow: np.ndarray) -> np.ndarray:
-    """float32 (B, H, W, 2), pixels -> uint8 (B, 2, H, W)."""
-    levels = np.ascontiguousarray(np.moveaxis(quantise_flow(flow), -1, 1))  # (B, H, W, 2) -> (B, 2, H, W)
-    cv2 = load_cv2()
-    return np.stack([[_through_jpeg(image, cv2.IMREAD_GRAYSCALE) for image in pair] for pair in levels])
-
-
-def _through_jpeg(image: np.ndarray, flags: int) -> np.ndarray:
-    return load_cv2().imdecode(np.frombuffer(encode_jpeg(image), np.uint8), flags)
 
 
 def _gray(frame: np.ndarray) -> np.ndarray:
