@@ -30,7 +30,7 @@ def check_outputs(outputs: Iterable[str | os.PathLike], sources: Iterable[str | 
         if output.suffix.lower() not in _WRITERS:
             known = ", ".join(_WRITERS)
             raise PytsnError(
-                f"{output}: an output's suffix says what to write (inputs are told by their content), and"
+                f"{output}: the suffix selects an output's format (an input's format is found from its content), and"
                 f" '{output.suffix}' is not one of {known}"
             )
         if output.resolve() in seen:

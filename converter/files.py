@@ -76,7 +76,7 @@ def _refuse_special(path: Path) -> None:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """The file ``temporary`` becomes ``path``, its bytes on the disk first. OSError when that fails."""
+    """Syncs the file ``temporary`` to disk and renames it to ``path``. Raises OSError if that fails."""
     mask = os.umask(0)
     os.umask(mask)
     with open(temporary, "rb+") as file:

@@ -158,8 +158,8 @@ def origin_notes(metadata: Mapping[str, str]) -> list[str]:
     notes = [printable(", ".join([words, *facts]))[:200]]
     if pair := _unlike_caffe(metadata):
         notes.append(
-            f"trained on pixels less {pair[0]} (Caffe's nets: less {pair[1]}): eval-net, predict and features subtract"
-            " the same"
+            f"trained on pixels minus {pair[0]} (Caffe's nets: minus {pair[1]}): eval-net, predict and features"
+            " subtract the same"
         )
     return notes
 
@@ -170,6 +170,6 @@ def lost_means(metadata: Mapping[str, str]) -> str:
     if not pair:
         return ""
     return (
-        f"a caffemodel does not tell that this net was trained on pixels less {pair[0]}: tests with it subtract"
-        f" {pair[1]}, and scores are a little off; keep a .safetensors or .pth for them"
+        f"a caffemodel does not record that this net was trained on pixels minus {pair[0]}: tests with it subtract"
+        f" {pair[1]}, and scores are slightly off; keep a .safetensors or .pth for them"
     )

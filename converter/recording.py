@@ -73,7 +73,7 @@ class Recording:
             self.samples if self.samples is not None else self._find_samples(part, self.entries.get(f"mean:{name}"))
         )
         if len(samples) != len(part) or not all(0 <= sample < len(blob) for sample in samples):
-            raise PytsnError(f"{self.source}: '{key}' holds {len(part)} samples, which of {len(blob)} is not told")
+            raise PytsnError(f"{self.source}: '{key}' holds {len(part)} of {len(blob)} samples, it is unknown which")
         return blob[list(samples)][:, : part.shape[1]]
 
     @staticmethod

@@ -66,7 +66,7 @@ def read_state_file(path: str | os.PathLike) -> StateFile:
     strangers = [key for key, value in state.items() if not (isinstance(key, str) and _is_plain(value))]
     if strangers or not state:
         raise PytsnError(
-            f"{path}: not a state dict (entry {strangers[:1]} is no tensor)" if strangers else f"{path}: no tensors"
+            f"{path}: not a state dict (entry {strangers[:1]} is not a tensor)" if strangers else f"{path}: no tensors"
         )
     if all(key.startswith(_PARALLEL) for key in state):
         state = {key.removeprefix(_PARALLEL): value for key, value in state.items()}

@@ -158,7 +158,7 @@ def is_fork_bn(layer_type: str, blob_index: int) -> bool:
 def variance_from_invstd(values: np.ndarray, eps: float, label: str) -> np.ndarray:
     """Running variance, float32, from the running inverse standard deviation: var = invstd^-2 - eps, at least 0."""
     if not (values > 0).all():
-        raise PytsnError(f"{label}: holds values <= 0, so it is no inverse standard deviation: use BN style 'var'")
+        raise PytsnError(f"{label}: holds values <= 0, so it is not an inverse standard deviation: use BN style 'var'")
     return np.maximum(values.astype(np.float64) ** -2 - eps, 0).astype(np.float32)
 
 

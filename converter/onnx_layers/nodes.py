@@ -83,7 +83,7 @@ class Nodes:
         return name
 
     def weights(self, site: Site, blob_name: str, shape: tuple[int, ...] | None = None) -> str:
-        """The layer's blob as an initializer, named as in the state dict. ``shape``: reshape it, to broadcast."""
+        """The layer's blob as an initializer, named as in the state dict. ``shape``: reshapes it to broadcast."""
         values = site.weight(blob_name)
         return self.constant(f"{site.key}.{blob_name}", values if shape is None else values.reshape(shape))
 

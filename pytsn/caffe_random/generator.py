@@ -1,8 +1,8 @@
 """Caffe's random numbers: one Mersenne Twister and boost 1.74's distributions, bit for bit.
 
-Caffe draws nearly everything (fillers, CPU dropout, the seeds of data layers) from one global generator, in the order
-in which things happen; a copy of a run needs the same numbers in the same order. ``CaffeRng`` is that generator, and
-the private ones of data layers too. Its draws are tested against recordings of boost (tests/recordings/rng).
+Caffe draws nearly everything (fillers, CPU dropout, the seeds of data layers) from one global generator, in order of
+execution; to repeat a run, the same numbers are needed in the same order. ``CaffeRng`` is that generator, and also the
+type of the data layers' private generators. Its draws are tested against recordings of boost (tests/recordings/rng).
 """
 
 import secrets
@@ -30,7 +30,7 @@ class CaffeRng:
 
     @classmethod
     def from_entropy(cls) -> "CaffeRng":
-        """A generator nobody can foresee, as Caffe has without ``random_seed``."""
+        """A generator with an unpredictable seed, as in Caffe without ``random_seed``."""
         return cls(secrets.randbits(32))
 
     def raw(self) -> int:
@@ -45,7 +45,7 @@ class CaffeRng:
         """float32 (count,) in [low, high], both taken as float32. Raises PytsnError unless low <= high.
 
         Source: math_functions.cpp, caffe_rng_uniform (it draws below the next float after ``high``), and boost's
-        uniform_real_distribution.hpp: all in float32; a value that rounding lifts to the bound is drawn again.
+        uniform_real_distribution.hpp: all in float32; a value that rounding raises to the bound is drawn again.
         """
         least, most = _F(low), _F(high)
         if not least <= most:
@@ -78,7 +78,7 @@ class CaffeRng:
     def bernoulli(self, count: int, p: float | np.floating, single: bool = False) -> np.ndarray:
         """int64 (count,) of 0 and 1, 1 with probability ``p``. No draw at all when p is 0.
 
-        ``single``: compare in float32, which is what sparse fillers do; dropout's probability is a double. Source:
+        ``single``: compare in float32, as sparse fillers do; dropout's probability is a double. Source:
         caffe_rng_bernoulli and boost's bernoulli_distribution.hpp.
         """
         if not 0 <= p <= 1:
@@ -90,7 +90,7 @@ class CaffeRng:
 
     def uniform_int(self, bound: int) -> int:
         """One integer in 0..bound (bound < 2^32 - 1). Source: boost's uniform_int_distribution.hpp: outputs fall into
-        bound + 1 buckets of equal size, and what is over is drawn again."""
+        bound + 1 buckets of equal size; outputs beyond them are drawn again."""
         if bound == 0:
             return 0
         bucket = (_TOP + 1) // (bound + 1)
@@ -100,7 +100,7 @@ class CaffeRng:
                 return value
 
     def shuffle(self, items: MutableSequence) -> None:
-        """In place, Fisher and Yates from the back. Source: util/rng.hpp."""
+        """Shuffles in place: Fisher and Yates from the back. Source: util/rng.hpp."""
         for last in range(len(items) - 1, 0, -1):
             chosen = self.uniform_int(last)
             items[last], items[chosen] = items[chosen], items[last]
@@ -111,7 +111,7 @@ class CaffeRng:
         return np.append(state["key"], state["pos"]).astype(np.uint32)
 
     def set_state(self, state: np.ndarray) -> None:
-        """Continues where ``state()`` was taken. Raises PytsnError for anything else."""
+        """Restores a result of ``state()``. Raises PytsnError for anything else."""
         state = np.asarray(state)
         if state.shape != (_STATE_SIZE + 1,) or state.dtype != np.uint32 or state[-1] > _STATE_SIZE:
             raise PytsnError(f"random state: 625 words of uint32 expected, found {state.dtype} {state.shape}")

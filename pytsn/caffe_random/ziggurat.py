@@ -1,9 +1,9 @@
-"""Normal deviates from 32-bit random numbers, as boost 1.74's ``normal_distribution<float>`` makes them.
+"""Normal deviates from 32-bit random numbers, as in boost 1.74's ``normal_distribution<float>``.
 
 The method is Marsaglia and Tsang's ziggurat ("The Ziggurat Method for Generating Random Variables", 2000): 128 layers
 of equal area under exp(-x^2 / 2), and 256 under exp(-x) for the normal's tail. One 32-bit number picks a layer (its low
-8 bits, the lowest of which is the sign for the normal) and a place in it (its high 24 bits); about 1 in 90 needs more.
-All arithmetic is float32 but for one comparison, because numbers that land beside a corner depend on the rounding.
+8 bits, the lowest of which is the sign for the normal) and a position in it (its high 24 bits); about 1 in 90 needs
+more numbers. All arithmetic is float32 except one comparison, because results near a corner depend on the rounding.
 """
 
 import functools
@@ -13,19 +13,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-#: where the tail of the normal ziggurat starts, and the width of a box of one layer's area as high as the curve there
+#: where the tail of the normal ziggurat starts, and the width of a box of one layer's area and the curve's height there
 _NORMAL_START = Decimal("3.4426198558966521214243204914673397043375973858491")
 _NORMAL_BASE = Decimal("3.7130862467403632609186546204588261086123033344354")
-#: the same start for the exponential one; its box is wider by 1
+#: the same start for the exponential ziggurat; its box is wider by 1
 _EXPONENTIAL_START = Decimal("7.6971174701310497140446280480152154991139686400499")
-#: 32-bit numbers from here on are 2^32 as float32: a fraction of 1, which boost throws away
+#: 32-bit numbers from here on become 2^32 as float32: a fraction of 1, which boost discards
 _ROUNDS_TO_ONE = 0xFFFFFF80
-#: no value starts so close to the end of a block that its numbers could run out: a tail takes 3 at best, and an eighth
-#: of them are tried again
+#: no value starts so close to the end of a block that its numbers could run out: a tail takes at least 3, and an eighth
+#: of the tails are tried again
 SPARE = 256
 
 _F = np.float32
-#: one number of an array, or a whole one: the arithmetic is the same
+#: one number of an array, or a whole array: the arithmetic is the same
 Numbers = TypeVar("Numbers", np.ndarray, np.float32)
 
 
@@ -39,7 +39,7 @@ def _layers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Right edges x (count + 1, falling to 0) and heights y (rising from 0 to 1) of the layers, float64."""
     with localcontext() as context:
-        context.prec = 50  # the recursion loses some 15 digits on its way up
+        context.prec = 50  # the recursion loses about 15 digits
         edges, area = [base, start], base * density(start)
         while len(edges) < count:
             edges.append(inverse(area / edges[-1] + density(edges[-1])))
@@ -72,15 +72,15 @@ def _exponential_layers() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _exp(x: Numbers) -> Numbers:
-    """exp as C's expf gives it: rounded once (numpy's own float32 exp is off by up to 2.5 units in the last place)."""
+    """exp as in C's expf: rounded once (numpy's own float32 exp is off by up to 2.5 units in the last place)."""
     return np.exp(x.astype(np.float64)).astype(_F)
 
 
 def unit_normals(raws: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     """Up to ``count`` standard normal deviates from 32-bit numbers, in their order.
 
-    raws: uint64 (M,), M > SPARE. Returns float32 (<= count,) and how many of the numbers they took; there are fewer
-    than ``count`` values when only SPARE numbers are left. Source: boost 1.74, random/normal_distribution.hpp and
+    raws: uint64 (M,), M > SPARE. Returns float32 (<= count,) and the number of raws used; returns fewer than ``count``
+    values if only SPARE numbers are left. Source: boost 1.74, random/normal_distribution.hpp and
     random/detail/int_float_pair.hpp.
     """
     end = len(raws) - SPARE
@@ -91,11 +91,11 @@ def unit_normals(raws: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     kept = x < edges[layer + 1]  # compared in float64, as boost does
     slow = np.flatnonzero(~kept)
     inside = _in_wedge(x[slow], layer[slow], raws[slow + 1])
-    after: dict[int, int] = {}  # where the next value starts, after one that took several numbers
+    after: dict[int, int] = {}  # where the next value starts, after a value that used several numbers
     free = 0
     for place, good in zip(slow.tolist(), inside.tolist(), strict=True):
         if place < free:
-            continue  # the value before has taken it
+            continue  # used by the value before
         free = place + 2
         if layer[place] == 0:
             tail, free = _tail(raws, place + 1)
@@ -111,26 +111,26 @@ def unit_normals(raws: np.ndarray, count: int) -> tuple[np.ndarray, int]:
 
 
 def _fraction(raws: np.ndarray) -> Any:
-    """The high 24 bits as float32 in [0, 1): an array, or one number of one."""
+    """The high 24 bits as float32 in [0, 1), for an array or a single number."""
     return (raws >> 8).astype(_F) * _F(2.0**-24)
 
 
 def _unit(raws: np.ndarray) -> Any:
-    """All 32 bits as float32 in [0, 1), an array, or one number of one: boost's uniform_01."""
+    """All 32 bits as float32 in [0, 1), for an array or a single number: boost's uniform_01."""
     return raws.astype(_F) * _F(2.0**-32)
 
 
 def _usable(raws: np.ndarray, place: int) -> int:
-    """The first place from ``place`` on whose number uniform_01 does not throw away."""
+    """The first position from ``place`` on whose number uniform_01 does not discard."""
     while raws[place] >= _ROUNDS_TO_ONE:
         place += 1
     return place
 
 
 def _in_wedge(x: np.ndarray, layer: np.ndarray, raws: np.ndarray) -> np.ndarray:
-    """True where a point at x, at a height in its layer that ``raws`` give, lies under the bell.
+    """True where a point at x, at the height in its layer given by ``raws``, is under the bell curve.
 
-    Two straight lines decide most of it, and boost's rounding of them decides at the border, so they are kept.
+    Two straight lines decide most cases; boost's rounding of them decides at the border, so they are kept.
     """
     edges, heights = _normal_layers()
     right, low = edges.astype(_F)[layer], heights.astype(_F)[layer]
@@ -144,8 +144,8 @@ def _in_wedge(x: np.ndarray, layer: np.ndarray, raws: np.ndarray) -> np.ndarray:
 
 
 def _tail(raws: np.ndarray, place: int) -> tuple[np.float32, int]:
-    """A deviate beyond the ziggurat's start, and the place after the numbers it took: two exponential deviates are
-    drawn until they fit under the bell."""
+    """A deviate beyond the ziggurat's start, and the position after the numbers used: draws two exponential deviates
+    until they fit under the bell curve."""
     start = _F(float(_NORMAL_START))
     while True:
         x, place = _exponential(raws, place)
@@ -165,7 +165,7 @@ def _exponential(raws: np.ndarray, place: int) -> tuple[np.float32, int]:
         if x < _F(edges[layer + 1]):
             return shift + x, place
         if layer == 0:
-            shift += _F(edges[1])  # the tail of an exponential looks like the whole of it
+            shift += _F(edges[1])  # the tail of an exponential has the shape of the whole
             continue
         place = _usable(raws, place)
         up, place = _unit(raws[place]), place + 1

@@ -55,7 +55,7 @@ def find_renamed(paths: Sequence[str]) -> dict[str, str]:
     """
     absent = defaultdict(list)
     for path in dict.fromkeys(paths):
-        if not is_frame_folder(path):
+        if not is_frame_folder(path) and not os.path.exists(path):  # a list may name video files too
             parent, name = os.path.split(path.rstrip("/"))
             absent[parent].append((name, path))
     found: dict[str, str] = {}

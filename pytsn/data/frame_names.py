@@ -75,9 +75,11 @@ def check_numbering(folder: str, kind: str, found: Numbering) -> None:
     """Raises PytsnError naming the folder and the first missing number where frames are missing between others."""
     if found.missing is None:
         return
+    told = is_pattern(kind) or kind.endswith("_")  # after flow_x, as build-file-list has it, something else may follow
+    name = f" ({frame_name(kind, found.missing)})" if told else ""
     raise PytsnError(
-        f"{folder}: the images {kind} have no number {found.missing}, though there are {found.count}, from number "
-        f"{found.first} on; numbers must run from 0 or 1 without a gap: extract the frames of this video again"
+        f"{folder}: the images {kind} have no number {found.missing}{name}, though there are {found.count}, from"
+        f" number {found.first} on; numbers must run from 0 or 1 without a gap: extract the frames of this video again"
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
 
-#: what cv2.imencode uses when nothing is said, as dense_flow does
+#: the default of cv2.imencode, which dense_flow uses
 JPEG_QUALITY = 95
 
 

@@ -1,1 +1,1 @@
-"""From videos to frames and flow: TV-L1 as the released models were trained on, warped flow, extraction."""
+"""From videos to frames and flow: the TV-L1 flow of the released models, warped flow, extraction."""

@@ -1,4 +1,4 @@
-"""The ways to compute flow between frames: TV-L1, which the released models need, and two quick ones of OpenCV."""
+"""Methods to compute flow between frames: TV-L1, which the released models need, and two fast ones from OpenCV."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ ALGORITHMS = ("tvl1", "farneback", "dis")
 #: uint8 (B, H, W) twice -> float32 (B, H, W, 2), pixels, x then y
 FlowFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-#: pyramid scale, levels, window, iterations, polynomial size and sigma, flags: what OpenCV's GPU class starts with,
+#: pyramid scale, levels, window, iterations, polynomial size and sigma, flags: the defaults of OpenCV's GPU class,
 #: which dense_flow's type 0 uses
 _FARNEBACK = (0.5, 5, 13, 10, 5, 1.1, 0)
 
@@ -21,9 +21,9 @@ _FARNEBACK = (0.5, 5, 13, 10, 5, 1.1, 0)
 def make_flow(algorithm: str = "tvl1", preset: str = "opencv2.4-cuda", device: str = "cpu") -> FlowFunction:
     """A function from two stacks of grey frames, uint8 (B, H, W), to their flow, float32 (B, H, W, 2) in pixels.
 
-    algorithm: one of ALGORITHMS. preset, device: of TV-L1 (flow/tvl1); the other two run on the CPU whatever is
-    asked for. Raises PytsnError for an unknown algorithm, preset or device; the function raises it for frames that
-    the algorithm cannot take.
+    algorithm: one of ALGORITHMS. preset, device: of TV-L1 (flow/tvl1); the other two always run on the CPU. Raises
+    PytsnError for an unknown algorithm, preset or device; the function raises it for frames that the algorithm cannot
+    take.
     """
     if algorithm not in ALGORITHMS:
         raise PytsnError(f"flow algorithm '{algorithm}': one of {', '.join(ALGORITHMS)} was expected")
@@ -48,7 +48,7 @@ def _pair_by_pair(algorithm: str) -> FlowFunction:
         def pair_flow(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
             return cv2.calcOpticalFlowFarneback(gray0, gray1, None, *_FARNEBACK)
     else:
-        own = threading.local()  # the object computes in buffers of its own: shared by threads, it crashes
+        own = threading.local()  # the object has its own buffers and crashes if threads share it
 
         def pair_flow(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
             if not hasattr(own, "dis"):

@@ -1,4 +1,4 @@
-"""Flow images of a video without an extraction: computed, quantised and taken through JPEG in memory."""
+"""Flow images of a video without an extraction: computed, quantised and JPEG-coded in memory."""
 
 import functools
 import threading
@@ -14,20 +14,20 @@ from pytsn.flow.methods import FlowFunction, make_flow
 from pytsn.flow.quantise import quantise_flow
 from pytsn.flow.warp.camera_motion import warped_flows
 
-#: pairs of frames at a time, where a GPU computes and where a thread of the CPU does
+#: pairs of frames at a time, on a GPU and on a CPU thread
 GPU_PAIRS, CPU_PAIRS = 32, 4
 
 
 @dataclass(frozen=True)
 class FlowWork:
-    """How flow is computed: the function (pytsn.flow.methods) and the pairs of frames that it is given at a time."""
+    """How to compute flow: the function (pytsn.flow.methods) and the number of pairs per call."""
 
     function: FlowFunction
     batch_size: int = CPU_PAIRS
 
     def images(self, pairs: Sequence[Pair], streams: Iterable[str]) -> dict[str, np.ndarray]:
         """Flow images of pairs of grey frames uint8 (H, W): stream (flow, warped) -> uint8 (B, 2, H, W), x then y, as
-        read from JPEGs."""
+        read back from JPEG."""
         gray0, gray1 = (np.stack(side) for side in zip(*pairs, strict=True))
         found = {"flow": self.function(gray0, gray1)}  # (B, H, W, 2)
         if "warped" in streams:
@@ -38,7 +38,7 @@ class FlowWork:
 
 @dataclass(frozen=True)
 class FlowMethod:
-    """The same, told in words, so that it can be sent to worker processes: each makes its function when it needs it.
+    """FlowWork's settings as names, which can be sent to worker processes: each makes its function on first use.
 
     devices: of TV-L1; worker i computes on the (i % len)-th. stream: flow, or warped for flow without the camera's
     motion. Threads of a process may share it; on a GPU they take turns.
@@ -60,11 +60,11 @@ class FlowMethod:
         return " ".join(words)
 
     def for_worker(self, number: int) -> "FlowMethod":
-        """That of worker process ``number``, on its device."""
+        """The method for worker process ``number``, on its device."""
         return replace(self, devices=(self.devices[number % len(self.devices)],))
 
     def images(self, pairs: Sequence[Pair], streams: Iterable[str]) -> dict[str, np.ndarray]:
-        """As FlowWork. Raises PytsnError for an unknown algorithm, preset or device."""
+        """Like FlowWork.images. Raises PytsnError for an unknown algorithm, preset or device."""
         return FlowWork(_function(self.algorithm, self.preset, self.devices[0])).images(pairs, streams)
 
 
@@ -73,7 +73,7 @@ def _function(algorithm: str, preset: str, device: str) -> FlowFunction:
     function = make_flow(algorithm, preset, device)
     if device == "cpu":
         return function
-    turn = threading.Lock()  # reading threads side by side would each fill the GPU's memory
+    turn = threading.Lock()  # parallel reading threads would each fill the GPU's memory
 
     def in_turn(gray0: np.ndarray, gray1: np.ndarray) -> np.ndarray:
         with turn:

@@ -1,8 +1,8 @@
-"""Flow in pixels and flow as 8-bit images: dense_flow's mapping."""
+"""dense_flow's mapping between flow in pixels and 8-bit images."""
 
 import numpy as np
 
-#: pixels a frame beyond which flow is clipped: the original's ``-b 20``
+#: pixels per frame beyond which flow is clipped: the original's ``-b 20``
 FLOW_BOUND = 20.0
 
 
@@ -17,5 +17,5 @@ def quantise_flow(flow: np.ndarray, bound: float = FLOW_BOUND) -> np.ndarray:
 
 
 def dequantise_flow(images: np.ndarray, bound: float = FLOW_BOUND) -> np.ndarray:
-    """Flow images, uint8 of any shape -> float32 pixels: the middle of what each grey level stands for."""
+    """Flow images, uint8 of any shape -> float32 pixels: the middle of each grey level's range."""
     return (images.astype(np.float32) * np.float32(2 * bound / 255)) - np.float32(bound)

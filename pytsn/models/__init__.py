@@ -1,4 +1,4 @@
-"""Networks, and the prototxts written from the same tables. The classes load on first use, for they need torch."""
+"""Networks, and the prototxts written from the same tables. Classes load on first use because they need torch."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""BN-Inception by hand, with Caffe's names and torch's own layers: (N, C, 224, 224) pixels -> (N, classes) scores."""
+"""BN-Inception with Caffe's names and torch's own layers: (N, C, 224, 224) pixels -> (N, classes) scores."""
 
 import difflib
 import math
@@ -28,7 +28,7 @@ from pytsn.models.inception_table import (
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """torch's own, without ``num_batches_tracked``: Caffe keeps no such count, so it is neither saved nor asked for."""
+    """torch's own, without ``num_batches_tracked``: Caffe has no such count, so it is neither saved nor required."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=BN_EPS, momentum=0.1)  # running = 0.9 * running + 0.1 * batch
@@ -43,13 +43,13 @@ class BNInception(nn.Module):
     """The snippet network of TSN (models/*/tsn_bn_inception_*_deploy.prototxt of the original).
 
     num_classes: width of the scores. in_channels: 3 for rgb, 10 for flow (5 pairs, x then y), 15 for rgb difference.
-    dropout: ratio on ``global_pool`` in train mode; the original trains with 0.8 (rgb) and 0.7 (flow).
+    dropout: ratio on ``global_pool`` in train mode; the original uses 0.8 (rgb) and 0.7 (flow).
 
     State-dict keys are Caffe's layer names with ``/`` and ``-`` as ``_``, in the prototxt's order:
-    ``conv1_7x7_s2.weight``, ``inception_3a_1x1_bn.running_mean``, ``fc_action.weight``. New weights follow the
-    prototxt's fillers.
-    Train mode normalises every BN with its batch and averages the unbiased variance, as the fork does with cuDNN; with
-    ``engine: CAFFE`` (the flow train_val nets) it averages the biased one.
+    ``conv1_7x7_s2.weight``, ``inception_3a_1x1_bn.running_mean``, ``fc_action.weight``. New weights are
+    drawn by the prototxt's fillers.
+    In train mode every BN normalises by its batch and averages the unbiased variance, as the fork does with cuDNN; with
+    ``engine: CAFFE`` (the flow train_val nets) the fork averages the biased one.
     """
 
     fc_action: nn.Linear
@@ -73,9 +73,9 @@ class BNInception(nn.Module):
         """Scores ``fc-action`` before the softmax, (N, num_classes), of x, (N, in_channels, 224, 224).
 
         x: float32, planes in BGR order, pixel values minus the mean (104, 117, 123), or flow values minus 128.
-        blobs: names of blobs of the deploy prototxt; the answer is then a dict name -> tensor, values as Caffe leaves
-        them after its in-place layers: ``*_bn`` after the ReLU, a convolution's own blob before its BN,
-        ``global_pool`` (N, 1024, 1, 1) after the dropout. Raises PytsnError for an unknown blob or another shape of x.
+        blobs: names of blobs of the deploy prototxt; the result is then a dict name -> tensor, with the values after
+        Caffe's in-place layers: ``*_bn`` after the ReLU, a convolution's own blob before its BN, ``global_pool``
+        (N, 1024, 1, 1) after the dropout. Raises PytsnError for an unknown blob or another shape of x.
         """
         if x.ndim != 4 or x.shape[1:] != (self.in_channels, INPUT_SIZE, INPUT_SIZE):
             expected = f"(N, {self.in_channels}, {INPUT_SIZE}, {INPUT_SIZE})"
@@ -95,8 +95,8 @@ class BNInception(nn.Module):
 
         The file may be a caffemodel, a converted one or a port's checkpoint, whatever its name.
 
-        Raises PytsnError naming file and layer unless every layer finds its weights there, in its own shape: a file of
-        another number of classes or channels is refused.
+        Raises PytsnError naming file and layer unless the file has weights of the right shape for every layer; a file
+        for another number of classes or channels is refused.
         """
         state, metadata = read_any_weights(path, bn_style, BN_EPS)
         report = LoadReport(str(path), bn_style, metadata=metadata, notes=origin_notes(metadata))
@@ -125,7 +125,7 @@ class BNInception(nn.Module):
 
 
 class _Wanted:
-    """Keeps the blobs asked for as they come by; all others are freed as soon as the net is done with them."""
+    """Keeps the requested blobs as they are computed; all others are freed after their last use."""
 
     def __init__(self, net: BNInception, names: Iterable[str]) -> None:
         self.names = (names,) if isinstance(names, str) else tuple(names)
@@ -168,7 +168,7 @@ def _fill(layer: nn.Module) -> None:
 
 
 def _copy_state(net: BNInception, state: dict[str, Tensor], report: LoadReport) -> LoadReport:
-    """All of the net's weights from a caffemodel's state, or none of them."""
+    """Copies all of the net's weights from a caffemodel's state, or none."""
     own = net.state_dict()
     layers = dict.fromkeys(key.rpartition(".")[0] for key in own)
     held = {key.rpartition(".")[0] for key in state}

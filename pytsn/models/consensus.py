@@ -1,6 +1,6 @@
-"""Segmental consensus: the scores of a video's snippets become the video's scores.
+"""Segmental consensus: combines the scores of a video's snippets into the video's scores.
 
-Source: ECCV paper (1608.00859), section 3.1; TPAMI paper (1705.02953), section 3.3. Letters: N videos, S segments (one
+Source: ECCV paper (1608.00859), section 3.1; TPAMI paper (1705.02953), section 3.3. Symbols: N videos, S segments (one
 snippet each), K classes, D features of a snippet.
 """
 
@@ -16,7 +16,7 @@ from converter.errors import PytsnError
 class Consensus(nn.Module):
     """``forward(scores, features)``: (N, S, K) and (N, S, D), or None unless ``needs_features``, -> (N, K).
 
-    decay_mult: factor on the weight decay of what the consensus learns (its factor on the learning rate is 1).
+    decay_mult: factor on the weight decay of the consensus's parameters (their factor on the learning rate is 1).
     """
 
     needs_features = False
@@ -24,7 +24,7 @@ class Consensus(nn.Module):
 
 
 class Average(Consensus):
-    """g = mean over segments. The pooling of the released train_val nets, whose sum it repeats to the last bit."""
+    """g = mean over segments: the pooling of the released train_val nets, whose sum it reproduces to the last bit."""
 
     def forward(self, scores: Tensor, features: Tensor | None = None) -> Tensor:
         pooled = F.avg_pool2d(scores.unsqueeze(1), (scores.shape[1], 1))  # (N, S, K) -> (N, 1, 1, K)
@@ -32,14 +32,14 @@ class Average(Consensus):
 
 
 class Max(Consensus):
-    """g_i = the largest score of class i among the segments; of equal ones a single segment gets the gradient."""
+    """g_i = the largest score of class i among the segments; if several are equal, one segment gets the gradient."""
 
     def forward(self, scores: Tensor, features: Tensor | None = None) -> Tensor:
         return scores.max(dim=1).values  # (N, S, K) -> (N, K)
 
 
 class TopK(Consensus):
-    """g_i = mean of the ``k`` largest scores of class i: k = 1 is max, k = S is average."""
+    """g_i = mean of the ``k`` largest scores of class i; k = 1 is max, k = S is average."""
 
     def __init__(self, k: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class TopK(Consensus):
 class Weighted(Consensus):
     """g = sum over segments of w_k f_k; ``weight`` (S,) is learned and starts as the average, 1/S each.
 
-    The weights are not decayed: that would pull the video's scores towards 0.
+    The weights have no weight decay, which would pull the video's scores towards 0.
     """
 
     def __init__(self, num_segments: int) -> None:
@@ -69,7 +69,7 @@ class Weighted(Consensus):
 class Attention(Consensus):
     """g = sum over segments of a_k f_k with a = softmax over segments of w^T R(T_k), R a snippet's pooled features.
 
-    ``weight`` (D,) is learned and starts at 0, which is the average. R is what the classifier sees, dropout included.
+    ``weight`` (D,) is learned and starts at 0, which is the average. R is the classifier's input, after dropout.
     """
 
     needs_features = True
@@ -80,7 +80,7 @@ class Attention(Consensus):
         self.weight = nn.Parameter(torch.zeros(feature_size))
 
     def attention(self, features: Tensor) -> Tensor:
-        """How much each segment counts: (N, S, D) -> (N, S), positive, of sum 1."""
+        """The weights of the segments: (N, S, D) -> (N, S), positive, with sum 1."""
         return (features * self.weight).sum(dim=2).softmax(dim=1)  # no matmul, which autocast would round
 
     def forward(self, scores: Tensor, features: Tensor | None = None) -> Tensor:
@@ -88,7 +88,7 @@ class Attention(Consensus):
         return (self.attention(features).unsqueeze(2) * scores).sum(dim=1)  # (N, S, 1) * (N, S, K) -> (N, K)
 
 
-#: name -> what makes the module, from the number of segments and the size of a snippet's features
+#: name -> builder of the module from the number of segments and the size of a snippet's features
 CONSENSUS = {
     "average": lambda segments, features: Average(),
     "max": lambda segments, features: Max(),
@@ -99,7 +99,7 @@ NAMES = (*CONSENSUS, "topk:K")
 
 
 def make_consensus(text: str, num_segments: int, feature_size: int) -> Consensus:
-    """The consensus of a name: average, max, weighted, attention, or topk:K with K from 1 to ``num_segments``.
+    """Makes a consensus by name: average, max, weighted, attention, or topk:K with K from 1 to ``num_segments``.
 
     Raises PytsnError for any other text.
     """

@@ -1,4 +1,4 @@
-"""Start weights for flow and RGB difference from an RGB net (ECCV paper, section 3.2; TPAMI paper, section 4.2)."""
+"""Initial weights for flow and RGB difference from an RGB net (ECCV paper, section 3.2; TPAMI paper, section 4.2)."""
 
 import os
 
@@ -15,14 +15,14 @@ RGB_CHANNELS = 3
 def inflate_weights(weight: np.ndarray, channels: int) -> np.ndarray:
     """First-layer filters for another number of input planes: (O, 3, kh, kw) -> (O, channels, kh, kw), float32.
 
-    Every plane gets the mean of the filter over the three colours, summed in float64.
+    Every plane gets the filter's mean over the three colours, summed in float64.
     """
     mean = weight.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)  # (O, 3, kh, kw) -> (O, 1, kh, kw)
     return np.repeat(mean, channels, axis=1)
 
 
 def find_first_layer(model: Caffemodel, name: str | None = None) -> LayerBlobs:
-    """The convolution that sees the image: the one named, or the first. Raises PytsnError unless it takes 3 planes."""
+    """The convolution that reads the image: the named one, or the first. Raises PytsnError unless it takes 3 planes."""
     found = [layer for layer in model.layers if layer.type == "Convolution" and name in (None, layer.name)]
     if not found:
         raise PytsnError(f"{model.source}: holds no Convolution layer{f' named {name!r}' if name else ''}")
@@ -38,11 +38,11 @@ def find_first_layer(model: Caffemodel, name: str | None = None) -> LayerBlobs:
 def write_flow_start(
     rgb: str | os.PathLike, out: str | os.PathLike, channels: int = 10, layer: str | None = None
 ) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-    """Writes ``rgb`` with its first layer fitted to ``channels`` planes; other weights keep their bytes.
+    """Writes ``rgb`` with its first layer adapted to ``channels`` planes; other weights keep their bytes.
 
-    A caffemodel becomes a caffemodel, or what else the suffix of ``out`` says; a converted file or a port's checkpoint
-    becomes a .safetensors or .pth. Returns the layer's name, old shape and new shape. Raises PytsnError for a file that
-    is no RGB net.
+    A caffemodel becomes a caffemodel, or a .safetensors or .pth by the suffix of ``out``; a converted file or a port's
+    checkpoint becomes a .safetensors or .pth. Returns the layer's name, old shape and new shape. Raises PytsnError for
+    a file that is not an RGB net.
     """
     if channels < 1:
         raise PytsnError(f"{channels} input planes: at least 1 is needed (10 for flow, 15 for RGB difference)")
@@ -50,8 +50,9 @@ def write_flow_start(
         return _write_state_start(rgb, out, channels, layer)
     if is_state_file(rgb):
         raise PytsnError(
-            f"{out}: {rgb} is a PyTorch file, which tells no types of layers: write a .safetensors or .pth (an output's"
-            " suffix says what to write); `pytsn convert` makes a caffemodel of it with the flow net's prototxt"
+            f"{out}: {rgb} is a PyTorch file, which has no layer types: write a .safetensors or .pth"
+            " (the suffix selects an output's format); `pytsn convert` makes a caffemodel of it with the flow net's"
+            " prototxt"
         )
     model = read_caffemodel(rgb)
     first = find_first_layer(model, layer)
@@ -77,5 +78,5 @@ def _write_state_start(rgb, out, channels: int, layer: str | None) -> tuple[str,
     old = tuple(state[key].shape)
     state[key] = torch.from_numpy(inflate_weights(state[key].float().numpy(), channels))
     kept = {name: text for name, text in metadata.items() if name.startswith(("origin_", "source_"))}
-    write_state(out, state, {"format_version": "1", **kept})  # the means were those of colours
+    write_state(out, state, {"format_version": "1", **kept})  # drops the means, which were those of colours
     return key.removesuffix(".weight"), old, tuple(state[key].shape)

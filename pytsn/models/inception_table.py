@@ -1,20 +1,20 @@
-"""BN-Inception as one table of channel counts; the torch module and the prototxt writer both walk it.
+"""BN-Inception as one table of channel counts; the torch module and the prototxt writer both use it.
 
 Source: the eight nets ``tsn_bn_inception_*`` of the original (models/ucf101, models/hmdb51), which all describe this
-one network: Inception with batch normalisation (Ioffe and Szegedy, 2015), every convolution followed by BN and ReLU.
+network: Inception with batch normalisation (Ioffe and Szegedy, 2015), every convolution followed by BN and ReLU.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 INPUT_SIZE = 224  # height and width of the input, pixels
-FEATURES = 1024  # channels of global_pool, what the classifier reads
+FEATURES = 1024  # channels of global_pool, the classifier's input
 BN_EPS = 1e-5
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution, its BN ``<name>_bn`` and the ReLU ``relu`` in place on that; stride 1 keeps the size."""
+    """A convolution, its BN ``<name>_bn`` and the ReLU in place after it; stride 1 keeps the size."""
 
     name: str
     in_channels: int
@@ -35,7 +35,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """A pooling whose output size is rounded up, as Caffe does. ``kind`` is MAX or AVE."""
+    """A pooling whose output size is rounded up, as in Caffe. ``kind`` is MAX or AVE."""
 
     name: str
     kind: str
@@ -49,7 +49,7 @@ class Inception:
     """One block. ``one`` 0: no 1x1 branch; ``proj`` 0: the pooling branch passes its input's channels through.
 
     ``three`` and ``double`` are (reduce, out) channels of the branches with one and with two 3x3 convolutions. The two
-    blocks that halve the map (3c, 4e) are those without 1x1 branch and projection.
+    blocks that halve the map (3c, 4e) have no 1x1 branch and no projection.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Inception:
         return self.one + self.three[1] + self.double[1] + (self.proj or in_channels)
 
     def branches(self, in_channels: int) -> tuple[tuple["Conv | Pool", ...], ...]:
-        """The branches, in the order of the concatenation; each is a chain of steps from the block's bottom."""
+        """The branches in the order of the concatenation; each is a chain of steps from the block's bottom."""
         stride, (three_in, three), (double_in, double) = self.stride, self.three, self.double
         chains: list[tuple[Conv | Pool, ...]] = []
         if self.one:
@@ -122,7 +122,7 @@ def stem(in_channels: int) -> tuple[Conv | Pool, ...]:
 
 
 def blocks() -> Iterator[tuple[Inception, int]]:
-    """Each block with the number of channels that enter it, in order."""
+    """Each block with its number of input channels, in order."""
     channels = 192
     for block in BLOCKS:
         yield block, channels

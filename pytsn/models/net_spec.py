@@ -1,4 +1,4 @@
-"""What a set of prototxts is to be written for."""
+"""Settings from which a set of prototxts is written."""
 
 import re
 from dataclasses import dataclass, fields
@@ -13,13 +13,13 @@ KINDS = ("deploy", "train_val", "solver")
 
 @dataclass(frozen=True)
 class NetSpec:
-    """What to write prototxts for; None takes the released setting, and every field is filled in once made.
+    """Settings of a set of prototxts. None takes the released setting; the constructor fills in every field.
 
-    dataset: ucf101, hmdb51 or a name of your own (num_classes is needed then, and test_iter for a solver).
-    modality: rgb, flow or rgbdiff. num_segments: snippets a video is trained on. split: of the dataset, from 1.
+    dataset: ucf101, hmdb51 or a name of your own (then num_classes is needed, and test_iter for a solver).
+    modality: rgb, flow or rgbdiff. num_segments: snippets per training video. split: of the dataset, from 1.
     batch_size: videos per TRAIN batch and process. train_list, val_list: files of ``folder count label`` lines.
-    test_iter: batches of one video in a test pass, per process. folder: where the files will lie.
-    Raises PytsnError for a value that makes no sense.
+    test_iter: batches of one video in a test pass, per process. folder: folder of the files.
+    Raises PytsnError for an invalid value.
     """
 
     dataset: str
@@ -67,13 +67,13 @@ class NetSpec:
 
     @property
     def classes(self) -> int:
-        """num_classes, which is known once made."""
+        """num_classes, always set after construction."""
         assert self.num_classes is not None
         return self.num_classes
 
     @property
     def _known(self) -> Dataset | None:
-        """None for a dataset of the user's own."""
+        """None for the user's own dataset."""
         return DATASETS[self.dataset] if self.dataset in SPLIT_DATASETS else None
 
     @property
@@ -87,15 +87,15 @@ class NetSpec:
 
     @property
     def schedule(self) -> Schedule:
-        """The released schedule, rgb's for rgbdiff; a dataset of one's own gets UCF101's."""
+        """The released schedule, rgb's for rgbdiff; the user's own dataset gets UCF101's."""
         return self._training.schedules[self.stream.images.name]
 
     @property
     def snapshot_prefix(self) -> str:
-        """Beside the folder when that is the default one, as in the original, else inside it."""
+        """In ``models/`` if the folder is the default one, as in the original, else inside the folder."""
         name = self._training.snapshot.format(dataset=self.dataset, split=self.split, modality=self.modality)
         return f"{'models' if self.folder == f'models/{self.dataset}' else self.folder}/{name}"
 
     def file_name(self, kind: str) -> str:
-        """``tsn_bn_inception_rgb_deploy.prototxt`` and the like; kind is one of KINDS."""
+        """A name such as ``tsn_bn_inception_rgb_deploy.prototxt``; kind is one of KINDS."""
         return f"tsn_bn_inception_{self.modality}_{kind}.prototxt"

@@ -1,6 +1,6 @@
-"""The prototxts of TSN's BN-Inception, written from the table that the torch module is built from.
+"""Writes the prototxts of TSN's BN-Inception from the same table as the torch module.
 
-Parsed, they equal the released files (models/{ucf101,hmdb51} of the original) where those exist; the layout is ours.
+Once parsed, they equal the released files (models/{ucf101,hmdb51} of the original) if those exist; the layout is ours.
 """
 
 from converter.errors import PytsnError
@@ -9,7 +9,7 @@ from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt_layers import head, trunk
 from pytsn.models.prototxt_text import Word, field, fields, heading, layer
 
-DEPLOY_DROPOUT = 0.8  # whatever the modality; without effect at test time
+DEPLOY_DROPOUT = 0.8  # for every modality; without effect at test time
 
 
 def deploy_prototxt(spec: NetSpec) -> str:
@@ -26,7 +26,7 @@ def deploy_prototxt(spec: NetSpec) -> str:
 
 
 def train_val_prototxt(spec: NetSpec) -> str:
-    """The net of training and of its test passes: VideoData, partial BN, segmental consensus, loss and accuracy."""
+    """The net for training and its test passes: VideoData, partial BN, segmental consensus, loss and accuracy."""
     stream, segments, training = spec.stream, spec.num_segments, spec.stream.training
     shape = {"shape": {"dim": (-1, stream.channels, INPUT_SIZE, INPUT_SIZE)}}
     parts = [
@@ -44,7 +44,7 @@ def train_val_prototxt(spec: NetSpec) -> str:
 
 
 def solver_prototxt(spec: NetSpec) -> str:
-    """The solver of the train_val net. Raises PytsnError when the length of a test pass is not known."""
+    """The solver of the train_val net. Raises PytsnError if the length of a test pass is unknown."""
     if spec.test_iter is None:
         raise PytsnError(f"solver of dataset '{spec.dataset}': how long is a test pass? give --test_iter")
     text = _title(spec, f"solver, split {spec.split}")
@@ -99,7 +99,7 @@ def _video_data(spec: NetSpec, phase: str) -> str:
         "modality": Word(spec.modality.upper()),
         "name_pattern": stream.images.name_pattern,
     }
-    one_for_all = len(stream.mean) == 1  # else a value for each channel of all segments
+    one_for_all = len(stream.mean) == 1  # else one value for each channel of all segments
     transform: dict[str, object] = {"crop_size": INPUT_SIZE, "mirror": train}
     if stream.mean:
         transform["mean_value"] = stream.mean * (1 if one_for_all else spec.num_segments)

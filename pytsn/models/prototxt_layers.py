@@ -7,7 +7,7 @@ from pytsn.models.prototxt_text import Word, heading, layer
 def trunk(channels: int, bottom: str, conv1_lr: int = 1, partial_bn: bool = False, engine: str = "") -> str:
     """All layers from blob ``bottom`` (N, channels, 224, 224) to ``inception_5b/output``.
 
-    conv1_lr: factor on the learning rate of conv1. partial_bn: conv1's BN follows its batches, all others stay frozen;
+    conv1_lr: factor on the learning rate of conv1. partial_bn: conv1's BN learns, all others are frozen;
     without it every BN is frozen. engine: CAFFE, or empty for the build's default.
     """
     text = heading("conv1, conv2")

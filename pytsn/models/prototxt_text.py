@@ -12,7 +12,7 @@ class Word(str):
 
 
 def value_text(value: object) -> str:
-    """One scalar: text quoted, truth values in lower case."""
+    """One scalar: text quoted, booleans in lower case."""
     if isinstance(value, Word):
         return str(value)
     if isinstance(value, bool):
@@ -32,12 +32,13 @@ def field(name: str, value: object) -> str:
 
 
 def fields(**values: object) -> str:
-    """Several fields on one line; an empty list leaves its field out."""
+    """Several fields on one line; a field with an empty list is left out."""
     return " ".join(field(name, value) for name, value in values.items() if value != [])
 
 
 def layer(name: str, kind: str, bottoms: list[str], tops: list[str], *messages: Mapping[str, Any]) -> str:
-    """A layer: a line for what it is and joins, then ``messages`` (field name -> value), a line each if they fit."""
+    """A layer: one line with name, type, bottoms and tops, then ``messages`` (field name -> value), one line each if
+    they fit."""
     head = fields(name=name, type=kind, bottom=bottoms, top=tops)
     if not messages:
         return f"layer {{ {head} }}\n"
@@ -54,5 +55,5 @@ def _message_lines(name: str, value: object) -> str:
 
 
 def heading(title: str) -> str:
-    """A comment line that parts the file."""
+    """A comment line that starts a section of the file."""
     return f"\n# ---- {title} ----\n"

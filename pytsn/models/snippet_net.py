@@ -1,4 +1,4 @@
-"""What TSN must know of the net that scores single snippets, a BNInception or a CaffeNet of a deploy prototxt."""
+"""Describes the net that scores single snippets for TSN: a BNInception, or a CaffeNet of a deploy prototxt."""
 
 import math
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from converter.net import CaffeNet
 from pytsn.models.bn_inception import BNInception
 from pytsn.models.inception_table import CLASSIFIER, FEATURES, GLOBAL_POOL
 
-#: score blob names of the released nets, in the order they are looked for
+#: score blob names of the released nets, in search order
 SCORE_NAMES = ("fc-action", "fc_action")
 
 
 @dataclass(frozen=True)
 class SnippetNet:
     """channels: of the input. score, num_classes: the blob of class scores and its width. features, feature_size: the
-    blob that the classifier reads and its values a snippet. classifier: the layer that makes the scores."""
+    blob that the classifier reads and its values per snippet. classifier: the layer that computes the scores."""
 
     channels: int
     score: str
@@ -30,10 +30,10 @@ class SnippetNet:
 
 
 def describe(base: nn.Module, score_name: str | None = None, feature_name: str | None = None) -> SnippetNet:
-    """The facts of ``base``. ``score_name``: None finds fc-action, fc_action or the net's only result;
-    ``feature_name``: None is the bottom of the layer that makes the scores.
+    """Describes ``base``. ``score_name``: None finds fc-action, fc_action or the net's only result; ``feature_name``:
+    None is the bottom of the layer that computes the scores.
 
-    Raises PytsnError for other modules, for nets with other inputs than one (N, C, H, W), and for unknown blobs.
+    Raises PytsnError for other modules, for nets without exactly one input (N, C, H, W), and for unknown blobs.
     """
     if isinstance(base, BNInception):
         classes = base.fc_action.out_features
@@ -78,7 +78,7 @@ def _bottom_blob(base: CaffeNet, step) -> str:
 
 
 def run_base(base: nn.Module, about: SnippetNet, x: Tensor, features: bool) -> tuple[Tensor, Tensor | None]:
-    """Scores (M, K) of snippets x (M, C, H, W), and where wanted their features (M, D); float32 at least."""
+    """Scores (M, K) of snippets x (M, C, H, W) and, if ``features``, their features (M, D); at least float32."""
     if features:
         blobs = base(x, blobs=(about.score, about.features))
         return _precise(blobs[about.score]), _precise(blobs[about.features])
@@ -86,12 +86,12 @@ def run_base(base: nn.Module, about: SnippetNet, x: Tensor, features: bool) -> t
 
 
 def _precise(blob: Tensor) -> Tensor:
-    """(M, ..) -> (M, K); autocast leaves 8 bits of a score, too few for a consensus and a loss."""
+    """(M, ..) -> (M, K) in float32: autocast leaves 8 bits of a score, too few for a consensus and a loss."""
     return (blob.float() if blob.dtype in (torch.bfloat16, torch.float16) else blob).flatten(1)
 
 
 def set_dropout(base: nn.Module, ratio: float, required: bool) -> None:
-    """The ratio of the dropout before the classifier: a CaffeNet's last Dropout layer.
+    """Sets the ratio of the dropout before the classifier: a CaffeNet's last Dropout layer.
 
     Raises PytsnError for a ratio outside [0, 1), and for a net without such a layer if ``required``.
     """

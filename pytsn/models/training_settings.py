@@ -1,22 +1,22 @@
-"""The schedules of the released models, by dataset and by the kind of images that a net sees.
+"""The schedules of the released models, by dataset and kind of input images.
 
-Source: models/{ucf101,hmdb51}/tsn_bn_inception_{rgb,flow}_solver.prototxt of the original. Where a paper's text differs
-(it speaks of 4500 rgb iterations with drops every 2000, say), the files win, for the published accuracies were reached
-with them. RGB difference learns as rgb does, see pytsn/data/modalities.py.
+Source: models/{ucf101,hmdb51}/tsn_bn_inception_{rgb,flow}_solver.prototxt of the original. Where a paper differs (one
+gives 4500 rgb iterations with drops every 2000), the files are used, because the published accuracies were reached with
+them. RGB difference uses rgb's schedule, see pytsn/data/modalities.py.
 """
 
 from dataclasses import dataclass, replace
 
 from pytsn.data.modalities import Modality
 
-PROCESSES = 4  # scripts/train_tsn.sh of the original starts so many; schedules and test passes count on it
-#: videos an update of the released schedules sees, and training videos of UCF101 split 1, which they were made for
+PROCESSES = 4  # number started by scripts/train_tsn.sh of the original; schedules and test passes assume it
+#: videos per update in the released schedules, and training videos of UCF101 split 1, for which they were made
 RELEASED_BATCH, RELEASED_VIDEOS = 128, 9537
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Iterations at an effective batch of 128 videos. steps: where, or how often, the rate falls to a tenth."""
+    """Iterations with an effective batch of 128 videos. steps: where, or how often, the rate is divided by 10."""
 
     test_interval: int
     base_lr: float
@@ -28,7 +28,7 @@ class Schedule:
 
     @property
     def iterations_of_drops(self) -> tuple[int, ...]:
-        """Where the learning rate falls to a tenth, in iterations of 128 videos."""
+        """Where the learning rate is divided by 10, in iterations of 128 videos."""
         if self.lr_policy != "step":
             return self.steps
         return tuple(range(self.steps[0], self.max_iter, self.steps[0]))
@@ -40,7 +40,7 @@ class Schedule:
 
     @property
     def lr_steps(self) -> tuple[float, ...]:
-        """Where the learning rate falls to a tenth, in such passes."""
+        """Where the learning rate is divided by 10, in such passes."""
         return tuple(_epochs(iterations) for iterations in self.iterations_of_drops)
 
 
@@ -50,14 +50,14 @@ def _epochs(iterations: int) -> float:
 
 @dataclass(frozen=True)
 class ReleasedTraining:
-    """schedules: by the kind of images. test_iter: batches of a test pass on each of PROCESSES, None: not known."""
+    """schedules: by kind of images. test_iter: batches of a test pass on each of PROCESSES, None: unknown."""
 
     test_iter: int | None
     snapshot: str
     schedules: dict[str, Schedule]
 
 
-#: by the dataset's name (pytsn/data/datasets.py)
+#: by dataset name (pytsn/data/datasets.py)
 RELEASED_TRAINING = {
     "ucf101": ReleasedTraining(
         test_iter=950,
@@ -76,9 +76,9 @@ RELEASED_TRAINING = {
         },
     ),
 }
-OWN_TRAINING = replace(RELEASED_TRAINING["ucf101"], test_iter=None)  # of any other dataset
+OWN_TRAINING = replace(RELEASED_TRAINING["ucf101"], test_iter=None)  # for any other dataset
 
 
 def released_schedule(row: Modality) -> Schedule:
-    """The schedule of a modality on videos of one's own: UCF101's."""
+    """The schedule of a modality on the user's own videos: UCF101's."""
     return OWN_TRAINING.schedules[row.images.name]

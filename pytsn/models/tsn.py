@@ -1,6 +1,6 @@
 """Temporal Segment Networks: one net over the snippets of a video, and the consensus of its scores.
 
-Source: ECCV paper (1608.00859), section 3.1, equation 1. Letters: N videos, S segments, C channels of a snippet, K
+Source: ECCV paper (1608.00859), section 3.1, equation 1. Symbols: N videos, S segments, C channels of a snippet, K
 classes, D features.
 """
 
@@ -24,11 +24,11 @@ class TSN(nn.Module):
     base: BNInception, or a CaffeNet of a deploy prototxt (blob ``fc-action`` or ``fc_action``, else its only result;
     ``score_name`` and ``feature_name`` name other blobs). modality: rgb, flow, warped or rgbdiff; C is the base's: 3
     for rgb, 2 (x, y) for each flow frame, 3 for each difference. consensus: average, max, topk:K, weighted or attention
-    (consensus.py). dropout: ratio on every snippet's features before the classifier; None is the modality's, where the
-    base has such a layer. partial_bn: only the first BN learns, through every ``train()``; False: all of them do.
+    (consensus.py). dropout: ratio on every snippet's features before the classifier; None is the modality's, if the
+    base has such a layer. partial_bn: only the first BN learns, even after ``train()``; False: all of them do.
 
     State-dict keys: ``base.`` and the base's own (``base.conv1_7x7_s2.weight``), then ``consensus.weight`` of a learned
-    consensus: (S,) of weighted, (D,) of attention. Raises PytsnError for what does not fit together.
+    consensus: (S,) of weighted, (D,) of attention. Raises PytsnError for settings that do not fit together.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TSN(nn.Module):
         return self.about.num_classes
 
     def train(self, mode: bool = True) -> "TSN":
-        """As nn.Module's; layers frozen by partial BN stay as they are."""
+        """Like nn.Module's; layers frozen by partial BN stay frozen."""
         super().train(mode)
         hold_frozen(self._frozen)
         return self
@@ -72,7 +72,7 @@ class TSN(nn.Module):
         return self.consensus(scores, features)
 
     def segment_scores(self, x: Tensor) -> Tensor:
-        """The snippets' own scores, (N, S, K), of x as in ``forward``."""
+        """The scores of the single snippets, (N, S, K), of x as in ``forward``."""
         return self._segments(x, features=False)[0]
 
     def _segments(self, x: Tensor, features: bool) -> tuple[Tensor, Tensor | None]:
@@ -88,9 +88,9 @@ class TSN(nn.Module):
 
     def load_caffemodel(self, path: str | os.PathLike, bn_style: str = "var") -> LoadReport:
         """Loads the base's weights from a caffemodel, a converted file or a port's checkpoint; the consensus keeps its
-        own. Returns the report.
+        weights. Returns the report.
 
-        Raises PytsnError naming file and layer unless every layer of the base finds its weights there.
+        Raises PytsnError naming file and layer unless the file has weights for every layer of the base.
         """
         return self.base.load_caffemodel(path, bn_style)
 

@@ -1,1 +1,1 @@
-"""Does a net compute what Caffe computed? Runs blob by blob, and their table."""
+"""Checks whether a net computes what Caffe computed: runs compared blob by blob, and their table."""

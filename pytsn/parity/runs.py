@@ -1,4 +1,4 @@
-"""The runs that verify_parity compares: a CaffeNet, a recording, BNInception by hand, and ONNX. Samples are (N, ..)."""
+"""The runs that verify_parity compares: a CaffeNet, a recording, BNInception, and ONNX. Samples are (N, ..)."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ Blobs = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Comparison:
-    """CaffeNet against something else: ``differences`` in net order (empty where it was impossible) and a note."""
+    """A CaffeNet against another run: ``differences`` in net order (empty if it was impossible) and a note."""
 
     name: str
     differences: tuple[BlobDifference, ...] = ()
@@ -35,12 +35,12 @@ class Comparison:
 
     @property
     def worst(self) -> BlobDifference | None:
-        """The blob with the largest relative difference; NaN is worse than anything."""
+        """The blob with the largest relative difference; NaN counts as the worst."""
         return max(self.differences, key=lambda each: (np.isnan(each.max_rel), each.max_rel), default=None)
 
 
 def computable_blobs(net: CaffeNet) -> list[str]:
-    """The blobs that need no labels: everything but losses and accuracies, and but the inputs."""
+    """The blobs that need no labels: all except losses, accuracies and inputs."""
     made = {value for step in net.graph.steps if step.param.type not in SCORING_TYPES for value in step.tops}
     return [blob for blob, value in net.graph.final.items() if value in made]
 
@@ -48,9 +48,9 @@ def computable_blobs(net: CaffeNet) -> list[str]:
 def check_net(
     net: CaffeNet, recording: Recording | None, blobs: Sequence[str] | None, tolerance: float, samples: int = 2
 ) -> list[Comparison]:
-    """Everything there is to compare. ``blobs`` None: all; ``samples``: how many our own ways to run the net see.
+    """Makes all possible comparisons. ``blobs`` None: all; ``samples``: number of samples for BNInception and ONNX.
 
-    Raises PytsnError for unknown blobs, a recording without inputs, and when nothing could be compared.
+    Raises PytsnError for unknown blobs, a recording without inputs, and if nothing could be compared.
     """
     for blob in blobs or ():
         net.graph.value_of(blob)
@@ -72,7 +72,7 @@ def check_net(
 
 
 def _run_few(net: CaffeNet, recording: Recording | None, blobs: list[str], samples: int) -> tuple[Blobs, Blobs]:
-    """Inputs of a few samples, and the blobs they give; of the prototxt's batch where the net takes no other."""
+    """Inputs of a few samples and the resulting blobs; of the prototxt's batch size if the net takes no other."""
     needed = net.graph.plan(blobs)[1]
     if recording is None:
         shapes = {name: shape for name in needed if (shape := net.inputs[name]) is not None}
@@ -89,9 +89,9 @@ def _run_few(net: CaffeNet, recording: Recording | None, blobs: list[str], sampl
 def against_recording(
     net: CaffeNet, recording: Recording, inputs: Blobs, blobs: Sequence[str] | None, tolerance: float
 ) -> Comparison:
-    """CaffeNet against what was recorded, entry by entry. ``blobs`` None: all that the net has.
+    """Compares a CaffeNet with a recording, entry by entry. ``blobs`` None: all blobs of the net.
 
-    Raises PytsnError when no entry belongs to a blob of the net.
+    Raises PytsnError if no entry belongs to a blob of the net.
     """
     known = [blob for blob in recording.blobs() if _has(net, blob) and (blobs is None or blob in blobs)]
     strangers = [blob for blob in recording.blobs() if not _has(net, blob)]
@@ -100,7 +100,7 @@ def against_recording(
         raise PytsnError(f"{recording.source}: records no blob of this net that was asked for (it holds {names} ...)")
     views = recording.views(run_net(net, inputs, known))
     reference = {key: recording.entries[key] for key in views}
-    note = f"{len(strangers)} recorded names are no blobs of the net ('{strangers[0]}' ...)" if strangers else ""
+    note = f"{len(strangers)} recorded names are not blobs of the net ('{strangers[0]}' ...)" if strangers else ""
     return Comparison("recording", tuple(compare_blobs(reference, views, tolerance)), note)
 
 
@@ -113,7 +113,7 @@ def _has(net: CaffeNet, blob: str) -> bool:
 
 
 def against_bn_inception(net: CaffeNet, values: Blobs, inputs: Blobs, tolerance: float) -> Comparison:
-    """CaffeNet's ``values`` against the network written by hand, if the net is that one."""
+    """Compares CaffeNet's ``values`` with BNInception's, if the net is BN-Inception."""
     model = bn_inception_like(net)
     if model is None:
         return Comparison("BNInception", note="the net is not BN-Inception")
@@ -126,7 +126,7 @@ def against_bn_inception(net: CaffeNet, values: Blobs, inputs: Blobs, tolerance:
 
 
 def bn_inception_like(net: CaffeNet) -> BNInception | None:
-    """BNInception with the net's weights, or None where names or shapes differ."""
+    """BNInception with the net's weights, or None if names or shapes differ."""
     state = net.state_dict()
     first, last = state.get("conv1_7x7_s2.weight"), state.get("fc_action.weight")
     if first is None or last is None or first.ndim != 4 or last.ndim != 2 or len(net.inputs) != 1:
@@ -143,7 +143,7 @@ def bn_inception_like(net: CaffeNet) -> BNInception | None:
 
 
 def against_onnx(net: CaffeNet, values: Blobs, inputs: Blobs, tolerance: float) -> Comparison:
-    """CaffeNet's ``values`` against the net as ONNX, run with onnxruntime, else with onnx's own evaluator."""
+    """Compares CaffeNet's ``values`` with the net as ONNX, run by onnxruntime, else by onnx's own evaluator."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         try:

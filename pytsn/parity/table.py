@@ -1,4 +1,4 @@
-"""What verify_parity prints: a table of blobs, a line for each comparison, and the verdict."""
+"""The output of verify_parity: a table of blobs, a line per comparison, and the verdict."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from converter.recording import blob_of
 from converter.text_table import aligned
 from pytsn.parity.runs import Comparison
 
-_WORST = 10  # rows shown, beside those that fail, unless all are asked for
+_WORST = 10  # rows shown, besides those that fail, unless all are asked for
 
 
 def parity_lines(comparisons: Sequence[Comparison], tolerance: float, verbose: bool = False) -> list[str]:
-    """The table (the ten worst blobs and all that fail, or every blob), a summary, and PASS or FAIL."""
+    """The table (the ten worst blobs and all that fail, or all blobs), a summary, and PASS or FAIL."""
     rows = _rows(comparisons)
     shown = rows if verbose else _worst(rows)
     head = ["blob", "shape"]
@@ -29,7 +29,7 @@ def parity_lines(comparisons: Sequence[Comparison], tolerance: float, verbose: b
 
 
 def _rows(comparisons: Sequence[Comparison]) -> dict[str, dict[str, BlobDifference]]:
-    """Blob -> comparison -> its worst difference: a recording may hold several entries of a blob."""
+    """Blob -> comparison -> its worst difference, since a recording may hold several entries of a blob."""
     rows: dict[str, dict[str, BlobDifference]] = {}
     for comparison in comparisons:
         for difference in comparison.differences:

@@ -1,1 +1,1 @@
-"""What every job runs on: processes, devices, cores, stop signals, locks, and work that can be continued later."""
+"""The basis of every job: processes, devices, cores, stop signals, locks, and work that can be continued later."""

@@ -1,23 +1,23 @@
-"""CUDA graphs: a run of kernels recorded once and started with one call, where Python would launch them one by one."""
+"""CUDA graphs: record a sequence of kernels once and launch it with one call instead of one by one from Python."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-#: calls that run as they are before one is recorded: cuDNN looks for its fastest kernels in them, allocators fill
+#: normal calls before one is recorded: in them cuDNN finds its fastest kernels and allocators fill
 WARM_UP = 3
 
 
 class Replayed:
-    """A function without arguments whose tensors stay where they are: the same work, on the same memory, at each call.
+    """Runs a function without arguments that does the same work on the same memory at each call, as a CUDA graph.
 
-    On a CUDA device the first WARM_UP calls run as they are, the next is recorded and from then on replayed. On a CPU
-    every call runs as it is. Either way a call does the work exactly once. The function must not wait for the device
-    (``.item()``, printing, a branch on a value), and whatever it reads must be written in place between calls.
+    On a CUDA device the first WARM_UP calls run normally; the next one is recorded and replayed from then on. On a CPU
+    every call runs normally. Either way a call does the work exactly once. The function must not wait for the device
+    (``.item()``, printing, a branch on a value), and everything it reads must be written in place between calls.
 
-    Results are the function's own; from a recording they are the same tensors at every call, overwritten by the next.
-    ``note``: "" or why recording failed; then every call runs as it is. Source: PyTorch's notes on CUDA graphs.
+    Returns the function's results; from a recording they are the same tensors at every call, overwritten by the next.
+    ``note``: "" or why recording failed; then every call runs normally. Source: PyTorch's notes on CUDA graphs.
     """
 
     def __init__(self, function: Callable[[], Any], device: torch.device) -> None:
@@ -39,7 +39,7 @@ class Replayed:
         return self._result
 
     def _beside(self, stream: torch.cuda.Stream) -> Any:
-        """The call as it is, on the stream that the recording will use: autograd remembers streams."""
+        """A normal call on the stream that the recording will use, because autograd remembers streams."""
         current = torch.cuda.current_stream(self._device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -51,7 +51,7 @@ class Replayed:
         graph = torch.cuda.CUDAGraph()
         stream.wait_stream(torch.cuda.current_stream(self._device))
         try:
-            # thread_local: reading threads of this process may copy and pin memory meanwhile
+            # thread_local: this process's reading threads may copy and pin memory meanwhile
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self._result = self._function()
         except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Devices and precisions, as the command line names them."""
+"""Devices and precisions as named on the command line."""
 
 from typing import TYPE_CHECKING
 
@@ -7,13 +7,13 @@ from converter.errors import PytsnError
 if TYPE_CHECKING:
     import torch
 
-#: fp32 is parity with Caffe; tf32 rounds the factors of products to 10 bits; bf16 computes products in bfloat16
+#: fp32 matches Caffe; tf32 rounds the factors of products to 10 bits; bf16 computes products in bfloat16
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 def pick_device(text: str) -> "torch.device":
-    """auto, cpu, cuda or cuda:N as a device. Raises PytsnError when it is unknown or not there."""
-    import torch  # here: the names above are needed by --help, which must not wait for torch
+    """auto, cpu, cuda or cuda:N as a device. Raises PytsnError if it is unknown or not available."""
+    import torch  # imported here: --help needs the names above and must not wait for torch
 
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

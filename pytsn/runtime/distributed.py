@@ -1,7 +1,7 @@
-"""Training in several processes, as the fork trains with MPI: one process a GPU (or CPU), started by torchrun.
+"""Training in several processes, as the fork does with MPI: one process per GPU (or CPU), started by torchrun.
 
 Source: Solver::SyncGradient, SyncData, SyncLoss and SyncOutput of the fork (solver.cpp). Gradients, losses and outputs
-become the mean over the processes; weights are rank 0's at the start and before tests; BN statistics stay local.
+are averaged over the processes; weights are rank 0's at the start and before tests; BN statistics stay local.
 """
 
 import os
@@ -13,23 +13,23 @@ from torch import distributed
 
 from converter.errors import PytsnError
 
-#: rank 0 may test, or write a snapshot, for that long while the others wait
+#: how long rank 0 may test, or write a snapshot, while the others wait
 _TIMEOUT = timedelta(hours=2)
 
 
 class Processes:
-    """The group of training processes; one process alone is a group too, whose operations do nothing."""
+    """The group of training processes. A single process is also a group, whose operations do nothing."""
 
     def __init__(self, rank: int = 0, world: int = 1, device: torch.device | None = None) -> None:
         self.rank, self.world, self.device = rank, world, device or torch.device("cpu")
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that prints and writes."""
+        """Whether this process prints and writes."""
         return self.rank == 0
 
     def mean_(self, tensors: Sequence[torch.Tensor]) -> None:
-        """In place: each tensor becomes its mean over the processes. All float32, on one device."""
+        """Replaces each tensor in place by its mean over the processes. All float32, on one device."""
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -47,7 +47,7 @@ class Processes:
         return int(shared)
 
     def broadcast_(self, tensors: Sequence[torch.Tensor]) -> None:
-        """In place: each tensor becomes rank 0's."""
+        """Replaces each tensor in place by rank 0's."""
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
@@ -68,18 +68,18 @@ class Processes:
         return [part[: int(size)].cpu().numpy().tobytes() for part, size in zip(parts, sizes, strict=True)]
 
     def wait(self) -> None:
-        """Returns when all processes have come here."""
+        """Waits until all processes have called it."""
         if self.world > 1:
             _call(distributed.barrier)
 
     def close(self) -> None:
-        """Leaves the group. Call wait() before where all went well: who leaves early pulls the rug from the others."""
+        """Leaves the group. After a successful run call wait() first: leaving early makes the others fail."""
         if self.world > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 
 
 def _call(operation: Callable, *arguments, **options) -> None:
-    """A collective operation. Raises PytsnError when another process has ended: that one has said why."""
+    """Runs a collective operation. Raises PytsnError if another process has ended, which has reported the reason."""
     try:
         operation(*arguments, **options)
     except RuntimeError as error:

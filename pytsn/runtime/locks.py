@@ -1,4 +1,4 @@
-"""One piece of work, one process: locks that end with their process, however it ends."""
+"""Locks that allow one process per piece of work and end with their process, however it ends."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
-#: in a folder of which one process is the user
+#: lock file in a folder that only one process may use
 LOCK = ".pytsn-lock"
 HELD, TAKEN, UNPROTECTED = "held", "taken", "unprotected"
 _TAKEN_BY_OTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -21,28 +21,27 @@ _TAKEN_BY_OTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 @contextlib.contextmanager
 def hold_lock(path: str) -> Iterator[str]:
-    """Tries to be the only one in the context for the lock file ``path``, and yields what came of it: held; taken (by
-    another process, which is alive); unprotected (this system or file system has no locks). The file goes afterwards.
+    """A context that tries to lock the file ``path`` and yields the result: held; taken (by another running process);
+    unprotected (this system or file system has no locks). Removes the file afterwards.
 
-    OSError when the file cannot be made.
+    Raises OSError if the file cannot be created.
     """
     handle, state = _acquire(path)
     try:
         yield state
     finally:
         if handle is not None:
-            with contextlib.suppress(OSError):  # still locked: nobody else can have made it anew
+            with contextlib.suppress(OSError):  # still locked: nobody else can have created it again
                 os.unlink(path)
             os.close(handle)
 
 
 @contextlib.contextmanager
 def only_user(folder: str | os.PathLike, what: str) -> Iterator[str]:
-    """Makes the folder where it is missing and is the only process in the context for it. Yields held or unprotected.
+    """A context for exclusive use of a folder, which is created if missing. Yields held or unprotected.
 
-    what: who works there, for the error: ``another ablation``. A folder that was made and is still empty goes
-    afterwards. Raises PytsnError when another process, which is alive, is at work there, and when the folder cannot be
-    made.
+    what: the user named in the error, such as ``another ablation``. Afterwards removes a folder that it created and
+    that is still empty. Raises PytsnError if another running process uses the folder, or if it cannot be created.
     """
     made = not os.path.isdir(folder)
     with contextlib.ExitStack() as stack:

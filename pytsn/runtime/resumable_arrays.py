@@ -1,4 +1,4 @@
-"""Arrays of many videos under construction: finished ones are kept on disk, so that an interrupted run can go on."""
+"""Arrays of many videos, saved as they are finished, so that an interrupted run can be resumed."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ _SETTINGS = "settings.json"
 
 
 class ResumableArrays:
-    """One float32 array a video, collected in a folder (one .npy each) until all are there.
+    """One float32 array per video, collected in a folder (one .npy each) until all are complete.
 
-    Each video's file appears whole or not at all, by renaming, so videos may be added by several processes; a file
-    that a power failure left damaged is noticed on resuming and made again. A store may be passed to other processes.
-    ``contents``: what the arrays are called in messages; ``dimensions``: how many they may have.
+    Each video's file is written whole or not at all, by renaming, so several processes may add videos. On resuming, a
+    file damaged by a power failure is detected and computed again. A store can be passed to other processes.
+    ``contents``: the name of the arrays in messages; ``dimensions``: their allowed numbers of dimensions.
     """
 
     contents = "arrays"
@@ -29,12 +29,12 @@ class ResumableArrays:
     def __init__(
         self, folder: Path, names: Sequence[str], labels: Sequence[int], settings: dict, resume: bool = False
     ) -> None:
-        """Starts a store, or with ``resume`` goes on with what an earlier run left.
+        """Starts a store, or with ``resume`` continues that of an earlier run.
 
-        settings: JSON-able facts that the arrays depend on (weights, prototxt, frames per video, ...). Without
-        ``resume`` an earlier partial folder is thrown away. With it, and no partial folder but a finished result
-        (``_is_finished``), nothing is left to do. Raises PytsnError when the settings or videos of the earlier run
-        differ, and when the folder cannot be written or is not one of ours.
+        settings: the settings that the arrays depend on, as JSON values (weights, prototxt, frames per video, ...).
+        Without ``resume`` an earlier partial folder is deleted. With it, if there is no partial folder but a finished
+        result (``_is_finished``), nothing is left to do. Raises PytsnError if the settings or videos of the earlier run
+        differ, and if the folder cannot be written or is not one of ours.
         """
         self.folder = folder
         self.names, self.labels = tuple(names), tuple(int(label) for label in labels)
@@ -56,7 +56,7 @@ class ResumableArrays:
         return [index for index in range(len(self.names)) if self._try_load(index) is None]
 
     def add(self, index: int, array: np.ndarray) -> None:
-        """Keeps the array of video ``index``, as float32."""
+        """Saves the array of video ``index``, as float32."""
         final = self._file(index)
         temporary = final.with_suffix(f".{os.getpid()}.tmp")
         try:
@@ -67,18 +67,18 @@ class ResumableArrays:
             raise explain_os_error(error, final) from None
 
     def load(self, index: int) -> np.ndarray:
-        """The array of video ``index``. Raises PytsnError when it is still missing."""
+        """The array of video ``index``. Raises PytsnError if it is still missing."""
         array = self._try_load(index)
         if array is None:
             raise PytsnError(f"{self.folder}: no {self.contents} of video '{self.names[index]}' yet")
         return array
 
     def _is_finished(self) -> bool:
-        """Whether the result is there, of the same videos and settings."""
+        """Whether the finished result exists, for the same videos and settings."""
         raise NotImplementedError
 
     def _compare(self, found: object, where: str) -> None:
-        """Raises PytsnError unless ``found`` (settings, videos) is what this store is for."""
+        """Raises PytsnError unless ``found`` (settings, videos) matches this store."""
         own, advice = self._state(), "delete it, or leave --resume away to start again"
         if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
             raise PytsnError(f"{where}: its settings cannot be read; {advice}")
@@ -113,5 +113,5 @@ class ResumableArrays:
 
 
 def videos_digest(names: Sequence[str], labels: Sequence[int]) -> str:
-    """A short text that differs for other videos or labels."""
+    """A short digest of videos and labels."""
     return hashlib.sha256(json.dumps([list(names), [int(label) for label in labels]]).encode()).hexdigest()

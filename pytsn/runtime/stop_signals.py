@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that a long run can grant when in order, after a snapshot; and SIGTERM as Ctrl-C."""
+"""SIGINT and SIGTERM as a request that a long run honours after a snapshot; and SIGTERM handled like Ctrl-C."""
 
 import contextlib
 import signal
@@ -10,9 +10,9 @@ from typing import Any
 
 
 class StopSignals:
-    """A context in which the first SIGINT or SIGTERM is only noted; a second one acts as it always does.
+    """A context in which the first SIGINT or SIGTERM is only recorded; a second one has its usual effect.
 
-    ``received``: its number, 0 for none. Outside the main thread signals stay as they are.
+    ``received``: its number, 0 for none. Outside the main thread signals are unchanged.
     """
 
     def __init__(self) -> None:
@@ -39,16 +39,16 @@ class StopSignals:
         self.received = number
         self._restore()
         name = signal.Signals(number).name
-        print(f"{name}: stops after this iteration and a snapshot; once more stops at once", file=sys.stderr)
+        print(f"{name}: stopping after this iteration and a snapshot; a second signal stops at once", file=sys.stderr)
 
 
 @contextlib.contextmanager
 def interrupt_on_sigterm() -> Iterator[None]:
-    """A context in which SIGTERM acts as Ctrl-C does, by KeyboardInterrupt: workers are ended, what they had begun is
-    cleared away.
+    """A context in which SIGTERM raises KeyboardInterrupt like Ctrl-C, so workers are ended and their unfinished output
+    is removed.
 
-    Around every command (pytsn/cli.py); StopSignals works inside it. Signals stay as they are outside the
-    main thread, and where SIGTERM is ignored or was taken by other than Python code.
+    It surrounds every command (pytsn/cli.py); StopSignals works inside it. Signals are unchanged outside the main
+    thread, and if SIGTERM is ignored or handled by non-Python code.
     """
     before = signal.getsignal(signal.SIGTERM)
     ours = before not in (signal.SIG_IGN, None) and threading.current_thread() is threading.main_thread()

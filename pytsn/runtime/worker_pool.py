@@ -1,5 +1,5 @@
-"""Two ways to share out tasks over worker processes (worker_process.py): results in order as somebody asks for them,
-and a pool that works ahead by itself."""
+"""Two ways to distribute tasks over worker processes (worker_process.py): results in order on demand, and a pool that
+works ahead by itself."""
 
 import threading
 import weakref
@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from converter.errors import PytsnError
 from pytsn.runtime.worker_process import DIED, FAILED, READY, REFUSED, RESULT, Death, Said, WorkerProcess, hear
 
-#: tasks a worker has at a time: while it works on one, the next is in its pipe
+#: tasks per worker at a time: while it works on one, the next is in its pipe
 _DEPTH = 2
 
 
@@ -18,7 +18,7 @@ class WorkerKilled(PytsnError):
     """A worker process ended without an answer. ``--debug`` shows what it printed."""
 
     def __init__(self, death: Death, what: str = "worker", advice: str = "try a smaller --num_worker") -> None:
-        if death.printed and not death.signal_name:  # it says itself why it ended
+        if death.printed and not death.signal_name:  # its own output says why it ended
             super().__init__(f"a {what} process ended with status {death.status}: {death.last_line}")
         else:
             super().__init__(f"a {what} process was killed (out of memory?): {advice}")
@@ -30,13 +30,13 @@ class WorkerKilled(PytsnError):
 def ordered_results(make_work: Callable, arguments: Sequence[tuple], tasks: Sequence) -> Generator:
     """work(task) for each task, in the tasks' order, by ``len(arguments)`` processes.
 
-    Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)`` for the tasks it is given. Nothing is
-    given out while nobody asks for the next result, so what is done ahead stays small. The processes end with the
-    generator, and with this process however it ends.
+    Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)`` for its tasks. Tasks are handed out
+    only when the next result is requested, so little work is done ahead. The processes end with the generator, and with
+    this process however it ends.
 
     Raises the PytsnError of a worker, and WorkerKilled.
     """
-    workers: dict[WorkerProcess, deque[int]] = {}  # the numbers of the tasks that each has
+    workers: dict[WorkerProcess, deque[int]] = {}  # the numbers of each worker's tasks
     try:
         for values in arguments[: len(tasks)]:
             workers[WorkerProcess(make_work, values)] = deque()
@@ -77,9 +77,9 @@ def _give(worker: WorkerProcess, numbers: deque[int], left: deque) -> None:
 class TaskPool:
     """``len(arguments)`` workers; any of them takes the next task, while this process does something else.
 
-    Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)``. They start at the first task and end
-    with ``close``, with the pool, and with this process however it ends. For work that is done ahead: a thread of this
-    process hands out the tasks, so whoever submits them bounds how many there are.
+    Worker i calls ``work = make_work(*arguments[i])`` once, then ``work(task)``. Workers start at the first task and
+    end with ``close``, with the pool, and with this process however it ends. For work done ahead: a thread of this
+    process hands out the tasks, so the caller must limit how many it submits.
     """
 
     def __init__(self, make_work: Callable, arguments: Sequence[tuple], core_threads: bool = False) -> None:
@@ -88,21 +88,22 @@ class TaskPool:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes, once they have started."""
+        """The ids of the processes, once they have started."""
         return [worker.pid for worker in self._dispatcher.given]
 
     def submit(self, task: object) -> Future:
-        """Gives the task to the workers. The future gives its result, the PytsnError of the work, or WorkerKilled; one
-        that was not begun can be cancelled. Raises WorkerKilled when a process has been killed: all are ended then."""
+        """Gives the task to the workers. The future yields its result, the PytsnError of the work, or WorkerKilled; it
+        can be cancelled before it starts. Raises WorkerKilled if a process has been killed, after which all are
+        ended."""
         return self._dispatcher.submit(task)
 
     def close(self) -> None:
-        """Ends the processes, whatever they are doing; what is not done is given up."""
+        """Ends the processes, whatever they are doing; unfinished tasks are dropped."""
         self._dispatcher.close()
 
 
 class _Dispatcher:
-    """What a pool and its thread share. It outlives the pool until the thread has ended the processes."""
+    """The state shared by a pool and its thread. It outlives the pool until the thread has ended the processes."""
 
     def __init__(self, make_work: Callable, arguments: Sequence[tuple], core_threads: bool) -> None:
         self._make_work, self._arguments, self._core_threads = make_work, arguments, core_threads
@@ -110,7 +111,7 @@ class _Dispatcher:
         self._waiting: deque[tuple[Future, object]] = deque()
         self._failure: PytsnError | None = None
         self._thread: threading.Thread | None = None
-        self.given: dict[WorkerProcess, deque[Future]] = {}  # the tasks that each has, in their order
+        self.given: dict[WorkerProcess, deque[Future]] = {}  # each worker's tasks, in order
 
     def submit(self, task: object) -> Future:
         future: Future = Future()
@@ -130,7 +131,7 @@ class _Dispatcher:
         self._thread.start()
 
     def _feed(self) -> None:
-        """Gives to those first who have least."""
+        """Hands out tasks, first to the workers with the fewest."""
         for depth in range(_DEPTH):
             for worker, futures in self.given.items():
                 while self._waiting and len(futures) <= depth:
@@ -140,7 +141,7 @@ class _Dispatcher:
                         worker.give(task)
 
     def _listen(self) -> None:
-        """The thread's life: until a process dies or refuses, by itself or because the pool is closed."""
+        """Runs in the thread until a process dies or refuses, by itself or because the pool is closed."""
         while self._failure is None:
             for worker, said in hear(self.given):
                 if said.kind in (RESULT, FAILED):
@@ -168,7 +169,7 @@ class _Dispatcher:
             future.set_exception(self._failure)
 
     def kill(self) -> None:
-        """Ends the processes; their thread does the rest. May be called while garbage is collected: takes no lock."""
+        """Ends the processes; the thread does the rest. Takes no lock, so it may run during garbage collection."""
         self._failure = self._failure or PytsnError("the pool of worker processes was closed")
         for worker in tuple(self.given):
             worker.kill()

@@ -1,22 +1,22 @@
-"""One worker process: whatever happens to it, whenever, its parent hears of it and never waits in vain.
+"""One worker process. Whatever happens to it, its parent is notified and never waits for ever.
 
-Every pool of the project is made of these (docs/architecture.md, "Processes"). A worker shares nothing with its parent
-but a pipe of its own. concurrent.futures and multiprocessing's queues keep locks between their processes: one process
-killed while it holds such a lock, or while it starts, can leave all others waiting for ever.
+Every pool of the project consists of these (docs/architecture.md, "Processes"). A worker shares only its own pipe with
+its parent. concurrent.futures and multiprocessing's queues share locks between their processes: one process killed
+while it holds such a lock, or while it starts, can leave all others waiting for ever.
 
-In the worker, ``work = make_work(*arguments)`` is called once, then ``work(task)`` for each task in turn. What a worker
-says comes to the parent as ``Said(kind, value)``, in order:
+The worker calls ``work = make_work(*arguments)`` once, then ``work(task)`` for each task in order. The parent receives
+its messages as ``Said(kind, value)``, in order:
 
-    READY     make_work is through
+    READY     make_work has returned
     EVENT     ``tell(value)`` was called while a task ran
     RESULT    what work(task) returned
     FAILED    the text of the PytsnError that work(task) raised; the worker goes on with the next task
     REFUSED   the text of the PytsnError that make_work raised; the worker ends
-    DIED      a Death, the last that is said. Also the end after any other exception: such a one is a defect
+    DIED      a Death, the last message. Also sent after any other exception, which is a bug
 
-Arguments, tasks, events and results are pickled. Workers are started fresh (CUDA does not survive a fork) and find
-modules where the parent does. They ignore SIGINT and SIGTERM (the parent decides when they end), and they end with the
-parent, however it ends: a thread of theirs waits for the end of the pipe. What they print is kept for ``Death`` alone.
+Arguments, tasks, events and results are pickled. Workers are new interpreters (CUDA does not survive a fork) with the
+parent's module path. They ignore SIGINT and SIGTERM (the parent decides when they end), and they end with the parent,
+however it ends: one of their threads waits for the end of the pipe. Their output is kept only for ``Death``.
 """
 
 import contextlib
@@ -37,17 +37,17 @@ from converter.errors import PytsnError
 
 READY, EVENT, RESULT, FAILED, REFUSED, DIED = "ready", "event", "result", "failed", "refused", "died"
 _START = "import sys; sys.path[:] = {path!r}; from pytsn.runtime.worker_process import _serve; _serve({fd})"
-#: lines that a worker printed, of which the last ones are kept
+#: number of last lines kept of a worker's output
 _LINES = 100
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-#: a terminal and a batch system send them to all processes; the parent decides what becomes of its workers
+#: a terminal and a batch system send them to all processes; the parent decides when its workers end
 _FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
-#: seconds for a process whose pipe has ended to be gone, and for what it printed to be read
+#: seconds to wait, after a pipe's end, for the process to be gone and its output to be read
 _END_S = 5.0
 
 
 class Said(NamedTuple):
-    """What a worker says: see above."""
+    """A worker's message: see above."""
 
     kind: str
     value: Any = None
@@ -55,7 +55,7 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True)
 class Death:
-    """How a process ended. status: exit status, or the negative number of the signal that killed it; printed: the last
+    """The end of a process. status: exit status, or the negative number of the signal that killed it; printed: the last
     lines of its stdout and stderr."""
 
     pid: int
@@ -64,14 +64,14 @@ class Death:
 
     @property
     def signal_name(self) -> str:
-        """SIGKILL, say; "" for a process that ended by itself."""
+        """For example SIGKILL; "" for a process that ended by itself."""
         if self.status >= 0:
             return ""
         return signal.Signals(-self.status).name if -self.status in set(signal.Signals) else str(-self.status)
 
     @property
     def last_line(self) -> str:
-        """What it printed last, at most 200 characters, or ""."""
+        """The last line it printed, at most 200 characters, or ""."""
         return self.printed[-1].strip()[:200] if self.printed else ""
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Death:
 
 @contextlib.contextmanager
 def _held_back() -> Iterator[None]:
-    """A context in which signals for the parent wait; a process that it starts lets them wait until it ignores them."""
+    """A context that blocks the parent's signals; a process started in it keeps them blocked until it ignores them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
     try:
         yield
@@ -95,17 +95,17 @@ def _held_back() -> Iterator[None]:
 class WorkerProcess:
     """The parent's end of a worker.
 
-    core_threads: whether numerical libraries get one thread each in it, for work that is shared out over processes.
+    core_threads: whether numerical libraries get one thread each in it, for work distributed over processes.
     """
 
     def __init__(self, make_work: Callable, arguments: tuple = (), core_threads: bool = False) -> None:
         self._sending = threading.Lock()
         self._printed: deque[str] = deque(maxlen=_LINES)
         self._pipe, theirs = Pipe()
-        with theirs, _held_back():  # closed here, so that the end of the process is the end of the pipe
+        with theirs, _held_back():  # closed here, so that the pipe ends with the process
             code = _START.format(path=sys.path, fd=theirs.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code, f"{make_work.__module__}.{make_work.__qualname__}"],  # named in ps
+                [sys.executable, "-c", code, f"{make_work.__module__}.{make_work.__qualname__}"],  # shown by ps
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -121,35 +121,35 @@ class WorkerProcess:
         return self._process.pid
 
     def give(self, task: object) -> None:
-        """Sends a task; a worker takes any number, in turn. One that has died takes it too: ``receive`` tells."""
+        """Sends a task; a worker queues any number. A dead worker also accepts it; ``receive`` reports the death."""
         self._send(task)
 
     def receive(self) -> Said:
-        """The next that the worker says; waits for it."""
+        """Waits for the worker's next message."""
         try:
             return Said(*self._pipe.recv())
         except (EOFError, OSError):  # OSError: it ended in the middle of a message, or with tasks unread
             return Said(DIED, self._death())
 
     def kill(self) -> None:
-        """Ends the process, whatever it is doing; may be called by any thread. ``receive`` will tell."""
+        """Ends the process, whatever it is doing; may be called by any thread. ``receive`` reports the end."""
         self._process.kill()
 
     def end(self) -> None:
-        """Ends the process, waits until it is gone and closes the pipe. Nobody may ``receive`` any more."""
+        """Ends the process, waits until it is gone and closes the pipe. Do not call ``receive`` afterwards."""
         self._process.kill()
         self._process.wait()
         self._pipe.close()
         self._reader.join(_END_S)
 
     def _send(self, values: object) -> None:
-        with self._sending, contextlib.suppress(ConnectionError):  # it has died; ``receive`` will tell
+        with self._sending, contextlib.suppress(ConnectionError):  # it has died; ``receive`` reports it
             self._pipe.send(values)
 
     def _death(self) -> Death:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_S)
-        self._process.kill()  # nothing happens to one that is gone
+        self._process.kill()  # no effect if it is gone
         status = self._process.wait()
         self._reader.join(_END_S)
         return Death(self.pid, status, tuple(self._printed))
@@ -162,18 +162,18 @@ class WorkerProcess:
 
 
 def hear(workers: Iterable[WorkerProcess]) -> list[tuple[WorkerProcess, Said]]:
-    """Waits until some of the workers (at least one is needed) have said something, and returns one thing of each of
-    those. A worker that has DIED says so again each time: leave it out."""
+    """Waits until some of the workers (at least one is needed) have sent messages. Returns one message from each of
+    those. A worker that has DIED reports it again each time: leave it out."""
     pipes: dict[Any, WorkerProcess] = {worker._pipe: worker for worker in workers}
     return [(pipes[pipe], pipes[pipe].receive()) for pipe in wait(list(pipes))]
 
 
-_pipe: Connection | None = None  # in a worker: its end
+_pipe: Connection | None = None  # in a worker: its end of the pipe
 _speaking = threading.Lock()
 
 
 def tell(event: object) -> None:
-    """In a worker, from any of its threads: sends an event to the parent. In any other process: nothing happens."""
+    """In a worker, from any of its threads: sends an event to the parent. In any other process: does nothing."""
     if _pipe is not None:
         _say(EVENT, event)
 
@@ -210,7 +210,7 @@ def _serve(fd: int) -> None:
 
 
 def _listen(pipe: Connection, messages: queue.SimpleQueue) -> None:
-    """Takes up all that comes, so that the parent never waits to send; at the pipe's end the process ends at once."""
+    """Receives everything, so that the parent never waits to send; at the pipe's end the process ends at once."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             messages.put(pipe.recv_bytes())

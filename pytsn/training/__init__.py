@@ -1,1 +1,1 @@
-"""Training as the original's solvers do it: schedule, loop, snapshots, log."""
+"""Training as in the original's solvers: schedule, loop, snapshots, log."""

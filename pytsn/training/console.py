@@ -1,4 +1,4 @@
-"""Lines of the log on stdout, and a progress bar with ETA on stderr where that is a terminal."""
+"""Prints log lines on stdout, and a progress bar with ETA on stderr if that is a terminal."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 
 class ProgressLog:
-    """A context that prints lines and shows progress towards ``max_iter``; quiet where ``active`` is False.
+    """A context that prints lines and shows progress towards ``max_iter``; silent if ``active`` is False.
 
-    ``glog``: each line starts as Caffe's do, with date, time, process and place; some old parsers count on it.
+    ``glog``: each line starts as in Caffe, with date, time, process and source line; some old parsers need this.
     """
 
     def __init__(self, max_iter: int, active: bool = True, glog: bool = False) -> None:
@@ -25,7 +25,7 @@ class ProgressLog:
         self._bar.close()
 
     def print(self, line: str) -> None:
-        """One line, at once, so that a log that is piped can be followed."""
+        """Prints one line and flushes, so that a piped log can be followed."""
         if not self._active:
             return
         line = glog_prefix(datetime.now()) + line if self._glog else line
@@ -35,7 +35,7 @@ class ProgressLog:
             self._bar.write(line, file=sys.stdout)
 
     def done(self, iteration: int) -> None:
-        """So many iterations are done; those before the first call were done by another run."""
+        """Sets the number of finished iterations; those before the first call belong to an earlier run."""
         if not self._started:
             self._bar.initial = self._bar.n = iteration - 1
             self._started = True
@@ -43,5 +43,5 @@ class ProgressLog:
 
 
 def glog_prefix(now: datetime) -> str:
-    """What glog puts before an information line of solver.cpp: ``I1122 09:05:00.000000  4242 solver.cpp:1] ``."""
+    """glog's prefix of an info line of solver.cpp: ``I1122 09:05:00.000000  4242 solver.cpp:1] ``."""
     return f"I{now:%m%d %H:%M:%S.%f} {os.getpid():5d} solver.cpp:1] "

@@ -1,4 +1,4 @@
-"""The curves of a run: kept with its snapshots, drawn as ``loss.png`` and ``accuracy.png``, sent to TensorBoard."""
+"""The curves of a run: saved with its snapshots, drawn as ``loss.png`` and ``accuracy.png``, sent to TensorBoard."""
 
 import os
 from collections import defaultdict
@@ -23,7 +23,7 @@ class Curves:
             self._writer.add_scalar(name.replace(" ", "/").replace("#", ""), value, iteration)
 
     def add_outputs(self, kind: str, iteration: int, outputs: Outputs) -> None:
-        """The outputs of a net; the values of a larger blob are averaged."""
+        """Adds the outputs of a net; a blob of several values is averaged."""
         for blob, (values, _) in outputs.items():
             self.add(f"{kind} {blob}", iteration, float(np.mean(values)))
 
@@ -32,7 +32,7 @@ class Curves:
         return {name: np.array(points, np.float64) for name, points in self.curves.items()}
 
     def load_state(self, state: dict) -> None:
-        """Takes up what ``state`` returned."""
+        """Restores a result of ``state``."""
         for name, points in state.items():
             self.curves[name] = [(int(iteration), float(value)) for iteration, value in points]
 
@@ -42,7 +42,7 @@ class Curves:
             self._writer.close()
 
     def draw(self, folder: str) -> list[str]:
-        """Writes loss.png and accuracy.png, each if there is such a curve. Returns the paths."""
+        """Writes loss.png and accuracy.png, each if it has a curve. Returns the paths."""
         drawn = [("loss.png", self._of("loss")), ("accuracy.png", self._of("accuracy"))]
         return [_draw(os.path.join(folder, name), curves) for name, curves in drawn if curves]
 

@@ -1,8 +1,8 @@
-"""One iteration's work: the passes of iter_size, the exchange between processes, the update.
+"""One training iteration: iter_size passes, the exchange between processes, the update.
 
-Two ways, the same numbers. ``EagerIteration`` runs every operation from Python and lets the loop look at the loss
-before the update. ``RecordedIteration`` keeps batches, gradients and the update's numbers where they are, so that a GPU
-can replay passes and update from CUDA graphs, and leaves loss and norm on the device: nothing waits for it.
+Two classes with the same numbers. ``EagerIteration`` runs every operation from Python and lets the loop check the loss
+before the update. ``RecordedIteration`` keeps batches, gradients and the update's numbers in fixed memory, so that a
+GPU can replay passes and update from CUDA graphs. It leaves loss and norm on the device, so nothing waits for it.
 """
 
 import time
@@ -18,12 +18,12 @@ from pytsn.training.log_lines import Outputs
 from pytsn.training.passes import Result
 from pytsn.training.solver import CaffeSolver
 
-#: the mean objective of the passes and the outputs of the last one
+#: the mean objective of the passes, and the outputs of the last pass
 Passes = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
 class TrainRunner(Protocol):
-    """What an iteration asks of the training net with its data: NetRunner, or one of the like."""
+    """The interface of the training net with its data: NetRunner, or a substitute."""
 
     data_layers: DataLayers
     data_seconds: float
@@ -36,7 +36,7 @@ class TrainRunner(Protocol):
 
 
 class Update:
-    """The solver's update on gradients that are there, with its numbers on the device where that is a GPU."""
+    """The solver's update from existing gradients, with its numbers on the device if that is a GPU."""
 
     def __init__(self, solver: CaffeSolver, device: torch.device) -> None:
         self._solver, self._device = solver, device
@@ -45,7 +45,7 @@ class Update:
         self._known: list[float] = []
 
     def set_rate(self, rate: float) -> None:
-        """Of the updates from here on."""
+        """Sets the learning rate of the following updates."""
         rates = self._solver.local_rates(rate)
         if self._device.type != "cuda":
             self._rates = rates
@@ -58,7 +58,7 @@ class Update:
         self._known = rates
 
     def norm(self) -> torch.Tensor:
-        """The gradients' norm on the device, 0 where nothing looks at it."""
+        """The gradients' norm on the device, 0 if it is not needed."""
         norm = self._solver.gradient_norm() if self._solver.clips else torch.zeros(())
         return norm.to(self._device)
 
@@ -67,7 +67,7 @@ class Update:
 
 
 class EagerIteration:
-    """Every operation as it comes. ``backward`` leaves gradients; ``update`` uses them up."""
+    """Runs every operation directly. ``backward`` leaves gradients; ``update`` consumes them."""
 
     waits = True  # for the device: loss and norm are known before the update
     note = ""
@@ -77,7 +77,7 @@ class EagerIteration:
         self._update = Update(solver, processes.device)
 
     def backward(self) -> Passes:
-        """iter_size passes, gradients summed."""
+        """Runs iter_size passes and sums the gradients."""
         total = torch.zeros((), device=self._processes.device)
         for _ in range(self._solver.param.iter_size):
             loss, outputs = self._train.forward()
@@ -88,12 +88,12 @@ class EagerIteration:
         return total / self._solver.param.iter_size, outputs
 
     def exchange(self, loss: torch.Tensor) -> torch.Tensor:
-        """Gradients and loss become the mean over the processes. Returns the gradients' norm, 0 if nothing clips."""
+        """Averages gradients and loss over the processes. Returns the gradients' norm, 0 without clipping."""
         _exchange(self._solver, self._processes, loss)
         return self._update.norm()
 
     def update(self, rate: float, norm: torch.Tensor) -> None:
-        """Weights and history move; the gradients are dropped; the iteration counts."""
+        """Updates weights and history, drops the gradients, and counts the iteration."""
         if norm.device.type == "cpu":
             self._solver.apply(rate, float(norm))
         else:
@@ -105,9 +105,9 @@ class EagerIteration:
 
 
 class RecordedIteration:
-    """A pass and the update as recordings (runtime/cuda_graph.py), batches sent to the device ahead of their use.
+    """Records a pass and the update (runtime/cuda_graph.py), and sends batches to the device ahead of their use.
 
-    The mean over several processes is taken between the two, unrecorded. ``note``: why recording failed, or "".
+    The mean over several processes is computed between the two, unrecorded. ``note``: why recording failed, or "".
     """
 
     waits = False
@@ -124,11 +124,11 @@ class RecordedIteration:
 
     @property
     def note(self) -> str:
-        """Why nothing is recorded, "" where all is well."""
+        """Why nothing is recorded, or ""."""
         return self._one_pass.note or self._one_update.note
 
     def backward(self) -> Passes:
-        """iter_size passes, gradients summed in place."""
+        """Runs iter_size passes and sums the gradients in place."""
         for tensor in self._learning:
             if tensor.grad is None:
                 tensor.grad = torch.zeros_like(tensor)
@@ -150,14 +150,14 @@ class RecordedIteration:
                 own.copy_(new)
 
     def _look_ahead(self) -> None:
-        """The next batch's copy, while the device works on this one."""
+        """Starts the next batch's copy while the device works on this one."""
         if self._device.type == "cuda":
             self._done = torch.cuda.Event()
             self._done.record()
             self._timed(lambda: self._train.data_layers.send_ahead(self._device))
 
     def _timed(self, work: Callable):
-        """Time spent here is waiting for data only if the device had run out of work by the end of it."""
+        """Counts time spent here as waiting for data only if the device had run out of work at the end."""
         start = time.perf_counter()
         result = work()
         if self._done is None or self._done.query():
@@ -172,12 +172,12 @@ class RecordedIteration:
         return loss.detach(), outputs
 
     def exchange(self, loss: torch.Tensor) -> torch.Tensor:
-        """As EagerIteration; the norm is not known before ``update``, which leaves it in this tensor."""
+        """Like EagerIteration; but ``update`` computes the norm and writes it into this tensor."""
         _exchange(self._solver, self._processes, loss)
         return self._norm
 
     def update(self, rate: float, norm: torch.Tensor) -> None:
-        """Weights and history move; gradients become 0; the iteration counts."""
+        """Updates weights and history, zeroes the gradients, and counts the iteration."""
         self._update.set_rate(rate)
         self._one_update()
         self._solver.iteration += 1
@@ -198,6 +198,6 @@ def _exchange(solver: CaffeSolver, processes: Processes, loss: torch.Tensor) -> 
 def make_iteration(
     train: TrainRunner, solver: CaffeSolver, processes: Processes, record: bool
 ) -> EagerIteration | RecordedIteration:
-    """Recorded where asked for and possible: a mean image depends on each crop, which a recording cannot follow."""
+    """Recorded if asked for and possible: a mean image depends on each crop, which a recording cannot follow."""
     recordable = record and train.data_layers.has_raw
     return (RecordedIteration if recordable else EagerIteration)(train, solver, processes)

@@ -1,7 +1,7 @@
-"""Learning rates: what a solver's ``lr_policy`` makes of an iteration, in Caffe's own arithmetic.
+"""Learning rates: a solver's ``lr_policy`` per iteration, in Caffe's own arithmetic.
 
-Source: SGDSolver::GetLearningRate of the fork (solver.cpp). Caffe computes in float32 where its operands are: near the
-end of a polynomial decay that is visible (1 - iter / max_iter is rounded before it is raised to a power).
+Source: SGDSolver::GetLearningRate of the fork (solver.cpp). Caffe computes in float32 if its operands are float32,
+which is visible near the end of a polynomial decay (1 - iter / max_iter is rounded before it is raised to a power).
 """
 
 import difflib
@@ -54,7 +54,7 @@ _DIVISORS = {"step": "stepsize", "exp10": "stepsize", "poly": "max_iter"}
 
 
 def check_policy(solver: pb.SolverParameter) -> None:
-    """Raises PytsnError for a policy that Caffe does not know, or one whose divisor is missing."""
+    """Raises PytsnError for a policy unknown to Caffe, or one whose divisor is missing."""
     if solver.lr_policy not in POLICIES:
         near = difflib.get_close_matches(solver.lr_policy, POLICIES, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(POLICIES)}"
@@ -67,10 +67,10 @@ def check_policy(solver: pb.SolverParameter) -> None:
 
 
 def next_step(solver: pb.SolverParameter, iteration: int, current_step: int) -> int:
-    """``current_step`` as Caffe has it during ``iteration``: how many drops of a step or multistep policy there were.
+    """Caffe's ``current_step`` during ``iteration``: the number of drops of a step or multistep policy so far.
 
-    A multistep policy advances by one an iteration at most, so that after a resume with new ``stepvalue`` s it catches
-    up one iteration at a time. Other policies leave it alone.
+    A multistep policy advances by at most one per iteration, so after a resume with new ``stepvalue`` s it catches up
+    one iteration at a time. Other policies do not change it.
     """
     if solver.lr_policy == "step":
         return iteration // solver.stepsize
@@ -81,7 +81,7 @@ def next_step(solver: pb.SolverParameter, iteration: int, current_step: int) -> 
 
 
 def learning_rate(solver: pb.SolverParameter, iteration: int, current_step: int) -> float:
-    """The rate of an iteration, a float32 value. ``current_step``: what next_step returned for this iteration.
+    """The learning rate of an iteration, a float32 value. ``current_step``: next_step's result for this iteration.
 
     Raises PytsnError for an unknown policy.
     """

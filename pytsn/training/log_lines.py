@@ -1,4 +1,4 @@
-"""What training prints: Caffe's lines, word for word, numbers with the six digits that C++ streams give.
+"""The log lines of training: Caffe's lines, word for word, numbers with six digits as C++ streams print them.
 
 Source: Solver::Step, Test, Snapshot and SGDSolver::ApplyUpdate of the fork (solver.cpp).
 """
@@ -14,18 +14,18 @@ Outputs = dict[str, tuple[np.ndarray, float]]
 
 
 def number(value: float | np.floating) -> str:
-    """As a C++ stream prints a float: six significant digits, no trailing zeros."""
+    """Formats a float as a C++ stream does: six significant digits, no trailing zeros."""
     return f"{value:.6g}"
 
 
 def output_names(net: CaffeNet) -> list[str]:
-    """The blobs that Caffe prints: nobody reads them, and the prototxt names them. In alphabetical order."""
+    """The blobs that Caffe prints, in alphabetical order: those that no layer reads and the prototxt names."""
     named = {top for layer in net.param.layer for top in layer.top}
     return sorted(blob for blob in net.outputs if blob in named)
 
 
 def output_lines(kind: str, outputs: Mapping[str, tuple[np.ndarray, float]]) -> list[str]:
-    """The lines of a net's outputs, one a value. kind: "Train" or "Test"."""
+    """The lines of a net's outputs, one per value. kind: "Train" or "Test"."""
     lines: list[str] = []
     for blob, (values, weight) in outputs.items():
         for value in values:
@@ -38,7 +38,7 @@ def output_lines(kind: str, outputs: Mapping[str, tuple[np.ndarray, float]]) -> 
 
 
 def testing_line(iteration: int, index: int) -> str:
-    """Before a test pass of the index-th test net."""
+    """The line before a test pass of the index-th test net."""
     return f"Iteration {iteration}, Testing net (#{index})"
 
 
@@ -53,12 +53,12 @@ def rate_line(iteration: int, rate: float) -> str:
 
 
 def step_line(iteration: int, current_step: int) -> str:
-    """A multistep policy's drop."""
+    """The line at a multistep policy's drop."""
     return f"MultiStep Status: Iteration {iteration}, step = {current_step}"
 
 
 def clip_line(norm: float, threshold: float, scale: float) -> str:
-    """Gradient clipping at work."""
+    """The line when gradients are clipped."""
     return (
         f"Gradient clipping: scaling down gradients (L2 norm {number(norm)} > {number(threshold)})"
         f" by scale factor {number(scale)}"
@@ -74,7 +74,7 @@ class SmoothedLoss:
         self.value = np.float32(0)
 
     def add(self, iteration: int, loss: float) -> float:
-        """Takes the loss of an iteration and returns the smoothed one."""
+        """Adds the loss of an iteration and returns the smoothed loss."""
         new = np.float32(loss)
         if len(self.losses) < self.window:
             self.losses.append(new)
@@ -91,7 +91,7 @@ class SmoothedLoss:
         return {"start": self.start, "losses": np.array(self.losses, np.float32), "value": np.array(self.value)}
 
     def load_state(self, state: dict) -> None:
-        """Takes up what ``state`` returned; another window starts afresh."""
+        """Restores a result of ``state``; with another window it starts anew."""
         if len(state["losses"]) <= self.window:
             self.start, self.losses = int(state["start"]), [np.float32(loss) for loss in state["losses"]]
             self.value = np.float32(state["value"])

@@ -23,8 +23,8 @@ _MOST_WAITING = 20
 
 @dataclass(frozen=True)
 class Console:
-    """Who watches a run. print: takes the lines of the log; signal: number of a signal that asks to stop, else 0;
-    done: told how many iterations are done."""
+    """The observer of a run. print: prints a log line; signal: number of a signal that asks to stop, else 0; done:
+    called with the number of finished iterations."""
 
     print: Print = print
     signal: Callable[[], int] = lambda: 0
@@ -33,7 +33,7 @@ class Console:
 
 @dataclass(frozen=True)
 class _Done:
-    """An iteration's passes: what there is to say of them. ``step``: of multistep, begun by this iteration, or None."""
+    """The results of an iteration's passes. ``step``: the multistep step that begins with this iteration, or None."""
 
     iteration: int
     display: bool
@@ -45,16 +45,16 @@ class _Done:
 
 
 class TestRunner(Protocol):
-    """What the loop asks of a test net with its data: NetRunner, or one of the like."""
+    """The interface of a test net with its data: NetRunner, or a substitute."""
 
     def test(self, batches: int) -> tuple[float, log_lines.Outputs]: ...
 
 
 class TrainLoop:
-    """A run: the solver, the training net, the test nets, what is printed and recorded. ``snapshot()`` writes one.
+    """A run: the solver, the training net, the test nets, console and curves. ``snapshot()`` writes a snapshot.
 
-    ``record``: passes and updates replayed from CUDA graphs, their numbers looked at every 20 iterations, or when they
-    are printed, tested or kept (iteration.py); what is printed stays the same.
+    ``record``: replays passes and updates from CUDA graphs and reads their numbers every 20 iterations, or when they
+    are printed, tested or saved (iteration.py); the printed lines stay the same.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TrainLoop:
     def solve(self) -> int:
         """Trains to max_iter. Returns 0, or the number of the signal that stopped it after a last snapshot.
 
-        Raises DivergedError, before anything is updated or written, when a number is no longer finite.
+        Raises DivergedError, before anything is updated or written, if a number is no longer finite.
         """
         while self.solver.iteration < self.param.max_iter:
             self.step()
@@ -98,7 +98,7 @@ class TrainLoop:
         return 0
 
     def step(self) -> None:
-        """One iteration: test pass and snapshot where they are due, one update."""
+        """One iteration: test pass and snapshot if due, then one update."""
         iteration = self.solver.iteration
         if _due(self.param.test_interval, iteration) and (iteration or self.param.test_initialization):
             self._test_all()
@@ -112,7 +112,7 @@ class TrainLoop:
             self.settle()
             self.work.update(rate, norm)
         else:
-            self.work.update(rate, norm)  # the norm is in the tensor from here on
+            self.work.update(rate, norm)  # the tensor holds the norm from here on
             self._waiting.append(_Done(iteration, display, loss.clone(), norm.clone(), outputs, rate, drops))
             if display or len(self._waiting) >= _MOST_WAITING:
                 self.settle()
@@ -121,27 +121,27 @@ class TrainLoop:
             self._snapshot()
 
     def _tell_note(self) -> None:
-        """Once, and in every process that has one."""
+        """Prints the note once, in every process that has one."""
         if self.work.note and not self._noted:
             self.console.print(f"note: {self.work.note}")
             self._noted = True
 
     def _next_rate(self) -> tuple[float, int | None]:
-        """The learning rate, and the step of multistep that has just begun, None for none."""
+        """The learning rate, and the multistep step that has just begun, or None."""
         before = self.solver.current_step
         rate = self.solver.next_rate()
         begun = self.param.lr_policy == "multistep" and self.solver.current_step != before
         return rate, self.solver.current_step if begun else None
 
     def settle(self) -> None:
-        """Looks at the iterations whose loss and norm were left on the device: curves, lines, checks.
+        """Processes the iterations whose loss and norm are still on the device: curves, lines, checks.
 
-        Raises DivergedError when one of them is not finite.
+        Raises DivergedError if one of them is not finite.
         """
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        pairs = torch.stack([torch.stack([done.loss, done.norm]) for done in waiting]).tolist()  # one wait for it
+        pairs = torch.stack([torch.stack([done.loss, done.norm]) for done in waiting]).tolist()  # a single wait
         for done, (loss, norm) in zip(waiting, pairs, strict=True):
             self._check_finite(done.iteration, loss, norm)
             self._report(done, loss, norm)
@@ -153,7 +153,7 @@ class TrainLoop:
                 raise DivergedError(f"iteration {iteration}: the {name} is {value}: {when}")
 
     def _report(self, done: "_Done", loss: float, norm: float) -> None:
-        """Curves and the lines of one iteration, in Caffe's order."""
+        """Adds to the curves and prints the lines of one iteration, in Caffe's order."""
         iteration, console = done.iteration, self.console
         smoothed = self.smoothed.add(iteration, loss)
         self.curves.add("train loss", iteration, loss)
@@ -173,7 +173,7 @@ class TrainLoop:
         self.curves.add("lr", iteration, done.rate)
 
     def _last_loss(self) -> None:
-        """A forward pass of the training net after the last update, for its loss."""
+        """Runs the training net forward after the last update, for its loss."""
         with torch.no_grad():
             loss, _ = self.train.forward()
         loss = loss.float().clone()

@@ -1,4 +1,4 @@
-"""``--set field=value``: a field of the solver or of the data layers, changed without editing files."""
+"""``--set field=value``: changes a field of the solver or of the data layers without editing files."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from pytsn.data.frame_names import check_frame_pattern
 
-#: message of a data layer -> its type; a bare name is looked for in this order (mirror and crop_size are in both, and
+#: message of a data layer -> its type; a bare name is searched in this order (mirror and crop_size are in both, and
 #: VideoData reads the transform's)
 _DATA = {"transform_param": pb.TransformationParameter, "video_data_param": pb.VideoDataParameter}
 _PHASES = ("train", "test")
@@ -57,7 +57,7 @@ def parse_override(text: str) -> Override:
     *scopes, field = name.strip().split(".")
     phase = scopes.pop(0).upper() if scopes and scopes[0].lower() in _PHASES else None
     if len(scopes) > 1 or (scopes and scopes[0] not in (_SOLVER, *_DATA)) or (scopes == [_SOLVER] and phase):
-        raise PytsnError(f"--set {text}: before a field stand solver, {', '.join(_DATA)}, train or test")
+        raise PytsnError(f"--set {text}: before a field, only solver, {', '.join(_DATA)}, train and test are allowed")
     override = Override(scopes[0] if scopes else _owner(field, phase, text), field, value.strip(), phase)
     _set(_new(override.message), override, text)
     return override

@@ -12,12 +12,12 @@ from pytsn.training.hardware import Hardware
 from pytsn.training.input.data_layers import DataLayers, RawBatch
 from pytsn.training.log_lines import Outputs, output_names
 
-#: the objective, a scalar, and the blobs that are printed
+#: the objective, a scalar, and the printed blobs
 Result = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
 class NetRunner:
-    """A net with its data: each pass takes the next batch. ``data_seconds`` sums the time spent waiting for data."""
+    """A net with its data; each pass takes the next batch. ``data_seconds``: total time spent waiting for data."""
 
     def __init__(self, net: CaffeNet, data_layers: DataLayers, hardware: Hardware, processes: Processes) -> None:
         self.net, self.data_layers, self.hardware, self.processes = net, data_layers, hardware, processes
@@ -27,14 +27,14 @@ class NetRunner:
         fold_frozen_bn(net)
 
     def forward(self) -> Result:
-        """The next batch through the net: the objective, a scalar, and the blobs that Caffe prints."""
+        """Runs the next batch. Returns the objective, a scalar, and the blobs that Caffe prints."""
         start = time.perf_counter()
         batch = self.data_layers.next_batch(self.hardware.device)
         self.data_seconds += time.perf_counter() - start
-        return self._compute(batch)  # planes: the first layer folds segments; convolutions follow their weights' format
+        return self._compute(batch)  # planar: the first layer folds segments; convolutions follow their weights' format
 
     def forward_raw(self, raw: RawBatch) -> Result:
-        """The same of a batch as bytes on the device (DataLayers.next_raw): nothing in it waits for the device."""
+        """The same for a batch of bytes on the device (DataLayers.next_raw); never waits for the device."""
         return self._compute(self.data_layers.blobs(raw))
 
     def _compute(self, batch: dict[str, torch.Tensor]) -> Result:
@@ -44,7 +44,7 @@ class NetRunner:
         return loss, {name: blobs[name].detach() for name in self._outputs}
 
     def test(self, batches: int) -> tuple[float, Outputs]:
-        """Mean objective and mean outputs of so many batches, over all processes."""
+        """Mean objective and mean outputs over that many batches and all processes."""
         total: list[torch.Tensor] = []
         with torch.no_grad():
             for _ in range(batches):
@@ -56,7 +56,7 @@ class NetRunner:
         return float(means[0][0]), self._weighted(means[1:])
 
     def printable(self, outputs: dict[str, torch.Tensor]) -> Outputs:
-        """The outputs of one pass, the mean over all processes."""
+        """The outputs of one pass, averaged over all processes."""
         values = [blob.float().reshape(-1).clone() for blob in outputs.values()]
         self.processes.mean_(values)
         return self._weighted([tensor.cpu().numpy() for tensor in values])

@@ -1,4 +1,4 @@
-"""What a run knows beside weights and history: data cursors, random generators, averages, curves."""
+"""The state of a run besides weights and history: data cursors, random generators, averages, curves."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from pytsn.training.solver import CaffeSolver
 
 
 class HasData(Protocol):
-    """NetRunner, or another that takes batches."""
+    """NetRunner, or a substitute that consumes batches."""
 
     @property
     def data_layers(self) -> DataLayers: ...
@@ -29,7 +29,7 @@ class HasData(Protocol):
 
 @dataclass
 class RunState:
-    """The parts of a run that a side file (``.pytsnstate``) keeps."""
+    """The parts of a run that a side file (``.pytsnstate``) stores."""
 
     runners: Sequence[HasData]
     random: RandomSource
@@ -39,13 +39,13 @@ class RunState:
     processes: Processes
 
     def tree(self) -> dict:
-        """The state of all processes, for a side file; every process must call it."""
+        """The state of all processes, for a side file. Every process must call it."""
         parts = self.processes.gather_bytes(side_file.pack(self._own()))
         ranks = [np.frombuffer(part, np.uint8) for part in parts]
         return {"loss": self.smoothed.state(), "curves": self.curves.state(), "ranks": ranks}
 
     def _own(self) -> dict:
-        """What differs between processes; BN's statistics do, because each averages its own batches."""
+        """The state that differs between processes; includes BN's statistics, since each averages its own batches."""
         states = [runner.data_layers.state() for runner in self.runners]
         statistics = [tensor.cpu().numpy() for tensor in self._statistics()]
         return {"feeds": states, "random": self.random.state(), "statistics": statistics}
@@ -54,10 +54,10 @@ class RunState:
         return [blob.tensor for blob in self.solver.blobs if not isinstance(blob.tensor, nn.Parameter)]
 
     def restore(self, solverstate: str | os.PathLike, caffemodel: str | os.PathLike) -> str:
-        """Takes up the side file of a snapshot. Returns "" or why it is not used: then the run goes on as Caffe's does,
-        with data and random numbers from their start.
+        """Restores the side file of a snapshot. Returns "" or why it is not used; then the run continues as Caffe's
+        does, with data and random numbers from their start.
 
-        Raises PytsnError for a damaged side file, and for one of other lists of videos.
+        Raises PytsnError for a damaged side file, and for one with other lists of videos.
         """
         tree, reason = read_side(solverstate, caffemodel)
         if tree is None:

@@ -1,6 +1,6 @@
-"""A training run from a solver file: everything built, restored and set going.
+"""A training run from a solver file: builds, restores and starts everything.
 
-Source: tools/caffe.cpp (train) and Solver::Init of the fork; what is read from where is told by the modules named.
+Source: tools/caffe.cpp (train) and Solver::Init of the fork; the imported modules name their own sources.
 """
 
 from dataclasses import dataclass, field
@@ -32,11 +32,12 @@ BN_VARIANCES = {"auto": None, "biased": False, "unbiased": True}
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """A run beside its solver file.
+    """The options of a run besides its solver file.
 
-    weights: caffemodels or converted files to start from, in turn; snapshot: a solverstate to go on from. rng: "caffe"
-    repeats Caffe's random numbers where the solver has a random_seed. clip_on: "sum" (Caffe) or "mean" over iter_size.
-    bn_variance: what an unfrozen BN averages; "auto" as Caffe and cuDNN do. overrides: of data layers.
+    weights: caffemodels or converted files to start from, loaded in order; snapshot: a solverstate to resume. rng:
+    "caffe" repeats Caffe's random numbers if the solver has a random_seed. clip_on: "sum" (Caffe) or "mean" over
+    iter_size. bn_variance: the variance that an unfrozen BN averages; "auto" as in Caffe and cuDNN. overrides: of data
+    layers.
     """
 
     weights: tuple[str, ...] = ()
@@ -53,7 +54,7 @@ class TrainOptions:
 class Training:
     """A run, ready for ``solve()``. Close it when done.
 
-    ``param``: the solver, overrides applied. Raises PytsnError for what cannot be run, before any training.
+    ``param``: the solver, overrides applied. Raises PytsnError for settings that cannot run, before any training.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Training:
         return net, data_layers
 
     def _load_weights(self) -> str | None:
-        """Weights from files. Returns the caffemodel of a solverstate that is gone on from."""
+        """Loads weights from files. Returns the caffemodel of a resumed solverstate."""
         for path in self.options.weights:
             self.console.print(f"Finetuning from {path}")
             for line in load_any_weights(self.train.net, path).lines():
@@ -130,7 +131,7 @@ class Training:
         return learned_net
 
     def _move_and_share(self) -> CaffeSolver:
-        """Nets to the device, the training net's weights into the test nets and to all processes."""
+        """Moves the nets to the device; shares the training net's weights with the test nets and all processes."""
         for runner in self.runners:
             self.options.hardware.move(runner.net)
         blobs = solver_blobs(self.train.net)
@@ -151,8 +152,8 @@ class Training:
         return self.loop.solve()
 
     def snapshot(self) -> None:
-        """Writes a snapshot; only rank 0 writes. Raises PytsnError when it cannot: earlier ones stay as they are; and
-        DivergedError for weights that are not finite."""
+        """Writes a snapshot; only rank 0 writes. Raises PytsnError if it cannot be written (earlier snapshots stay as
+        they are), and DivergedError for weights that are not finite."""
         paths = snapshot_paths(self.param.snapshot_prefix, self.solver.iteration)
         bad = not_finite(self.train.net)
         if self.processes.max_of(len(bad)):
@@ -167,7 +168,7 @@ class Training:
         self.processes.wait()
 
     def close(self) -> None:
-        """Ends reading processes, flushes curves, leaves the group of processes."""
+        """Ends reading processes, flushes curves, leaves the process group."""
         for runner in self.runners:
             runner.data_layers.close()
         if self._pool:

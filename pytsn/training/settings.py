@@ -1,4 +1,4 @@
-"""From the command line's wishes and the solver file to what a training run needs."""
+"""Turns the command line and the solver file into the settings of a training run."""
 
 import os
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from pytsn.training.overrides import Override, override_solver
 from pytsn.training.snapshot import check_prefix
 from pytsn.training.solver_nets import train_spec
 
-RELEASED_BATCH = 128  # the released schedules count on updates of so many videos: 32 a process, 4 processes
+RELEASED_BATCH = 128  # videos per update that the released schedules assume: 32 per process, 4 processes
 _READERS_OF_A_GPU = 8
-_IGNORED = ("debug_info", "snapshot_diff")  # gradients in logs and caffemodels: nobody reads them back
+_IGNORED = ("debug_info", "snapshot_diff")  # gradients in logs and caffemodels, which nothing reads back
 
 
 @dataclass(frozen=True)
 class SolverPlan:
-    """A solver ready to run, and lines that the user should know about it."""
+    """A solver ready to run, and lines about it for the user."""
 
     solver: pb.SolverParameter
     notes: tuple[str, ...] = ()
@@ -37,10 +37,10 @@ def plan_solver(
     clip_on: str = "sum",
     world: int = 1,
 ) -> SolverPlan:
-    """The solver file with its overrides, seed and iter_size set.
+    """Reads the solver file and sets its overrides, seed and iter_size.
 
-    ``effective_batch``: videos an update should see, over ``world`` processes; iter_size follows. Raises PytsnError
-    naming the file for settings that cannot be run.
+    ``effective_batch``: videos per update, over ``world`` processes; iter_size follows from it. Raises PytsnError
+    naming the file for settings that cannot run.
     """
     solver = read_solver(path)
     override_solver(solver, overrides)
@@ -79,8 +79,8 @@ def _set_iter_size(solver: pb.SolverParameter, videos: int, wanted: int, clip_on
     note = f"note: --effective_batch {wanted} sets iter_size to {solver.iter_size}"
     if solver.clip_gradients >= 0 and solver.iter_size > 1 and clip_on == "sum":
         note += (
-            f"; clip_gradients {solver.clip_gradients:g} meets the sum over iter_size, as in Caffe, so it clips"
-            f" gradients {solver.iter_size} times smaller than at iter_size 1; --clip_on mean holds it to their mean"
+            f"; clip_gradients {solver.clip_gradients:g} applies to the sum over iter_size, as in Caffe, so it clips"
+            f" gradients {solver.iter_size} times smaller than at iter_size 1; --clip_on mean applies it to their mean"
         )
     return note
 
@@ -122,9 +122,9 @@ def plan_hardware(
     channels_last: bool = True,
     graphs: str = "auto",
 ) -> Hardware:
-    """The device and how to use it. ``gpu`` is Caffe's flag; "auto" is the solver's solver_mode and device_id, if there
-    is CUDA. In several processes each takes the device of its ``local_rank``. ``graphs``: auto (on CUDA), on or off.
-    Raises PytsnError."""
+    """The device and how to use it. ``gpu`` is Caffe's flag; "auto" takes the solver's solver_mode and device_id, if
+    CUDA is available. With several processes each takes the device of its ``local_rank``. ``graphs``: auto (on CUDA),
+    on or off. Raises PytsnError."""
     if precision not in PRECISIONS:
         raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
     if gpu is not None and gpu >= 0 and device == "auto":
@@ -148,8 +148,8 @@ def _device_id(solver: pb.SolverParameter, local_rank: int) -> int:
 
 
 def default_workers(device: torch.device, world: int) -> int:
-    """Reading processes: one feeds a CPU that trains; a GPU takes up to 8 for each process, and leaves a core to
-    the one that drives it."""
+    """Number of reading processes: one for training on a CPU; on a GPU up to 8 per training process, which leaves a
+    core to the training process itself."""
     if device.type == "cpu":
         return 1
     return max(1, min(_READERS_OF_A_GPU, cpu_count() // world - 1))

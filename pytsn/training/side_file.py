@@ -1,7 +1,7 @@
-"""The side file of a snapshot, ``.pytsnstate``: what Caffe forgets, so that a run goes on bit for bit.
+"""The side file of a snapshot, ``.pytsnstate``: state that Caffe does not save, so that a run resumes bit for bit.
 
 A state is a tree of dicts with string keys, lists, numbers, strings, booleans, None and arrays. On disk it is an npz
-archive, read without pickles: one array per leaf array, and the rest as JSON.
+archive, read without pickles: one array per array in the tree, and the rest as JSON.
 """
 
 import io
@@ -43,7 +43,7 @@ def _strip(node: object, arrays: list[np.ndarray]) -> object:
 
 
 def unpack(data: bytes, source: str | os.PathLike) -> Any:
-    """The tree that ``pack`` wrote (tuples come back as lists). Raises PytsnError naming ``source`` when damaged."""
+    """The tree that ``pack`` wrote (tuples become lists). Raises PytsnError naming ``source`` if damaged."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             tree = json.loads(archive[_TREE].tobytes().decode())

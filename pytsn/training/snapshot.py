@@ -1,7 +1,7 @@
 """Snapshots: a caffemodel and a solverstate that Caffe reads, and a side file with the rest of the run.
 
 ``<prefix>_iter_<N>`` + ``.caffemodel``, ``.solverstate``, ``.pytsnstate``. Each is written whole or not at all, the
-solverstate last: where it is, the others are. Source: Solver::Snapshot and Solver::Restore of the fork (solver.cpp).
+solverstate last: if it exists, so do the others. Source: Solver::Snapshot and Solver::Restore of the fork (solver.cpp).
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def side_path(solverstate: str | os.PathLike) -> str:
 
 
 def check_prefix(prefix: str) -> None:
-    """Raises PytsnError when no snapshot could be written below this prefix, which is better known before training."""
+    """Raises PytsnError if no snapshot can be written with this prefix; called before training starts."""
     folder = os.path.dirname(prefix) or "."
     if not os.path.isdir(folder):
         raise PytsnError(f"snapshot_prefix '{prefix}': there is no folder '{folder}': make it")
@@ -52,15 +52,15 @@ def check_prefix(prefix: str) -> None:
 
 
 def not_finite(net: nn.Module) -> list[str]:
-    """The names of weights that hold an infinity or a NaN: such a net is no snapshot to go on from."""
+    """The names of weights with an infinity or a NaN, from which no run could continue."""
     return [name for name, tensor in net.state_dict().items() if not bool(tensor.isfinite().all())]
 
 
 def write_state(paths: SnapshotPaths, solver: CaffeSolver, side: object) -> None:
-    """Writes the side file and the solverstate of a snapshot whose caffemodel is there already.
+    """Writes the side file and the solverstate of a snapshot whose caffemodel already exists.
 
-    ``side``: a tree (side_file.py). It is stored with the hashes of the other two files, so that it is never taken for
-    that of another run.
+    ``side``: a tree (side_file.py). It is stored with the hashes of the other two files, so that it cannot be confused
+    with that of another run.
     """
     pieces = solverstate_pieces(solver.iteration, paths.caffemodel, solver.current_step, solver.history_arrays())
     digest = hashlib.sha256()
@@ -77,9 +77,9 @@ def write_state(paths: SnapshotPaths, solver: CaffeSolver, side: object) -> None
 
 
 def find_learned_net(state: SolverState, path: str | os.PathLike) -> str:
-    """The caffemodel of a solverstate: where it says, seen from the current folder, else beside the solverstate.
+    """The caffemodel of a solverstate: at its stored path, relative to the current folder, else beside the solverstate.
 
-    Raises PytsnError when it is in neither place.
+    Raises PytsnError if it is in neither place.
     """
     if not state.learned_net:
         raise PytsnError(f"{path}: names no caffemodel (learned_net): give the weights with --weights instead")
@@ -91,7 +91,7 @@ def find_learned_net(state: SolverState, path: str | os.PathLike) -> str:
 
 
 def load_solverstate(path: str | os.PathLike, solver: CaffeSolver) -> SolverState:
-    """Reads a solverstate into ``solver`` and returns it. Raises PytsnError when its history is that of another net."""
+    """Reads a solverstate into ``solver`` and returns it. Raises PytsnError if its history belongs to another net."""
     state = read_solverstate(path)
     arrays = state.arrays()
     if len(arrays) != len(solver.blobs):

@@ -1,8 +1,8 @@
 """Caffe's solvers: SGD, Nesterov and AdaGrad as the fork computes them, on the blobs of a net.
 
-Source: SGDSolver, NesterovSolver and AdaGradSolver of the fork (solver.cpp). What differs from torch.optim: the
-learning rate is inside the history, so that a drop of the rate leaves the old momentum as it is; gradients are clipped
-while they are still the sum over iter_size; every blob of the net has a history, BN's statistics included.
+Source: SGDSolver, NesterovSolver and AdaGradSolver of the fork (solver.cpp). Differences from torch.optim: the
+learning rate is part of the history, so a drop of the rate does not change the old momentum; gradients are clipped
+while they are still the sum over iter_size; every blob of the net has a history, including BN's statistics.
 """
 
 import difflib
@@ -20,17 +20,17 @@ from pytsn.training.solver_blobs import SolverBlob
 CLIP_ON = ("sum", "mean")
 REGULARIZATIONS = ("L2", "L1")
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
-#: a number of the update: known here, or a scalar tensor on the device, which a recorded update reads anew each time
+#: a number of the update: a Python float, or a scalar tensor on the device that a recorded update rereads each time
 Number = float | torch.Tensor
 
 
 class DivergedError(PytsnError):
-    """Training cannot go on: a loss, a gradient or a weight is not a finite number."""
+    """Training cannot continue: a loss, a gradient or a weight is not a finite number."""
 
 
 @dataclass
 class _Group:
-    """Blobs that are updated by the same numbers."""
+    """Blobs that are updated with the same numbers."""
 
     lr_mult: float
     decay_mult: float
@@ -39,7 +39,7 @@ class _Group:
 
 
 def _sgd(history: Tensors, gradients: Tensors, rate: Number, momentum: float, delta: float) -> Tensors:
-    """history = momentum * history + rate * gradient, which is the update."""
+    """history = momentum * history + rate * gradient, which is also the update."""
     torch._foreach_mul_(history, momentum)
     if isinstance(rate, torch.Tensor):
         torch._foreach_mul_(gradients, rate)
@@ -67,7 +67,8 @@ def _adagrad(history: Tensors, gradients: Tensors, rate: Number, momentum: float
     return update
 
 
-#: solver type -> update rule: (history, gradients, rate, momentum, delta) -> what the weights lose; history in place
+#: solver type -> update rule: (history, gradients, rate, momentum, delta) -> what is subtracted from the weights;
+#: changes history in place
 RULES: dict[str, Callable[[Tensors, Tensors, Number, float, float], Tensors]] = {
     "SGD": _sgd,
     "NESTEROV": _nesterov,
@@ -76,7 +77,7 @@ RULES: dict[str, Callable[[Tensors, Tensors, Number, float, float], Tensors]] = 
 
 
 def solver_type(solver: pb.SolverParameter) -> str:
-    """The update rule's name: BVLC's ``type`` ("Nesterov") where it is given, else the fork's ``solver_type``.
+    """The update rule's name: BVLC's ``type`` ("Nesterov") if given, else the fork's ``solver_type``.
 
     Raises PytsnError for a rule that the fork does not have.
     """
@@ -90,7 +91,7 @@ def solver_type(solver: pb.SolverParameter) -> str:
 
 
 def check_solver(solver: pb.SolverParameter) -> None:
-    """Raises PytsnError for settings that the fork would refuse or cannot run with."""
+    """Raises PytsnError for settings that the fork refuses or cannot run with."""
     check_policy(solver)
     solver_type(solver)
     if solver.regularization_type not in REGULARIZATIONS:
@@ -107,10 +108,10 @@ class CaffeSolver:
 
     An iteration: sum the gradients of iter_size backward passes in ``tensor.grad``, then ``next_rate()``,
     ``gradient_norm()`` and ``apply(rate, norm)``. ``iteration`` counts updates, ``current_step`` learning-rate drops;
-    ``history`` holds one float32 tensor a blob, in net order.
+    ``history`` holds one float32 tensor per blob, in net order.
 
-    ``clip_on``: "sum", Caffe's rule, holds clip_gradients against the gradient summed over iter_size; "mean" against
-    that sum over iter_size. Raises PytsnError for settings that cannot be run.
+    ``clip_on``: "sum", Caffe's rule, compares clip_gradients with the gradient summed over iter_size; "mean" compares
+    it with that sum divided by iter_size. Raises PytsnError for settings that cannot run.
     """
 
     def __init__(self, solver: pb.SolverParameter, blobs: Sequence[SolverBlob], clip_on: str = "sum") -> None:
@@ -127,52 +128,52 @@ class CaffeSolver:
         self._groups: list[_Group] | None = None
 
     def next_rate(self) -> float:
-        """The learning rate of this iteration; moves ``current_step`` on, so call it once an iteration."""
+        """The learning rate of this iteration; advances ``current_step``, so call it once per iteration."""
         self.current_step = next_step(self.param, self.iteration, self.current_step)
         return learning_rate(self.param, self.iteration, self.current_step)
 
     def gradient_norm(self) -> torch.Tensor:
-        """The L2 norm that clipping looks at, a scalar on the gradients' device; blobs not ``owned`` do not count."""
+        """The L2 norm used for clipping, a scalar on the gradients' device; blobs not ``owned`` do not count."""
         own = [blob.tensor.grad for blob in self.blobs if blob.owned and blob.tensor.grad is not None]
         if not own:
             return torch.zeros(())
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(own))) / self._norm_divisor
 
     def clip_scale(self, norm: float) -> float | None:
-        """The factor that clipping puts on gradients of this norm, None where they stay."""
+        """The factor by which clipping scales gradients of this norm, None if they are not clipped."""
         if not self.clips or not norm > self.param.clip_gradients:
             return None
         return float(np.float32(self.param.clip_gradients) / np.float32(norm))
 
     @torch.no_grad()
     def apply(self, rate: float, norm: float = 0.0) -> None:
-        """Updates weights and history by the gradients in ``tensor.grad``, and counts the iteration.
+        """Updates weights and history with the gradients in ``tensor.grad``, and counts the iteration.
 
-        ``norm``: their norm, for clipping. Gradients may be changed on the way; drop them afterwards.
+        ``norm``: their norm, for clipping. May change the gradients; drop them afterwards.
         """
         scale = self.clip_scale(norm)
         self.update(self.local_rates(rate), (1.0 if scale is None else scale) / self.param.iter_size)
         self.iteration += 1
 
     def local_rates(self, rate: float) -> list[float]:
-        """The learning rate of each group of blobs that ``update`` goes through."""
+        """The learning rate of each group of blobs, in ``update``'s order."""
         return [_product(rate, group.lr_mult) for group in self._live_groups()]
 
     @torch.no_grad()
     def update(self, rates: Sequence[Number], factor: Number) -> None:
-        """Updates weights and history by ``local_rates`` and what clipping and iter_size multiply gradients by; both
-        may be scalar tensors on the device. Counts nothing."""
+        """Updates weights and history with ``local_rates`` and the gradients' factor from clipping and iter_size; both
+        may be scalar tensors on the device. Does not count the iteration."""
         updates = []
         for group, rate in zip(self._live_groups(), rates, strict=True):
             weights = [self.blobs[index].tensor.data for index in group.indices]
             gradients = self._gradients(group, weights, factor if group.owned else 1 / self.param.iter_size)
             history = [self.history[index] for index in group.indices]
             updates.append((weights, self._rule(history, gradients, rate, self.param.momentum, self.param.delta)))
-        for weights, update in updates:  # after all of them: regularisation must see the weights of before
+        for weights, update in updates:  # after all groups: regularisation must use the old weights
             torch._foreach_sub_(weights, update)
 
     def device_factor(self, norm: torch.Tensor) -> Number:
-        """``update``'s factor from a norm on the device, in the arithmetic of ``apply``, without waiting for it."""
+        """``update``'s factor from a norm on the device, with ``apply``'s arithmetic; does not wait for the device."""
         if not self.clips:
             return 1 / self.param.iter_size
         limit = torch.full_like(norm, self.param.clip_gradients)
@@ -180,7 +181,7 @@ class CaffeSolver:
         return (scale / self.param.iter_size).float()
 
     def _gradients(self, group: _Group, weights: Tensors, factor: Number) -> Tensors:
-        """Clipped, divided by iter_size and regularised."""
+        """The gradients, clipped, divided by iter_size and regularised."""
         found = [self.blobs[index].tensor.grad for index in group.indices]
         gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
         if isinstance(factor, torch.Tensor) or factor != 1:
@@ -192,7 +193,7 @@ class CaffeSolver:
         return gradients
 
     def _live_groups(self) -> list[_Group]:
-        """Blobs by their factors, without those that no update can change: no gradient, no history, no decay."""
+        """Blobs grouped by their factors, without those that no update changes: no gradient, no history, no decay."""
         if self._groups is None:
             groups: dict[tuple, _Group] = {}
             for index, (blob, history) in enumerate(zip(self.blobs, self.history, strict=True)):
@@ -204,18 +205,18 @@ class CaffeSolver:
         return self._groups
 
     def load(self, iteration: int, current_step: int, history: Sequence[np.ndarray]) -> None:
-        """Takes up a saved state: ``history`` as float32 arrays in net order, of any shape of the right size."""
+        """Restores a saved state: ``history`` as float32 arrays in net order, of any shape with the right size."""
         for own, values in zip(self.history, history, strict=True):
             own.copy_(torch.from_numpy(np.array(values, np.float32)).reshape(own.shape))
         self.iteration, self.current_step, self._groups = iteration, current_step, None
 
     def history_arrays(self) -> list[np.ndarray]:
-        """The history as float32 arrays in net order and Caffe's shapes."""
+        """The history as float32 arrays in net order, in Caffe's shapes."""
         pairs = zip(self.history, self.blobs, strict=True)
         return [tensor.cpu().contiguous().numpy().reshape(blob.caffe_shape) for tensor, blob in pairs]
 
 
 def _product(one: float, other: float) -> float:
-    """In float32, as Caffe multiplies them."""
+    """The product in float32, as in Caffe."""
     with np.errstate(over="ignore"):
         return float(np.float32(one) * np.float32(other))

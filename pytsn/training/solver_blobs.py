@@ -1,4 +1,4 @@
-"""A net's blobs as a solver sees them: in net order, each with its factors on learning rate and weight decay.
+"""A net's blobs for the solver: in net order, each with its factors on learning rate and weight decay.
 
 Source: Net::AppendParam and GetLearningRateAndWeightDecay of the fork (net.cpp), BNLayer::LayerSetUp (bn_layer.cpp).
 """
@@ -17,8 +17,8 @@ class SolverBlob:
     """One blob of the net.
 
     layer, blob: Caffe layer name and the module's name of the blob. tensor: the parameter or buffer. caffe_shape: its
-    shape in files. lr_mult, decay_mult: the factors, 0 for statistics and for what a frozen BN holds. owned: False for
-    a blob that shares another layer's data (ParamSpec name); it has a gradient and a history of its own.
+    shape in files. lr_mult, decay_mult: the factors, 0 for statistics and for the blobs of a frozen BN. owned: False
+    for a blob that shares another layer's data (ParamSpec name); it has its own gradient and history.
     """
 
     layer: str
@@ -31,10 +31,10 @@ class SolverBlob:
 
 
 def solver_blobs(net: CaffeNet) -> list[SolverBlob]:
-    """The blobs of ``net`` in net order, ready for training: parameters require a gradient where their rate is above 0.
+    """The blobs of ``net`` in net order, ready for training: parameters require a gradient if their rate is above 0.
 
-    Call it when the net is on its device: shared parameters become two that share memory, as in Caffe, so that each
-    use keeps its own gradient.
+    Call it once the net is on its device: shared parameters become two that share memory, as in Caffe, so that each use
+    keeps its own gradient.
     """
     found: list[SolverBlob] = []
     seen: set[int] = set()

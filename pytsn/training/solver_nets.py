@@ -1,4 +1,4 @@
-"""The nets of a solver: which prototxts it names, in which state, with which weights in common.
+"""The nets of a solver: their prototxts, states and shared weights.
 
 Source: Solver::InitTrainNet, InitTestNets and Net::ShareTrainedLayersWith of the fork (solver.cpp, net.cpp).
 """
@@ -20,7 +20,7 @@ _TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 @dataclass(frozen=True)
 class NetSpec:
-    """A net to be built: ``source`` names it in errors, ``param`` is upgraded and filtered for ``phase``."""
+    """A net to build: ``source`` names it in errors, ``param`` is upgraded and filtered for ``phase``."""
 
     source: str
     param: pb.NetParameter
@@ -38,9 +38,9 @@ def train_spec(solver: pb.SolverParameter, overrides: Sequence[Override] = ()) -
 
 
 def specs_for_tests(solver: pb.SolverParameter, overrides: Sequence[Override] = ()) -> list[NetSpec]:
-    """The test nets: those of test_net_param and test_net, then the training net's file for the test_iter left over.
+    """The test nets: those of test_net_param and test_net, then the training net's file for the remaining test_iter.
 
-    Raises PytsnError when test_iter, test_interval or test_state do not fit them.
+    Raises PytsnError if test_iter, test_interval or test_state do not fit them.
     """
     named = [("test_net_param", net) for net in solver.test_net_param] + [
         ("test_net", path) for path in solver.test_net
@@ -79,7 +79,7 @@ def _spec(net: str | pb.NetParameter, field: str, phase: str, state: pb.NetState
 
 
 def check_processes(spec: NetSpec, world: int) -> None:
-    """Raises PytsnError for layers that would move blobs between processes, where there are several."""
+    """With several processes, raises PytsnError for layers that would move blobs between them."""
     for layer in spec.param.layer if world > 1 else ():
         if layer.type in ("Gather", "Scatter"):
             label = f"{spec.source}: layer '{layer.name}' ({layer.type})"
@@ -87,7 +87,7 @@ def check_processes(spec: NetSpec, world: int) -> None:
 
 
 def share_weights(target: CaffeNet, owner: CaffeNet) -> None:
-    """Lets ``target`` use the blobs of ``owner``'s layers of the same names. Raises PytsnError where shapes differ."""
+    """Lets ``target`` use the blobs of ``owner``'s layers with the same names. Raises PytsnError if shapes differ."""
     owners = {step.param.name: module for step, module in owner.layers() if module.blob_names}
     for step, module in target.layers():
         source = owners.get(step.param.name)

@@ -1,1 +1,1 @@
-"""Weight files that users find: getting the released ones, telling what a file is and whether it is whole."""
+"""Weight files: downloads the released ones, and identifies any file and checks whether it is intact."""

@@ -1,4 +1,4 @@
-"""Downloads that survive stalls, cuts and restarts, over HTTP or from a folder, with the standard library only.
+"""Downloads that survive stalls, broken connections and restarts, over HTTP or from a folder; standard library only.
 
 Source: RFC 9110, sections 13.1.5 (If-Range) and 14 (Range).
 """
@@ -27,7 +27,7 @@ from pytsn.weights.download_errors import (
 )
 from pytsn.weights.resume import PartFile
 
-Progress = Callable[[int, int | None], None]  # (bytes here, bytes in all or None)
+Progress = Callable[[int, int | None], None]  # (bytes so far, total bytes or None)
 _CHUNK = 1 << 16
 _LONGEST_WAIT = 60.0
 _OPENER = make_opener()
@@ -35,8 +35,8 @@ _OPENER = make_opener()
 
 @dataclass(frozen=True)
 class Patience:
-    """stall: seconds without a byte before a connection is given up. tries: in a row that bring nothing new. wait:
-    seconds before the second try, doubled each time up to a minute."""
+    """stall: seconds without a byte before a connection is given up. tries: number of tries in a row without progress.
+    wait: seconds before the second try, doubled each time up to a minute."""
 
     stall: float = 30.0
     tries: int = 5
@@ -44,9 +44,9 @@ class Patience:
 
 
 def fetch(address: str, part: PartFile, patience: Patience, progress: Progress) -> None:
-    """Downloads http(s) ``address`` into ``part``, going on where an earlier run stopped.
+    """Downloads http(s) ``address`` into ``part``, continuing where an earlier run stopped.
 
-    Raises HostGone, NotThere, or PytsnError when the disk is full or the connection kept failing; what has come stays.
+    Raises HostGone, NotThere, or PytsnError if the disk is full or the connection keeps failing; received bytes stay.
     """
     best, failures, reached = part.length, 0, False
     while not part.is_whole:
@@ -55,7 +55,7 @@ def fetch(address: str, part: PartFile, patience: Patience, progress: Progress) 
         except Trouble as trouble:
             if isinstance(trouble, StartAgain):
                 part.discard()
-            if part.length > best:  # a server that always starts again brings nothing new
+            if part.length > best:  # a server that always starts again makes no progress
                 best, failures = part.length, 0
             failures, reached = failures + 1, reached or trouble.reached
             if failures >= patience.tries:
@@ -98,7 +98,7 @@ def _open(address: str, headers: dict[str, str], stall: float) -> http.client.HT
 
 
 def _where_to_write(response: http.client.HTTPResponse, part: PartFile) -> int:
-    """Where the answer's bytes belong: behind what is here, or at the start when the server sends all of it."""
+    """Where the response's bytes belong: after the existing part, or at the start if the server sends all of it."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise NotThere(f"{part.address}: comes compressed, though that was not asked for")
     if response.status == 206:
@@ -128,7 +128,7 @@ def _receive(response: http.client.HTTPResponse, part: PartFile, start: int, pro
 
 
 def copy(source: str | os.PathLike, part: PartFile, progress: Progress) -> None:
-    """Copies a local file into ``part``. Raises PytsnError when it cannot be read, or the disk is full."""
+    """Copies a local file into ``part``. Raises PytsnError if it cannot be read or the disk is full."""
     try:
         with open(source, "rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -1,4 +1,4 @@
-"""What can go wrong between here and a server, in words: what to try again, and what not.
+"""Download errors in words, and which of them are worth another try.
 
 Sources: RFC 9110, section 15; Azure Blob Storage's error codes.
 """
@@ -19,15 +19,15 @@ _MEANINGS = {404: "no such file there", 410: "the file is gone", 401: "access de
 
 
 class HostGone(PytsnError):
-    """The host cannot be had: asking it for more files is pointless."""
+    """The host is unavailable; asking it for more files is pointless."""
 
 
 class NotThere(PytsnError):
-    """This address gives no such file; another one may."""
+    """This address does not have the file; another one may."""
 
 
 class Trouble(Exception):
-    """A try failed, the next may not. reached: whether the host answered at all. wait: seconds that it asked for."""
+    """A try failed; the next may succeed. reached: whether the host answered. wait: seconds that it asked for."""
 
     def __init__(self, reason: str, reached: bool = True, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -35,18 +35,18 @@ class Trouble(Exception):
 
 
 class StartAgain(Trouble):
-    """What is here belongs to another file."""
+    """The existing part belongs to another file."""
 
 
 def http_trouble(address: str, error: urllib.error.HTTPError) -> Exception:
-    """What to raise for an answer that is not 2xx."""
+    """The exception for a response that is not 2xx."""
     try:
         text = error.read(4096).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         text = ""
     said = f"HTTP {error.code} {error.reason}"
     if retired := next((code for code in _RETIRED if code in text), None):
-        return HostGone(f"{address}: the host no longer gives its files to the public ({said}: {retired})")
+        return HostGone(f"{address}: the host no longer offers its files to the public ({said}: {retired})")
     if error.code == 416:
         return StartAgain("the file there changed meanwhile")
     if error.code in _TRY_AGAIN:
@@ -56,10 +56,10 @@ def http_trouble(address: str, error: urllib.error.HTTPError) -> Exception:
 
 
 def connection_trouble(address: str, reason: object, stall: float) -> Exception:
-    """What to raise when no connection came about; ``reason`` as URLError has it."""
+    """The exception for a failed connection; ``reason`` as in URLError."""
     host = urlsplit(address).hostname
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return HostGone(f"{address}: {host} shows no valid certificate ({reason.verify_message}): a proxy in between?")
+        return HostGone(f"{address}: {host} has no valid certificate ({reason.verify_message}): a proxy in between?")
     if isinstance(reason, socket.gaierror):
         text = f"no host '{host}' is known (DNS: {reason.strerror})"
         return Trouble(text, False) if reason.errno == socket.EAI_AGAIN else HostGone(f"{address}: {text}")
@@ -69,7 +69,7 @@ def connection_trouble(address: str, reason: object, stall: float) -> Exception:
 
 
 def reason_of(error: Exception, stall: float) -> str:
-    """The error in a few words; ``stall``: the seconds after which a TimeoutError comes."""
+    """The error in a few words; ``stall``: the timeout of a TimeoutError, in seconds."""
     if isinstance(error, TimeoutError):
         return f"nothing came for {stall:g} s"
     if isinstance(error, http.client.IncompleteRead):
@@ -87,7 +87,7 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
 
 
 def make_opener() -> urllib.request.OpenerDirector:
-    """An opener for http and https alone: no ftp, no files, no data addresses."""
+    """An opener for http and https only: no ftp, no files, no data addresses."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

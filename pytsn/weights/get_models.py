@@ -1,4 +1,4 @@
-"""The released weights, fetched and checked: each file is whole and what its name says, or it is not put in place."""
+"""Downloads and checks the released weights: a file is put in place only if it is intact and matches its name."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ ADVICE = (
 class Wanted:
     """Which released files. kind: reference or init; None: all datasets, splits, modalities.
 
-    Raises PytsnError for a choice that names no file.
+    Raises PytsnError for a choice without any file.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Wanted:
             )
 
     def files(self) -> list[Released]:
-        """The files of the table that are wanted, in its order."""
+        """The selected files of the table, in its order."""
         choice = {"dataset": self.dataset, "split": self.split, "modality": self.modality}
         return [
             file
@@ -55,7 +55,7 @@ class Wanted:
 
 @dataclass
 class Outcome:
-    """Names of the files that were there already, that have come, and that could not be had."""
+    """Names of the files that were already present, that were fetched, and that failed."""
 
     present: list[str] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
@@ -63,14 +63,14 @@ class Outcome:
 
     @property
     def status(self) -> int:
-        """0: all are there; 1: some could not be had; 2: none of those asked for is there."""
+        """0: all are present; 1: some failed; 2: none of the requested files is present."""
         return 0 if not self.failed else 1 if self.present or self.fetched else 2
 
 
 @dataclass(frozen=True)
 class Getter:
-    """How files are got. folder: where to; say: takes one line about each; progress(name): what is called with (bytes
-    here, bytes in all) while that file comes."""
+    """Fetches files. folder: destination; say: called with one line about each file; progress(name): returns a function
+    that is called with (bytes so far, total bytes) during that file's download."""
 
     folder: Path
     say: Callable[[str], None] = print
@@ -78,9 +78,9 @@ class Getter:
     patience: Patience = Patience()  # noqa: RUF009 frozen
 
     def get(self, wanted: Wanted, base_url: str | None = None) -> Outcome:
-        """Sees to it that the wanted files lie in the folder, whole and checked.
+        """Makes sure that the wanted files are in the folder, intact and checked.
 
-        Raises PytsnError for a base_url or folder that cannot be used; what befalls single files is said.
+        Raises PytsnError for an unusable base_url or folder; errors of single files are only reported.
         """
         todo, outcome = [(file, sources(file, base_url)) for file in wanted.files()], Outcome()
         try:
@@ -99,7 +99,7 @@ class Getter:
             except PytsnError as error:
                 gone = isinstance(error, HostGone)
                 outcome.failed.append(file.name)
-                self.say(f"failed: {error}" + ("; no more is asked of that host" if gone else ""))
+                self.say(f"failed: {error}" + ("; skips the other files of that host" if gone else ""))
         return outcome
 
     def _is_present(self, file: Released, outcome: Outcome) -> bool:
@@ -108,7 +108,7 @@ class Getter:
             return False
         faults = shortcomings(identify(path, file.promise), file.promise)
         if faults:
-            self.say(f"present, but to be fetched anew: {path}: {faults[0]}")
+            self.say(f"present, but fetched again: {path}: {faults[0]}")
             return False
         self.say(f"present: {path} is intact")
         outcome.present.append(file.name)
@@ -124,7 +124,7 @@ class Getter:
         self.say(f"fetched: {path}, {found.size:,} bytes, {file.promise}{note}")
 
     def _fetched(self, file: Released, places: Sequence[str]) -> PartFile:
-        """The whole file as a part beside its place, from the first source that has it."""
+        """Fetches the whole file as a part beside its place, from the first source that has it."""
         progress, first = self.progress(file.name), None
         for place in places:
             part = PartFile(self.folder / file.name, place)
@@ -142,12 +142,12 @@ class Getter:
 
 
 def _put_in_place(part: PartFile, file: Released, path: Path) -> Identity:
-    """Moves a part that is what it must be to ``path``. Anything else stays as NAME.bad, also what was there before."""
+    """Moves a correct part to ``path``. An incorrect one, and a bad file already there, is kept as NAME.bad."""
     bad = path.with_name(f"{path.name}.bad")
     found = identify(part.path, file.promise)
     if faults := shortcomings(found, file.promise):
         part.move_to(bad)
-        raise PytsnError(f"{part.address}: came whole, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
+        raise PytsnError(f"{part.address}: came in full, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
     if path.exists():
         os.replace(path, bad)
     part.move_to(path)
@@ -155,7 +155,7 @@ def _put_in_place(part: PartFile, file: Released, path: Path) -> Identity:
 
 
 def shortcomings(found: Identity, promise: Promise) -> list[str]:
-    """Why a file is not the released one that was promised, worst first; nothing when it may be."""
+    """Why a file is not the promised released one, worst first; empty if it may be."""
     if not found.holds_weights:
         return [*found.damage, f"it holds no weights: {found.kind}"][:1]
     faults = [*found.damage, *contradictions(found, promise)]

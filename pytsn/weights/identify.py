@@ -1,4 +1,4 @@
-"""What a weight file is: net, dataset, modality, BN, and whether it is damaged or not what its name says."""
+"""Identifies a weight file: net, dataset, modality, BN, and whether it is damaged or contradicts its name."""
 
 import os
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from pytsn.weights.known_nets import BN_INCEPTION, bn_inception_gaps, input_chan
 from pytsn.weights.released_models import Promise, promised
 from pytsn.weights.weight_file import WeightFile, read_weight_file
 
-#: what a net's number of classes, and its number of input channels, say
+#: number of classes -> dataset; number of input channels -> modality
 TITLES = {row.classes: row.title for row in DATASETS.values()}
 STREAMS = {MODALITIES[name].channels: MODALITIES[name].identified for name in READ_MODALITIES}
-VARIANCE, INVSTD, BVLC, NO_BN = "variance", "inverse standard deviation", "BatchNorm", "none"  # what BN layers keep
+VARIANCE, INVSTD, BVLC, NO_BN = "variance", "inverse standard deviation", "BatchNorm", "none"  # what BN layers store
 
 
 @dataclass
 class Identity:
-    """What was found. ``bn``: VARIANCE, INVSTD, BVLC or NO_BN; None for files without layers.
+    """The findings. ``bn``: VARIANCE, INVSTD, BVLC or NO_BN; None for files without layers.
 
-    channels: of the input; classes: width of the scores; layers: those with weights; numbers: all weights together.
-    damage: why the file cannot be trusted; contradictions: where the file is not what its name says; notes: the rest.
+    channels: of the input; classes: width of the scores; layers: number with weights; numbers: total count of weights.
+    damage: why the file cannot be trusted; contradictions: where the file contradicts its name; notes: the rest.
     """
 
     path: str
@@ -58,14 +58,14 @@ class Identity:
 
     @property
     def is_fine(self) -> bool:
-        """Whether it is whole, and nothing that its name does not say."""
+        """Whether it is intact and does not contradict its name."""
         return not self.damage and not self.contradictions
 
 
 def identify(path: str | os.PathLike, promise: Promise | None = None) -> Identity:
-    """Says what the file is. ``promise``: what it must be (default: what its name says).
+    """Identifies the file. ``promise``: what it must be (default: what its name says).
 
-    Raises PytsnError only for files that cannot be read at all; everything else that is amiss stands in the answer.
+    Raises PytsnError only for files that cannot be read at all; all other faults are in the result.
     """
     file = read_weight_file(path)
     found = Identity(str(path), file.size, sha256_of(path), file.kind.name, file.kind.advice)
@@ -116,7 +116,8 @@ def _bn_of(layers: Sequence[LayerBlobs]) -> tuple[str, tuple[int, ...] | None]:
 
 
 def _fourth_blob(blob: Blob) -> str:
-    """Variance, or what files from before 27 April 2016 hold. The first BN's tells: it follows the pixels."""
+    """Variance, or the inverse standard deviation of files from before 27 April 2016. Give the first BN's blob, whose
+    values follow the pixels."""
     finite = blob.data[np.isfinite(blob.data)]
     small = finite.size and 0 < float(np.median(finite)) < FIRST_VARIANCE_AT_LEAST
     return INVSTD if small else VARIANCE
@@ -149,7 +150,8 @@ def _negative(layer: LayerBlobs) -> bool:
 
 
 def _without_variance(layer: LayerBlobs) -> bool:
-    """All of a layer's variances are 0. Single zeros are the underflow of channels that died in training: no damage."""
+    """Whether all variances of a layer are 0. Single zeros are no damage: they come from channels that died in
+    training."""
     values = _variances(layer)
     return bool(values.size) and not (values != 0).any()
 
@@ -173,7 +175,7 @@ def _remarks(layers: Sequence[LayerBlobs]) -> list[str]:
 
 
 def contradictions(found: Identity, promise: Promise) -> list[str]:
-    """Where the file is not what was promised; nothing for what could not be told."""
+    """Where the file differs from the promise; properties that could not be found do not count."""
     if not found.holds_weights:
         return []
     rows = (

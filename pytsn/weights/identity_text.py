@@ -1,4 +1,4 @@
-"""What `pytsn identify` prints about a file."""
+"""The output of `pytsn identify` about a file."""
 
 from pytsn.weights.identify import BVLC, INVSTD, NO_BN, VARIANCE, Identity
 
@@ -6,7 +6,7 @@ _LONGEST = 400  # characters of a line
 
 
 def identity_lines(found: Identity) -> list[str]:
-    """The answer as lines to print, the file's name first."""
+    """The findings as lines to print, the file's name first."""
     rows = [("kind", f"{found.kind}, {found.size:,} bytes"), ("sha256", found.sha256)]
     if found.holds_weights:
         rows += _weight_rows(found)
@@ -23,7 +23,7 @@ def identity_lines(found: Identity) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    """One line that a terminal shows as it is, whatever names a stranger's file holds."""
+    """The text as one line that is safe for a terminal, whatever names an untrusted file holds."""
     line = "".join(letter if letter.isprintable() else "?" for letter in text)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 

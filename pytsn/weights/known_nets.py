@@ -1,4 +1,4 @@
-"""Which net a file's layers are, and whether BN-Inception is whole: by names, counts and shapes of the weights."""
+"""Recognises the net of a file's layers, and whether BN-Inception is complete, by names, counts and shapes."""
 
 import re
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from converter.names import state_name
 from pytsn.models.inception_table import FEATURES, convolutions
 
 BN_INCEPTION = "BN-Inception"
-#: what score layers are called: TSN's, its Kinetics nets', then those of ports and of nets trained on images
+#: names of score layers: TSN's, its Kinetics nets', then those of ports and of nets trained on images
 _SCORE_NAMES = ("fc_action", "new_fc", "last_linear", "fc", "classifier", "fc8", "loss3_classifier", "prob")
-#: ResNet -> convolutions: bottlenecks of three each, the first one, and four projections
+#: ResNet -> number of convolutions: three per bottleneck, the first one, and four projections
 _RESNETS = {"ResNet-50": 53, "ResNet-101": 104, "ResNet-152": 155, "ResNet-200": 203}
-_FEW = 5  # so many layers of the wrong shape are damage; more are another net under the same names
+_FEW = 5  # up to this many layers of the wrong shape are damage; more mean another net with the same names
 
 
 def net_of(layers: Sequence[LayerBlobs]) -> str | None:
-    """The net's name, None when it is none of those known."""
+    """The net's name, None if it is unknown."""
     names = {state_name(layer.name) for layer in layers}
     kernels = [layer.blobs[0].shape for layer in layers if layer.type == "Convolution" and layer.blobs]
     products = sum(layer.type == "InnerProduct" for layer in layers)
@@ -42,7 +42,7 @@ def _five_layers(kernels: Sequence[tuple[int, ...]]) -> str | None:
 
 
 def score_layer(layers: Sequence[LayerBlobs]) -> LayerBlobs | None:
-    """The layer that gives the class scores: an InnerProduct with a usual name, else the last one there is."""
+    """The layer with the class scores: an InnerProduct with a usual name, else the last InnerProduct."""
     products = [layer for layer in layers if layer.type == "InnerProduct" and layer.blobs]
     for name in _SCORE_NAMES:
         for layer in reversed(products):
@@ -52,7 +52,7 @@ def score_layer(layers: Sequence[LayerBlobs]) -> LayerBlobs | None:
 
 
 def input_channels(layers: Sequence[LayerBlobs]) -> int | None:
-    """Channels of the net's input: what the first convolution reads."""
+    """Channels of the net's input, as read by the first convolution."""
     for layer in layers:
         if layer.type == "Convolution" and layer.blobs and len(layer.blobs[0].shape) >= 4:
             return layer.blobs[0].shape[1]
@@ -60,10 +60,10 @@ def input_channels(layers: Sequence[LayerBlobs]) -> int | None:
 
 
 def bn_inception_gaps(layers: Sequence[LayerBlobs]) -> list[str]:
-    """What BN-Inception has and these layers lack, or have in another shape; one line each, none when it is whole."""
+    """What these layers lack of BN-Inception, or have in another shape; one line each, none if it is complete."""
     names = {state_name(layer.name) for layer in layers}
     expected = [state_name(conv.name) for conv in convolutions(3)]
-    if any(layer.type == "BN" for layer in layers):  # BVLC's BatchNorm and Scale go by several names
+    if any(layer.type == "BN" for layer in layers):  # BVLC's BatchNorm and Scale have various names
         expected = [name for conv in expected for name in (conv, f"{conv}_bn")]
     missing = [name for name in expected if name not in names]
     lines = list(_misshapen(layers) or ())
@@ -76,7 +76,7 @@ def bn_inception_gaps(layers: Sequence[LayerBlobs]) -> list[str]:
 
 
 def _misshapen(layers: Sequence[LayerBlobs]) -> list[str] | None:
-    """Layers of BN-Inception's names in other shapes than its own; None when so many are that it is another net."""
+    """Layers with BN-Inception's names but other shapes; None if there are so many that it is another net."""
     shapes = _expected_shapes(input_channels(layers) or 3)
     lines, known = [], 0
     for layer in layers:
@@ -100,7 +100,7 @@ def _expected_shapes(in_channels: int) -> dict[str, list[tuple[int, ...]]]:
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)  # old files fill up to four axes with ones
+    return tuple(size for size in shape if size != 1)  # old files pad to four axes with ones
 
 
 def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
@@ -108,7 +108,7 @@ def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
 
 
 def score_gap(net: str | None, layer: LayerBlobs | None) -> str:
-    """What is wrong with the score layer of a BN-Inception; "" when nothing is, or when there is none."""
+    """What is wrong with the score layer of a BN-Inception; "" if nothing is, or if there is none."""
     if net != BN_INCEPTION or layer is None or layer.blobs[0].shape[-1] == FEATURES:
         return ""
     return f"score layer '{layer.name}' reads {layer.blobs[0].shape[-1]} features, BN-Inception gives {FEATURES}"

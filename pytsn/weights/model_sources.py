@@ -1,4 +1,4 @@
-"""Where the released files may lie: the original's host, a copy of it, or a folder."""
+"""Sources of the released files: the original's host, a copy of it, or a folder."""
 
 import os
 from urllib.parse import quote, urlsplit, urlunsplit

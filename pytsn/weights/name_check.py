@@ -1,4 +1,4 @@
-"""Whether weights were made for another test than the one they are put to, as far as their file's name tells."""
+"""Checks by a weight file's name whether the weights belong to another test."""
 
 import os
 
@@ -8,15 +8,15 @@ from pytsn.weights.released_models import promised
 
 
 def _read_as(stream: str) -> str:
-    """The modality that a stream's images are read as; what is no modality, as it is."""
+    """The modality as which a stream's images are read; other names unchanged."""
     return MODALITIES[stream].read_as if stream in MODALITIES else stream
 
 
 def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality: str) -> list[str]:
-    """One line when the file's name says another dataset, split or modality than the test's; else none.
+    """One line if the file's name says another dataset, split or modality than the test's; else none.
 
-    Weights of another split of UCF101 or HMDB51 have seen most of the test videos in training: accuracies near 100 %.
-    A custom dataset is not compared, its name and split say nothing.
+    Weights of another split of UCF101 or HMDB51 were trained on most of the test videos: accuracies near 100 %. A
+    custom dataset is not compared, because its name and split say nothing.
     """
     promise = promised(path)
     if promise is None:
@@ -34,12 +34,12 @@ def weights_warnings(path: str | os.PathLike, dataset: str, split: int, modality
 
 
 def _shares_videos(dataset: str) -> bool:
-    """Whether what one split tests, another trains on."""
+    """Whether one split's test videos are training videos of another."""
     return dataset in DATASETS and DATASETS[dataset].shared_videos
 
 
 def stream_under_test(modality: str, weights: str | os.PathLike | None) -> str:
-    """The stream of the papers that a test is of: warped flow is read as flow, and only the weights' name tells it."""
+    """The papers' stream under test. Warped flow is read as flow; only the weights' name shows that it is warped."""
     promise = promised(weights) if weights else None
     named = promise.modality if promise else None
     return named if named and _read_as(named) == modality else modality

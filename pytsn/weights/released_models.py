@@ -22,7 +22,7 @@ MODALITIES_RELEASED = tuple(name for name, row in MODALITIES.items() if row.rele
 
 @dataclass(frozen=True)
 class Promise:
-    """What a file's name says its weights are; None where it says nothing, or contradicts itself."""
+    """What a file's name says about its weights; None where it says nothing or contradicts itself."""
 
     dataset: str | None = None
     split: int | None = None
@@ -31,12 +31,12 @@ class Promise:
 
     @property
     def classes(self) -> int | None:
-        """How many scores the net must have; None when the name tells no dataset."""
+        """Number of scores of the net; None if the name has no dataset."""
         return None if self.dataset is None else DATASETS[self.dataset].classes
 
     @property
     def channels(self) -> int | None:
-        """How many channels its first convolution must read; None when the name tells no modality."""
+        """Input channels of the first convolution; None if the name has no modality."""
         return None if self.modality is None else MODALITIES[self.modality].channels
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Released:
 
     @property
     def promise(self) -> Promise:
-        """What must be in it. The init files promise no class count: their classifier is for another task."""
+        """What it must contain. The init files promise no class count: their classifier is for another task."""
         return Promise(self.dataset, self.split, self.modality, "BN-Inception")
 
 
@@ -94,11 +94,11 @@ _STREAMS = {row.name: row.stream_words for row in MODALITIES.values() if row.str
 
 
 def promised(path: str | os.PathLike) -> Promise | None:
-    """What the name of a weight file says it holds; None when it says nothing. Folders on the way say nothing either.
+    """What the name of a weight file says about its content; None if it says nothing. Folder names do not count.
 
-    Understood are the names of the released files, of the released solvers' snapshots (``ucf101_split1_tsn_rgb_...``),
-    and any name with the same words, whatever its suffixes. A file named after two datasets, splits or modalities
-    promises none of them.
+    Understands the names of the released files, of the released solvers' snapshots (``ucf101_split1_tsn_rgb_...``), and
+    any name with the same words, whatever its suffixes. A name with two datasets, splits or modalities promises none of
+    them.
     """
     words = re.sub(r"[^a-z0-9]+", "_", Path(path).name.lower())
     datasets = _found(_DATASETS, words)
@@ -113,7 +113,7 @@ def promised(path: str | os.PathLike) -> Promise | None:
 
 
 def _found(table: dict[str, str], words: str) -> list[str]:
-    """The entries whose pattern stands in ``words`` as whole words."""
+    """The entries whose pattern occurs in ``words`` as whole words."""
     found = []
     for name, pattern in table.items():
         words, count = re.subn(rf"(?:^|(?<=_))(?:{pattern})(?=_|$)", "", words)  # `rgb_diff` is not rgb as well

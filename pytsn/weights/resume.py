@@ -1,4 +1,4 @@
-"""Half a file, kept beside its place as NAME.part, with a record of what the other half must belong to."""
+"""A partial download, kept beside its target as NAME.part, with a record of the file that the rest must belong to."""
 
 import email.message
 import errno
@@ -17,15 +17,15 @@ LARGEST = 1 << 31  # bytes; no caffemodel can have more
 _SPARE = 1 << 20  # bytes left free on the disk
 
 
-#: of an answer, however they come
+#: headers of a response, of any mapping type
 Headers = Mapping[str, str] | email.message.Message
 
 
 class PartFile:
-    """The part that has come so far of the file at ``path``, fetched from ``address``.
+    """The part received so far of the file at ``path``, fetched from ``address``.
 
-    Beside it lies NAME.part.json: the address, and the ETag, Last-Modified and size that the server gave, so that bytes
-    of two versions of a file are never joined.
+    NAME.part.json beside it holds the address and the server's ETag, Last-Modified and size, so that bytes of two
+    versions of a file are never joined.
     """
 
     def __init__(self, path: str | os.PathLike, address: str) -> None:
@@ -39,7 +39,7 @@ class PartFile:
 
     @property
     def length(self) -> int:
-        """Bytes that are here."""
+        """Bytes received so far."""
         try:
             return self.path.stat().st_size
         except OSError:
@@ -47,7 +47,7 @@ class PartFile:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the whole file; None when the server did not say."""
+        """Bytes of the whole file; None if the server did not say."""
         size = self._record.get("size")
         return size if isinstance(size, int) and size >= 0 else None
 
@@ -56,14 +56,14 @@ class PartFile:
         return self.size is not None and self.length == self.size
 
     def range_headers(self) -> dict[str, str]:
-        """Headers that ask for the rest, if the file is still the same; {}: for all of it."""
+        """Headers that request the rest, if the file is still the same; {} requests all of it."""
         validator = self._record.get("etag") or self._record.get("modified")
         if not isinstance(validator, str) or not self.length or (self.size is not None and self.length > self.size):
             return {}
         return {"Range": f"bytes={self.length}-", "If-Range": validator}
 
     def continues(self, headers: Headers) -> bool:
-        """Whether an answer 206 with these headers is the rest of this very file."""
+        """Whether a 206 response with these headers is the rest of this same file."""
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", "").strip())
         if not found or int(found[1]) != self.length or found[2] not in ("*", str(self.size)):
             return False
@@ -71,41 +71,41 @@ class PartFile:
         return all(given[key] in (None, self._record.get(key)) for key in given)
 
     def begin(self, headers: Headers, size: int | None) -> None:
-        """Forgets what is here and starts again, for a file of ``size`` bytes with these headers."""
-        self.open(append=False).close()  # emptied first: the new record must never stand beside old bytes
+        """Discards the received bytes and starts again, for a file of ``size`` bytes with these headers."""
+        self.open(append=False).close()  # emptied first: the new record must never be beside old bytes
         self._record = {"address": self.address, "size": size, **validators(headers)}
         write_record(self._record_path, self._record)
 
     def open(self, append: bool = True) -> BinaryIO:
-        """The part, open for ``write``. Raises PytsnError when the disk objects."""
+        """Opens the part for ``write``. Raises PytsnError for a disk error."""
         try:
             return open(self.path, "ab" if append else "wb", buffering=0)
         except OSError as error:
             raise self.disk_error(error) from None
 
     def write(self, file: BinaryIO, data: bytes) -> None:
-        """Writes ``data`` behind what is there. Raises PytsnError when the disk is full, or the file endless."""
+        """Appends ``data``. Raises PytsnError if the disk is full or the file is too large."""
         if file.tell() + len(data) > LARGEST:
             raise PytsnError(f"{self.address}: more than 2 GiB came: that is no caffemodel")
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[file.write(rest) :]  # an almost full disk takes less than it is given
+                rest = rest[file.write(rest) :]  # an almost full disk may write only a part
         except OSError as error:
             raise self.disk_error(error) from None
 
     def require_room(self, size: int | None, have: int = 0) -> None:
-        """Raises PytsnError when ``size`` bytes, of which ``have`` are here, do not fit on the disk."""
+        """Raises PytsnError if ``size`` bytes, of which ``have`` are already stored, do not fit on the disk."""
         if size is None:
             return
         if size > LARGEST:
             raise PytsnError(f"{self.address}: {size:,} bytes: no caffemodel has more than 2 GiB")
         free = shutil.disk_usage(self.path.parent).free
-        if free < size - have + _SPARE:  # what is here is either kept or freed
+        if free < size - have + _SPARE:  # the stored bytes are either kept or freed
             raise PytsnError(f"{self.target}: the disk is full: {size - have:,} bytes are to come, {free:,} are free")
 
     def disk_error(self, error: OSError) -> PytsnError:
-        """The one-line form of what the disk said."""
+        """The disk error as a one-line PytsnError."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             kept = f"{self.length:,} bytes are kept in {self.path}"
             return PytsnError(f"{self.target}: the disk is full; {kept}: make room and run again")
@@ -118,7 +118,7 @@ class PartFile:
             path.unlink(missing_ok=True)
 
     def move_to(self, path: Path) -> None:
-        """Puts the part at ``path``, its bytes on the disk first."""
+        """Syncs the part to disk and moves it to ``path``."""
         try:
             put_in_place(self.path, path)
         except OSError as error:
@@ -127,6 +127,6 @@ class PartFile:
 
 
 def validators(headers: Headers) -> dict[str, str | None]:
-    """What tells one version of a file from another. Weak ETags (``W/``) do not: equal ones may differ in bytes."""
+    """The headers that identify a file's version. Weak ETags (``W/``) do not count: equal ones may differ in bytes."""
     etag = headers.get("ETag")
     return {"etag": None if etag and etag.startswith("W/") else etag, "modified": headers.get("Last-Modified")}

@@ -1,4 +1,4 @@
-"""The layers of a PyTorch or safetensors file that may come from anybody: nothing is executed, nothing blown up."""
+"""The layers of an untrusted PyTorch or safetensors file: executes nothing and limits memory."""
 
 import os
 import zipfile
@@ -13,8 +13,8 @@ from converter.ports import origin_notes
 
 
 def read_state_layers(path: str | os.PathLike, size: int) -> tuple[list[LayerBlobs], list[str]]:
-    """The layers of the file of ``size`` bytes, types by Caffe's names, and notes: whose checkpoint it is, what it was
-    converted from. The layers of other ports' checkpoints have our names (converter/ports.py).
+    """The layers of the file of ``size`` bytes, with Caffe's type names, and notes: a checkpoint's port, a converted
+    file's source. Layers of other ports' checkpoints get our names (converter/ports.py).
 
     Raises PytsnError for files that are damaged, claim more than they hold, or hold anything but tensors.
     """
@@ -28,7 +28,7 @@ def read_state_layers(path: str | os.PathLike, size: int) -> tuple[list[LayerBlo
         raise
     except (
         Exception
-    ) as error:  # torch's unpickler stumbles over damage in a dozen ways: IndexError, AttributeError, ...
+    ) as error:  # torch's unpickler fails on damaged files in a dozen ways: IndexError, AttributeError, ...
         raise PytsnError(f"damaged ({type(error).__name__} while reading it)") from None
     layers = _layers_of_state(found.state, size)
     return layers, [*_notes(found.metadata), *filter(None, [found.unread])]
@@ -40,12 +40,12 @@ def _notes(metadata: Mapping[str, str]) -> list[str]:
 
 
 def _zip_trouble(path: str | os.PathLike, size: int) -> str:
-    """What is wrong with the archive around a PyTorch file; "" when nothing is, or when it is none."""
+    """What is wrong with a PyTorch file's zip archive; "" if nothing is, or if it is not an archive."""
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             return ""
         file.seek(max(0, size - 22))
-        end = file.read(22)  # torch writes no remark behind it
+        end = file.read(22)  # torch writes no comment after it
     if end[:4] != b"PK\x05\x06":
         return "cut short: the archive's table of contents, at its end, is missing"
     if int.from_bytes(end[12:16], "little") > 16 << 20:
@@ -59,7 +59,7 @@ def _zip_trouble(path: str | os.PathLike, size: int) -> str:
 
 
 def _layers_of_state(state: Mapping, size: int) -> list[LayerBlobs]:
-    """A state dict's tensors as layers: what stands before the last dot is the layer's name."""
+    """A state dict's tensors as layers; the part of a key before the last dot is the layer's name."""
     groups: dict[str, dict[str, wire.Blob]] = {}
     held = 0
     for key, tensor in state.items():
@@ -87,7 +87,7 @@ def _in_order(parts: Mapping[str, wire.Blob]) -> list[wire.Blob]:
 
 
 def _type_of(parts: Mapping[str, wire.Blob]) -> str:
-    """The Caffe type of a layer with these tensors, "" for none that is known."""
+    """The Caffe type of a layer with these tensors, "" if unknown."""
     if set(_ORDER) <= set(parts):
         return "BN"
     rank = len(parts["weight"].shape) if "weight" in parts else 0

@@ -1,4 +1,4 @@
-"""Weight files of any kind as one list of layers, as far as they can be read; what is broken is said, not raised."""
+"""Reads weight files of any kind as one list of layers, as far as possible; damage is reported, not raised."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from converter.files import explain_os_error, read_bytes
 from converter.solverstate import read_solverstate
 
 LARGEST = 1 << 31  # protobuf's own limit for a message
-_MOST_FIELDS = 250_000  # beside weights; ResNet-200 has some ten thousand. Reading makes an object of each
-_LAYER_FIELDS = {100: 1, 2: 4}  # NetParameter's layers, today's and before 2015 -> where such a layer has its name
+_MOST_FIELDS = 250_000  # without weights; ResNet-200 has about ten thousand. Parsing makes an object of each
+_LAYER_FIELDS = {100: 1, 2: 4}  # NetParameter's layer fields, current and before 2015 -> field of the layer's name
 
 
 @dataclass
 class WeightFile:
-    """A file as found: its kind, its layers with weights in file order (types by Caffe's names), and what is amiss."""
+    """A file's content: its kind, its layers with weights in file order (with Caffe's type names), and its faults."""
 
     kind: FileKind
     size: int
@@ -30,7 +30,7 @@ class WeightFile:
 
 
 def read_weight_file(path: str | os.PathLike) -> WeightFile:
-    """Reads what there is. Raises PytsnError only when the file cannot be read at all."""
+    """Reads as much as possible. Raises PytsnError only if the file cannot be read at all."""
     size, head = _size_and_head(path)
     found = WeightFile(sniff(head, size), size)
     if not found.kind.reader:
@@ -75,18 +75,18 @@ def _read_caffemodel(path: str | os.PathLike, found: WeightFile) -> None:
     found.layers = [LayerBlobs(_text(layer.name), _text(layer.type), layer.blobs) for layer in model.layers]
     garbled = sum(isinstance(text, bytes) for layer in model.layers for text in (layer.name, layer.type))
     if garbled:
-        found.damage.append(f"{garbled} names or types of layers are no text")
+        found.damage.append(f"{garbled} names or types of layers are not text")
     if model.unknown_fields:
         found.notes.append(f"{model.unknown_fields} unknown fields (written by another Caffe?)")
 
 
 def _text(value: str | bytes) -> str:
-    """protobuf hands out bytes where a string's are no UTF-8."""
+    """The value as text; protobuf returns bytes for a string that is not UTF-8."""
     return value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
 
 
 def _intact_part(data: bytes) -> tuple[int, str]:
-    """Where the last whole layer ends, and in words what is wrong behind it ("": nothing, all is whole)."""
+    """Where the last whole layer ends, and what is wrong after it, in words ("": nothing)."""
     buffer, end, whole = memoryview(data), 0, 0
     try:
         for item in wire.fields(buffer):
@@ -121,7 +121,7 @@ def _name_of_cut_layer(rest: memoryview) -> str:
 
 
 def _count_fields(buffer: memoryview, depth: int = 0) -> int:
-    """How many fields there are, up to where it is damaged, or somewhat more than _MOST_FIELDS. Keeps none of them."""
+    """Counts fields up to the damage, or to somewhat more than _MOST_FIELDS. Keeps none of them."""
     count, nesting = 0, _NESTING.get(depth, ())
     try:
         for item in wire.fields(buffer):
@@ -131,7 +131,7 @@ def _count_fields(buffer: memoryview, depth: int = 0) -> int:
             if count > _MOST_FIELDS:
                 break
     except PytsnError:
-        pass  # not a message, or a damaged one: parse_caffemodel tells
+        pass  # not a message, or damaged: parse_caffemodel reports it
     return count
 
 

@@ -246,6 +246,38 @@ def test_a_run_that_diverges_leaves_the_others(tiny, capsys):
     assert found["modalities", "rgbdiff", "accuracy"]["mean"] is not None
 
 
+def test_folders_as_users_bring_them(tiny, capsys, tmp_path):
+    """Numbered from 0, under other names, one in another case: the same plan, the same lists but for the case."""
+    for video in Path("frames").iterdir():
+        folder = tmp_path / "frames" / (video.name.upper() if video.name == "v3" else video.name)
+        folder.mkdir(parents=True)
+        for path in video.iterdir():
+            kind, number = path.stem.rsplit("_", 1)
+            (folder / f"{kind}-{int(number) - 1}.png").symlink_to(path.resolve())
+    frames = [f"--train_list={Path('train.txt').resolve()}", f"--val_list={Path('val.txt').resolve()}"]
+    command = ["ablation", "custom", str(tmp_path), f"--out={tmp_path / 'out'}", *frames, "--tables=modalities"]
+    command += [
+        "--net=tiny=deploy.prototxt",
+        "--device=cpu",
+        "--iterations=1",
+        "--modalities=rgb,flow",
+        "--batch_size=1",
+    ]
+    patterns = ["--frame_pattern=img-%d.png", "--flow_pattern=flow_%c-%d.png"]
+    assert main([*command, *patterns, "--dry_run"]) == 0
+    output = capsys.readouterr().out
+    assert output.count("note: 1 names differ from their folders in case alone") == 1
+    assert output.count("note: frames are numbered from 0\n") == 1
+    text = (tmp_path / "out/lists/rgb_train.txt").read_text()
+    assert text == Path("train.txt").read_text().replace("frames/v3", "frames/V3").replace(
+        "frames/", f"{tmp_path}/frames/"
+    )
+    assert main([*command, *patterns, "--num_frame_per_video=1", "--crops=1", "--workers=0", "--accumulate=1"]) == 0
+    (tmp_path / "frames/v1/img-7.png").unlink()
+    assert main([*command, *patterns, "--dry_run"]) == 2
+    assert "frames/v1: the images img-%d.png have no number 7 (img-7.png), though" in capsys.readouterr().err
+
+
 def test_modalities_without_images(tiny, capsys, tmp_path):
     """No flow image anywhere: flow is left out. One video without: an error that names it, or left out on wish."""
     for video in Path("frames").iterdir():
@@ -282,7 +314,7 @@ def test_modalities_without_images(tiny, capsys, tmp_path):
         (["--val_list=absent.txt"], "absent.txt: no such file"),
         (["--set=name_pattern=x", "--init=absent.caffemodel"], "absent.caffemodel: no such file"),
         (["--solver=rgb_step/solver.prototxt"], "leave out --epochs, --lr"),
-        (["--set=crop_size=200"], "rgb_train.txt: layer 'data' (VideoData): frames of 170x128 pixels"),
+        (["--set=crop_size=200"], "rgb_train.txt: layer 'data' (VideoData): ./frames/v0: frames of 170x128 pixels"),
         (["--init=rgb_step/init_iter_0.caffemodel", "--net=x=wide.prototxt"], "shape (8, 3, 7, 7), the net has (9, 3"),
         (["--net=x:flow=deep.prototxt", "--modalities=flow"], "takes 20 channels, tests of flow have snippets of 10"),
     ],

@@ -134,7 +134,7 @@ def test_lists_that_promise_too_much_and_gaps(world, tmp_path, capsys):
     assert f"{tmp_path}/list.txt, line 3: 600 frames listed, but {frames}/v_B_g01_c01 has 49, img_00000.jpg to " in err
     (frames / "v_B_g01_c01/img_00017.jpg").unlink()
     (tmp_path / "list.txt").write_text("v_B_g01_c01 40 1\n")
-    gap = f"{frames}/v_B_g01_c01: the images img_ have no number 17, though there are 48, from number 0 on"
+    gap = f"{frames}/v_B_g01_c01: the images img_ have no number 17 (img_00017.jpg), though there are 48, from number 0"
     assert gap in refused(capsys, "eval-net", *custom(world, frames, tmp_path / "list.txt"))
     given = ["--split_path", f"{world}/data", "--out_list_path", tmp_path]
     assert gap in refused(capsys, "build-file-list", "ucf101", frames, *given)

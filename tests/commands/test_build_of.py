@@ -424,7 +424,7 @@ def test_resume_does_broken_folders_again(tmp_path, capsys, harm, marked):
     harm(out / "a")
     assert build_of(video, out, *QUICK, "--resume", "yes") == 0
     assert files(out / "a") == expected_files(video)
-    assert "note: a was there and was done again: broken: " in capsys.readouterr().err
+    assert "note: a existed and was extracted again: broken: " in capsys.readouterr().err
 
 
 def test_resume_keeps_whole_folders_of_the_original(source, tmp_path, capsys):
@@ -447,7 +447,7 @@ def test_resume_does_again_what_had_other_settings_or_another_video(source, tmp_
     assert build_of(source, out, *QUICK, "--resume", "yes") == 0
     assert [name for name, inode in _kept(out).items() if inode != before[name]] == ["a"]
     assert files(out / "a") == expected_files(source / "a.avi")
-    assert "note: a was there and was done again: other: video of" in capsys.readouterr().err
+    assert "note: a existed and was extracted again: other: video of" in capsys.readouterr().err
     assert build_of(source, out, *QUICK, "--resume", "yes", "--bound", 15) == 0
     assert "bound 20.0, now 15.0" in capsys.readouterr().err
     assert all(json.loads((out / name / ".pytsn.json").read_text())["settings"]["bound"] == 15 for name in "abc")
@@ -644,7 +644,7 @@ def test_a_video_of_another_run_is_left_to_it(source, tmp_path, capsys):
         assert state == "held"
         assert build_of(source, out, *QUICK) == 0
     assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
-    assert "another run is working on 1 of the videos, left to it: b" in capsys.readouterr().err
+    assert "another run is working on 1 of the videos, which are skipped: b" in capsys.readouterr().err
 
 
 def test_two_runs_side_by_side_share_the_work(source, tmp_path):

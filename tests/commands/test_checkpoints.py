@@ -22,7 +22,7 @@ from tests.training.train_runs import START
 
 NAMES = ("ucf101_rgb_model_best.pth.tar", "no_ending", "lies.caffemodel")
 ORIGIN = "note: tsn-pytorch checkpoint, epoch 80, best 85.12"
-MEANS = "note: trained on pixels less 104, 117, 128 (Caffe's nets: less 104, 117, 123)"
+MEANS = "note: trained on pixels minus 104, 117, 128 (Caffe's nets: minus 104, 117, 123)"
 COUNT = 30
 
 
@@ -76,7 +76,7 @@ def test_converted_files_score_the_same_and_caffemodels_as_caffe(world, tmp_path
     assert run_command("convert", [f"{world}/deploy.prototxt", f"{world}/{NAMES[0]}", *outputs]) == 0
     out = capsys.readouterr().out
     assert ORIGIN in out
-    assert out.count("warning: a caffemodel does not tell") == 1
+    assert out.count("warning: a caffemodel does not record") == 1
     for name, red in (("c.safetensors", 128), ("c.pth", 128), ("c.caffemodel", 123)):
         assert eval_net(world, tmp_path / name, "--save_scores", tmp_path / f"{name}.npz") == 0
         (found,) = read_scores(tmp_path / f"{name}.npz").scores
@@ -108,7 +108,7 @@ def test_verify_parity_and_identify(world, capsys):
 
 def test_init_flow(world, tmp_path, capsys):
     assert run_command("init-flow", [f"{world}/{NAMES[0]}", "-o", f"{tmp_path}/flow.caffemodel"]) == 2
-    assert "an output's suffix says what to write" in capsys.readouterr().err
+    assert "the suffix selects an output's format" in capsys.readouterr().err
     assert run_command("init-flow", [f"{world}/{NAMES[0]}", "-o", f"{tmp_path}/flow.safetensors"]) == 0
     state, metadata = read_state(tmp_path / "flow.safetensors")
     mean = small_state()["conv1_7x7_s2.weight"].double().mean(1)

@@ -14,7 +14,7 @@ from pytsn.weights.identify import identify
 from tests.converter.nets import build, pixels
 from tests.converter.port_checkpoints import SMALL, as_mmaction, as_tsn_pytorch, small_state, tsn_pytorch_file
 
-MEANS = "trained on pixels less 104, 117, 128 (Caffe's nets: less 104, 117, 123)"
+MEANS = "trained on pixels minus 104, 117, 128 (Caffe's nets: minus 104, 117, 123)"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_caffemodel_loses_the_means_and_says_so(proto, tmp_path):
     net = load_for_conversion(proto, path)
     notes = write_net(net, tmp_path / "c.caffemodel", source_metadata(net, proto, path))
     assert len(notes) == 1
-    assert "less 104, 117, 128: tests with it subtract 104, 117, 123" in notes[0]
+    assert "minus 104, 117, 128: tests with it subtract 104, 117, 123" in notes[0]
     again = load_net(proto, tmp_path / "c.caffemodel")
     assert again.report.notes == []
     for key, value in small_state().items():

@@ -90,7 +90,8 @@ def test_a_gap_names_folder_and_number(tmp_path):
     for name in ("img_00000.jpg", "img_00001.jpg", "img_00003.jpg", "flow_x_00001.jpg", "flow_y_00001.jpg"):
         (tmp_path / "v" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "v" / name).touch()
-    with pytest.raises(PytsnError, match=r"/v: the images img_ have no number 2, though there are 3, from number 0 on"):
+    message = r"/v: the images img_ have no number 2 \(img_00002\.jpg\), though there are 3, from number 0 on"
+    with pytest.raises(PytsnError, match=message):
         parse_directory(str(tmp_path))
     assert parse_directory(str(tmp_path), images=("flow",))["v"].flow_count == 1
     (tmp_path / "v/flow_y_00001.jpg").rename(tmp_path / "v/flow_y_00000.jpg")

@@ -2,6 +2,8 @@
 
 import math
 import re
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +197,29 @@ def test_numbers_that_are_no_longer_finite_stop_it(own_tiny, capsys):
         assert all(math.isfinite(float(tensor.sum())) for tensor in state.values())
     else:
         assert "no checkpoint yet" in error[0]
+
+
+def test_other_names_and_numbers_are_the_same_run(own_tiny, capsys):
+    """--frame_pattern on frames numbered from 0, one folder in another case, one as an archive: the same log."""
+    options = ["--set=display=1", "--epochs=1", "--accumulate=1", "--batch_size=2", "--seed=3", "--lr=0.01"]
+    logs = []
+    own = ["finetune", "list.txt", "--net=deploy.prototxt", f"--init={START}", "--workers=0", "--device=cpu", *options]
+    for out, pattern in (("one", "img_%05d.png"), ("two", "f%d.png")):
+        assert main([*own, f"--out={out}", f"--frame_pattern={pattern}"]) == 0
+        output = capsys.readouterr().out
+        logs.append([line for line in output.splitlines() if line.startswith("Iteration")])
+        if out == "two":
+            assert "list.txt: frames are numbered from 0" in output
+            assert "list.txt: 1 names differ from their folders in case alone and are taken for them" in output
+            break
+        for path in sorted(Path("frames").glob("*/img_*.png")):
+            path.rename(path.with_name(f"f{int(path.stem[4:]) - 1}.png"))
+        Path("frames/v3").rename("frames/V3")
+        with zipfile.ZipFile("frames/v1.zip", "w") as archive:
+            for path in Path("frames/v1").glob("f*.png"):
+                archive.write(path, path.name)
+        shutil.rmtree("frames/v1")
+    assert logs[0] == logs[1] != []
 
 
 def spoil(folder: Path, line: str) -> None:

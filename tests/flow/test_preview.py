@@ -223,6 +223,29 @@ def test_command_takes_a_folder(tmp_path, capsys):
     assert not (tmp_path / "again.png").exists()
 
 
+def test_a_folder_numbered_from_0(tmp_path, capsys):
+    """As denseflow writes: one image more than pairs, and pair k lies between images k and k + 1. A sheet shows the
+    second of them, as it does of dense_flow's images, which carry the pair's number."""
+    for number in range(4):
+        levels = {"img": 50 * number, "flow_x": 128 + 10 * number, "flow_y": 128}
+        for kind in ("img", "flow_x", "flow_y") if number < 3 else ("img",):
+            shape = (HEIGHT, WIDTH, 3) if kind == "img" else (HEIGHT, WIDTH)
+            assert cv2.imwrite(str(tmp_path / f"{kind}_{number:05d}.jpg"), np.full(shape, levels[kind], np.uint8))
+    rows = list(folder_rows(str(tmp_path), [0, 2]))
+    assert [int(row.image_x[0, 0]) for row in rows] == [128, 148]
+    assert [int(row.frame[0, 0, 0]) for row in rows] == [50, 150]
+    sheet = str(tmp_path / "sheet.png")
+    assert main(["flow-preview", str(tmp_path), "-o", sheet, "--frames", "0", "2"]) == 0
+    assert capsys.readouterr().err == "note: frames are numbered from 0\n"
+    assert main(["flow-preview", str(tmp_path), "-o", sheet, "--frames", "3"]) == 2
+    assert "no pair 3; its pairs of frames are numbered 0 to 2" in capsys.readouterr().err
+    assert pick_numbers("v", 3, 9, None, 0) == [0, 1, 2]
+    for axis in "xy":
+        (tmp_path / f"flow_{axis}_00001.jpg").unlink()
+    assert main(["flow-preview", str(tmp_path), "-o", sheet]) == 2
+    assert "the images flow_x_ have no number 1 (flow_x_00001.jpg), though there are 2" in capsys.readouterr().err
+
+
 def test_zip_folder_shows_what_its_files_would(tmp_path):
     """dense_flow's zip mode: img.zip, flow_x.zip with entries x_00001.jpg, flow_y.zip."""
     (tmp_path / "files").mkdir()

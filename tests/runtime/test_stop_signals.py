@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from pytsn.commands import dispatch
+from pytsn import cli as dispatch
 from pytsn.runtime.stop_signals import StopSignals, interrupt_on_sigterm
 
 
@@ -56,7 +56,7 @@ def test_training_is_asked_once_and_stopped_by_the_second_signal(run, capsys, nu
     assert received == [number]
     name = signal.Signals(number).name
     assert capsys.readouterr().err == (
-        f"{name}: stops after this iteration and a snapshot; once more stops at once\nstopped\n"
+        f"{name}: stopping after this iteration and a snapshot; a second signal stops at once\nstopped\n"
     )
 
 

@@ -63,7 +63,7 @@ def test_data_fields(text, phase, old, new):
         ("batchsize=3", "no field 'batchsize' in the solver or the data layers; did you mean 'batch_size'"),
         ("solver.batch_size=3", "no field 'batch_size'"),
         ("test.max_iter=3", "no field 'max_iter' in the solver or the data layers"),
-        ("transform.mirror=true", "before a field stand"),
+        ("transform.mirror=true", "before a field, only"),
         ("max_iter", "field=value was expected"),
         ("max_iter=ten", "max_iter wants a whole number, found 'ten'"),
         ("max_iter=", "max_iter wants a whole number"),

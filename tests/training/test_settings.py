@@ -121,7 +121,7 @@ def test_glog_lines(tiny, capsys):
 def test_effective_batch_sets_iter_size_and_says_what_clipping_makes_of_it(tiny):
     plan = plan_solver("rgb_step/solver.prototxt", effective_batch=128)
     assert plan.solver.iter_size == 32
-    assert "clip_gradients 0.5 meets the sum over iter_size" in plan.notes[0]
+    assert "clip_gradients 0.5 applies to the sum over iter_size" in plan.notes[0]
     assert "32 times smaller" in plan.notes[0]
     assert plan.notes[1:] == ("effective batch: 128 videos (batch_size 4 x iter_size 32 x processes 1)",)
     quiet = plan_solver("rgb_step/solver.prototxt", effective_batch=128, clip_on="mean", world=4)

@@ -207,7 +207,8 @@ def test_refusals_are_not_tried_again(server, part, code):
 
 def test_an_account_that_is_closed_is_the_end_of_the_host(server, part):
     server.plan = [answer(409, b"<?xml version='1.0'?><Error><Code>PublicAccessNotPermitted</Code></Error>")]
-    with pytest.raises(HostGone, match=r"no longer gives its files to the public \(HTTP 409.*PublicAccessNotPermitted"):
+    said = r"no longer offers its files to the public \(HTTP 409.*PublicAccessNotPermitted"
+    with pytest.raises(HostGone, match=said):
         get(part)
 
 

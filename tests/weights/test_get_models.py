@@ -169,7 +169,7 @@ def test_a_host_that_is_gone_is_asked_once(run, server):
     outcome = run(dataset=None, split=None, modality=None)
     assert (len(outcome.failed), outcome.status, len(server.log)) == (12, 2, 1)
     assert len(run.lines) == 1
-    assert "no longer gives its files to the public" in run.lines[0]
+    assert "no longer offers its files to the public" in run.lines[0]
 
 
 def test_a_host_that_is_gone_leaves_what_is_there(run, server):

@@ -476,12 +476,12 @@ def test_many_views_of_few_numbers(tmp_path):
 )
 def test_tensors_that_are_no_plain_numbers(tmp_path, make):
     torch.save({"fc.weight": make()}, tmp_path / "net.pth")
-    assert identify(tmp_path / "net.pth").damage == ["not a state dict (entry ['fc.weight'] is no tensor)"]
+    assert identify(tmp_path / "net.pth").damage == ["not a state dict (entry ['fc.weight'] is not a tensor)"]
 
 
 def test_a_pytorch_file_with_numbers_for_names(tmp_path):
     torch.save({1: torch.ones(3, 3)}, tmp_path / "net.pth")
-    assert identify(tmp_path / "net.pth").damage == ["not a state dict (entry [1] is no tensor)"]
+    assert identify(tmp_path / "net.pth").damage == ["not a state dict (entry [1] is not a tensor)"]
 
 
 def test_archives_that_would_blow_up_or_were_cut(tmp_path):
@@ -529,7 +529,7 @@ def test_names_that_are_no_text(tmp_path):
     path = save_blobs(tmp_path / "net.caffemodel", {"conv_naïve": [np.ones((1, 3, 7, 7), np.float32)]}, "naïve")
     path.write_bytes(path.read_bytes().replace("ï".encode(), b"\xff\xfe"))
     found = identify(path)
-    assert found.damage == ["1 names or types of layers are no text"]
+    assert found.damage == ["1 names or types of layers are not text"]
     assert identity_lines(found)[3].endswith("calls itself 'na\ufffd\ufffdve'")
 
 

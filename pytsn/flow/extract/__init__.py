@@ -1,1 +1,1 @@
-"""Videos to folders of frames and flow, by worker processes, resumable."""
+"""Extracts folders of frames and flow from videos, in worker processes, resumable."""

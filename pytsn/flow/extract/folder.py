@@ -1,7 +1,7 @@
-"""A video's folder appears whole or not at all, and is replaced only by a whole one.
+"""Writes a video's folder whole or not at all, and replaces it only by a whole one.
 
-OUT/.VIDEO.pytsn-partial is filled and then renamed to OUT/VIDEO; an older OUT/VIDEO waits under OUT/.VIDEO.pytsn-old
-meanwhile. Whoever writes any of them holds the lock on OUT/.VIDEO.pytsn-lock.
+OUT/.VIDEO.pytsn-partial is filled and then renamed to OUT/VIDEO; an older OUT/VIDEO is OUT/.VIDEO.pytsn-old meanwhile.
+A process that writes any of them holds the lock on OUT/.VIDEO.pytsn-lock.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _PARTIAL, _OLD, _LOCK = ".pytsn-partial", ".pytsn-old", ".pytsn-lock"
 
 
 class VideoFolder:
-    """The folder of one video below ``out``, an existing folder. Everything but ``lock`` is for who holds it."""
+    """The folder of one video below ``out``, an existing folder. All methods except ``lock`` require the lock."""
 
     def __init__(self, out: str, name: str) -> None:
         self.path = os.path.join(out, name)
@@ -28,26 +28,26 @@ class VideoFolder:
         return hold_lock(self._lock)
 
     def recover(self) -> None:
-        """Puts away what a run that ended early left: its unfinished folder goes, an older whole one comes back."""
+        """Cleans up after an interrupted run: removes its unfinished folder and restores an older whole one."""
         recover_folder(self.path, self._old)
         remove(self._partial)
 
     def begin(self) -> str:
-        """An empty folder to fill. Raises PytsnError when VIDEO is there and is not a folder of frames, which is left
-        alone."""
+        """Creates an empty folder to fill. Raises PytsnError if VIDEO exists and is not a folder of frames; it is then
+        left alone."""
         self._refuse_foreign()
         self.recover()
         os.mkdir(self._partial)
         return self._partial
 
     def publish(self, marker: dict[str, object]) -> None:
-        """What ``begin`` gave, with its marker, becomes OUT/VIDEO."""
+        """Adds the marker to ``begin``'s folder and renames it to OUT/VIDEO."""
         write_marker(self._partial, marker)
         self._refuse_foreign()
         put_folder_in_place(self._partial, self.path, self._old)
 
     def discard(self) -> None:
-        """Removes what ``begin`` gave."""
+        """Removes ``begin``'s folder."""
         remove(self._partial)
 
     def _refuse_foreign(self) -> None:
@@ -75,7 +75,7 @@ def find_leftovers(out: str) -> list[str]:
 
 
 def clean_leftovers(out: str, names: Iterator[str] | list[str] | None = None) -> None:
-    """Recovers the folders of videos (None: all in ``out``) that no living process works on."""
+    """Recovers the folders of videos (None: all in ``out``) that no running process works on."""
     for name in find_leftovers(out) if names is None else names:
         folder = VideoFolder(out, name)
         with folder.lock() as state:

@@ -1,4 +1,4 @@
-"""Frames and flow as JPEG files or zips, named and numbered as dense_flow does."""
+"""Writes frames and flow as JPEG files or zips, named and numbered as in dense_flow."""
 
 import contextlib
 import os
@@ -43,7 +43,7 @@ class ZipWriter:
 
     def write(self, kind: str, number: int, data: bytes) -> None:
         """Adds image ``number`` (from 1) of a kind."""
-        entry = zipfile.ZipInfo(f"{ARCHIVES[kind][1]}{number:05d}.jpg")  # no time of writing: equal frames, equal files
+        entry = zipfile.ZipInfo(f"{ARCHIVES[kind][1]}{number:05d}.jpg")  # no time stamp: equal frames give equal files
         entry.external_attr = 0o644 << 16
         self._zips[kind].writestr(entry, data)
 
@@ -54,7 +54,7 @@ class ZipWriter:
         self.total = sum(os.path.getsize(self._path(kind)) for kind in self.kinds)
 
     def abandon(self) -> None:
-        """After an error: lets go of the files, whatever state they are in."""
+        """After an error: closes the files in whatever state they are."""
         for archive in self._zips.values():
             with contextlib.suppress(OSError, ValueError):
                 archive.close()

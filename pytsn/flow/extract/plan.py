@@ -1,4 +1,4 @@
-"""From the command's arguments to what the workers are told."""
+"""Turns the command's arguments into the workers' settings."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class ExtractPlan:
 
 
 def make_plan(args: argparse.Namespace) -> ExtractPlan:
-    """Checks the arguments of build-of. Raises PytsnError for those that make no sense or ask for what is not there."""
+    """Checks the arguments of build-of. Raises PytsnError for invalid values and unavailable devices."""
     _check_numbers(args)
     devices = _devices(args)
     gpus = 0 if devices == ("cpu",) else len(devices)
@@ -59,7 +59,7 @@ def make_plan(args: argparse.Namespace) -> ExtractPlan:
 
 
 def refuse_other_flow_type(tasks: Sequence[VideoTask], out: str, flow_type: str) -> None:
-    """Raises PytsnError when OUT holds flow of the other type, which this run would replace, frames included."""
+    """Raises PytsnError if OUT holds flow of the other type, which this run would replace, including the frames."""
     for task in tasks:
         folder = VideoFolder(out, task.name).path
         found = found_flow_type(folder)
@@ -82,7 +82,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _devices(args: argparse.Namespace) -> tuple[str, ...]:
-    """Devices for the workers in turn; only TV-L1 has use for a GPU."""
+    """Devices for the workers in turn; only TV-L1 can use a GPU."""
     if args.algorithm != "tvl1" or (args.device == "cpu" and args.num_gpu is None):
         return ("cpu",)
     from pytsn.runtime.device import pick_device

@@ -1,4 +1,4 @@
-"""What the user sees of an extraction: bars while it runs, then what was done and what failed."""
+"""Progress bars of an extraction, and its report: what was done and what failed."""
 
 import sys
 import time
@@ -12,16 +12,16 @@ from pytsn.flow.extract.worker import BUSY, DONE, FAILED, KEPT, KEPT_UNRECORDED,
 
 
 class ExtractProgress:
-    """Two bars on stderr, videos and pairs of frames, when it is a terminal; nothing otherwise.
+    """Two bars on stderr, for videos and pairs of frames, if it is a terminal; nothing otherwise.
 
-    How many pairs there will be is known only once every video was opened: those still unopened are taken to have as
-    many per byte as the others.
+    The number of pairs is known only once every video was opened; unopened videos are assumed to have as many pairs per
+    byte as the others.
     """
 
     def __init__(self, tasks: Sequence[VideoTask], step: int) -> None:
         self._step, self._sizes = step, {task.name: task.size for task in tasks}
         self._left = sum(self._sizes.values())  # bytes of videos not opened
-        self._expected: dict[str, int] = {}  # of videos opened: pairs, as announced and then as they were
+        self._expected: dict[str, int] = {}  # pairs of opened videos: as announced, then as found
         self._opened_bytes = 0
         self._failed = 0
         self.pairs, self._start = 0, time.monotonic()
@@ -36,7 +36,7 @@ class ExtractProgress:
         self._videos.close()
 
     def listen(self, event: str, values: dict, task: VideoTask) -> None:
-        """To be told what workers send, see ``ExtractRun``."""
+        """Receives the workers' events, see ``ExtractRun``."""
         if event == "opened":
             self._expected[task.name] = max(0, values["frames"] - 1) // self._step
             self._opened_bytes += task.size
@@ -47,7 +47,7 @@ class ExtractProgress:
             self._bar.update(values["count"])
 
     def add(self, outcome: Outcome) -> None:
-        """To be told each video's outcome."""
+        """Receives each video's outcome."""
         if outcome.name in self._expected:
             self._expected[outcome.name] = outcome.pairs if outcome.status == DONE else 0
         else:
@@ -59,7 +59,7 @@ class ExtractProgress:
         self._estimate()
 
     def expected_pairs(self) -> int:
-        """Pairs of the whole run, as far as can be told by now."""
+        """The current estimate of all pairs of the run."""
         known = sum(self._expected.values())
         return max(self.pairs, known + round(known / self._opened_bytes * self._left if self._opened_bytes else 0))
 
@@ -72,7 +72,7 @@ class ExtractProgress:
 
 
 def print_report(outcomes: Sequence[Outcome], total: int, seconds: float) -> None:
-    """Notes and failures on stderr, one line of counts on stdout. ``total``: videos that were to be done."""
+    """Notes and failures on stderr, one line of counts on stdout. ``total``: number of videos of the run."""
     _print_notes(outcomes)
     _print_table([outcome for outcome in outcomes if outcome.status in (FAILED, STOP)], total)
     counts = Counter(outcome.status for outcome in outcomes)
@@ -92,7 +92,7 @@ def print_report(outcomes: Sequence[Outcome], total: int, seconds: float) -> Non
 def _print_notes(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.status == DONE and outcome.reason:
-            print(f"note: {printable(outcome.name)} was there and was done again: {outcome.reason}", file=sys.stderr)
+            print(f"note: {printable(outcome.name)} existed and was extracted again: {outcome.reason}", file=sys.stderr)
         for text in outcome.notes:
             print(f"note: {printable(outcome.name)}: {text}", file=sys.stderr)
     unrecorded = sum(outcome.status == KEPT_UNRECORDED for outcome in outcomes)
@@ -105,7 +105,7 @@ def _print_notes(outcomes: Sequence[Outcome]) -> None:
     busy = [printable(outcome.name) for outcome in outcomes if outcome.status == BUSY]
     if busy:
         shown = ", ".join(busy[:5]) + (", ..." if len(busy) > 5 else "")
-        print(f"note: another run is working on {len(busy)} of the videos, left to it: {shown}", file=sys.stderr)
+        print(f"note: another run is working on {len(busy)} of the videos, which are skipped: {shown}", file=sys.stderr)
 
 
 def _print_table(failed: Sequence[Outcome], total: int) -> None:

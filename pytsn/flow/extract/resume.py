@@ -1,4 +1,4 @@
-"""What a video's folder says about itself, and whether what it holds is whole."""
+"""Reads and writes the marker of a video's folder, and checks whether the folder's content is complete."""
 
 import json
 import os
@@ -24,8 +24,8 @@ ABSENT, WHOLE, UNRECORDED, BROKEN, OTHER = "absent", "whole", "unrecorded", "bro
 
 @dataclass(frozen=True)
 class FolderState:
-    """verdict: absent; whole; unrecorded (whole, but no marker tells its settings: made by the original tool); broken;
-    other (whole, with other settings or of another video file). reason: what was found, for broken and other."""
+    """verdict: absent; whole; unrecorded (whole, but without a marker of its settings: made by the original tool);
+    broken; other (whole, with other settings or of another video file). reason: the finding, for broken and other."""
 
     verdict: str
     pairs: int = 0
@@ -33,7 +33,7 @@ class FolderState:
 
 
 def is_ours(name: str) -> bool:
-    """True for names of files that an extraction writes, this one or the original, and those that desktops scatter."""
+    """Whether the name is a file that this extraction or the original writes, or that desktops leave behind."""
     return name == MARKER or name in _ZIPS or name in _OF_DESKTOPS or _IMAGE.fullmatch(name) is not None
 
 
@@ -44,7 +44,7 @@ def _is_data(name: str) -> bool:
 def make_marker(
     settings: ExtractSettings, video: str, video_bytes: int, frames: int, pairs: int, total: int
 ) -> dict[str, object]:
-    """The marker's content: how the images were made, from what, and how many bytes they are."""
+    """The marker's content: the images' settings, source and number of bytes."""
     from pytsn.runtime.version import __version__
 
     counts = {"frames": frames, "pairs": pairs, "bytes": total}
@@ -54,21 +54,22 @@ def make_marker(
 
 def write_marker(folder: str, marker: dict[str, object]) -> None:
     """Writes FOLDER/.pytsn.json."""
-    with open(os.path.join(folder, MARKER), "w", encoding="utf-8") as file:  # the folder takes its place as a whole
+    with open(os.path.join(folder, MARKER), "w", encoding="utf-8") as file:  # the whole folder is renamed
         json.dump(marker, file, indent=1)
 
 
 def read_marker(folder: str) -> dict | None:
-    """The marker, or None where there is none or none that can be read."""
+    """The marker, or None if it is missing or unreadable."""
     marker = read_record(os.path.join(folder, MARKER))
     return marker if marker is not None and isinstance(marker.get("settings"), dict) else None
 
 
 def check_folder(folder: str, settings: ExtractSettings, video_bytes: int) -> FolderState:
-    """Whether ``folder`` holds, whole, what ``settings`` ask for of a video of ``video_bytes`` bytes.
+    """Whether ``folder`` holds the complete images of ``settings`` for a video of ``video_bytes`` bytes.
 
-    With a marker: names, number and bytes of the files agree with it. Without: the images of all kinds are numbered
-    from 1 without gaps, equal in number, none is empty or lacks the end of a JPEG (archives: their directory is there).
+    With a marker: names, number and bytes of the files must agree with it. Without: the images of all kinds must be
+    numbered from 1 without gaps, equal in number, and none may be empty or lack the end of a JPEG (archives: they must
+    have their directory).
     """
     if not os.path.isdir(folder):
         return FolderState(ABSENT)
@@ -82,7 +83,7 @@ def check_folder(folder: str, settings: ExtractSettings, video_bytes: int) -> Fo
 
 
 def found_flow_type(folder: str) -> str | None:
-    """tvl1 or warp_tvl1: what the folder was made as, by its marker or by whether it has frames; None: cannot tell."""
+    """The folder's flow type, tvl1 or warp_tvl1, by its marker or by whether it has frames; None: unknown."""
     marker = read_marker(folder)
     if marker is not None:
         return str(marker["settings"].get("flow_type"))
@@ -102,7 +103,7 @@ def _check_recorded(folder: str, settings: ExtractSettings, video_bytes: int, ma
     if marker.get("video_bytes") != video_bytes:
         return FolderState(OTHER, reason=f"video of {marker.get('video_bytes')} bytes, now {video_bytes}")
     if not isinstance(marker.get("pairs"), int):
-        raise PytsnError(f"its {MARKER} tells no number of pairs")
+        raise PytsnError(f"its {MARKER} has no number of pairs")
     sizes = _sizes(folder)
     zips = settings.out_format == "zip"
     pairs = _count_pairs(sizes, settings.kinds, {kind: [1] for kind in settings.kinds} if zips else None)
@@ -114,7 +115,7 @@ def _check_recorded(folder: str, settings: ExtractSettings, video_bytes: int, ma
 
 
 def _check_unrecorded(folder: str, settings: ExtractSettings) -> FolderState:
-    """A folder of the original tool, in whichever of the two forms it is."""
+    """Checks a folder of the original tool, in either format."""
     sizes = _sizes(folder)
     zipped = any(name in sizes for name in _ZIPS)
     pairs = _count_pairs(
@@ -133,8 +134,8 @@ def _sizes(folder: str) -> dict[str, int]:
 
 
 def _count_pairs(sizes: dict[str, int], kinds: Sequence[str], in_zips: dict[str, list[int]] | None) -> int:
-    """Images of each kind; ``in_zips``: their numbers by kind where they lie in archives. Raises PytsnError that says
-    what is wrong with the set of files."""
+    """Number of images of each kind; ``in_zips``: their numbers by kind if they are in archives. Raises PytsnError for
+    an inconsistent set of files."""
     empty = sorted(name for name, size in sizes.items() if not size)
     if empty:
         raise PytsnError(f"{empty[0]} is empty ({len(empty)} such)")
@@ -163,7 +164,7 @@ def _zip_numbers(folder: str, kind: str) -> list[int]:
     except FileNotFoundError:
         raise PytsnError(f"{name} is missing") from None
     except zipfile.BadZipFile:
-        raise PytsnError(f"{name} is no whole zip archive") from None
+        raise PytsnError(f"{name} is not a complete zip archive") from None
     return [int(match[1]) for match in entries if match]
 
 

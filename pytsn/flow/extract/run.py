@@ -1,5 +1,5 @@
-"""Many videos by many worker processes (pytsn/runtime/worker_process.py): one that is killed, starting or working,
-takes nothing with it but its video, and is replaced."""
+"""Extracts many videos in many worker processes (pytsn/runtime/worker_process.py). If one is killed, while starting or
+working, only its video is lost, and the worker is replaced."""
 
 import contextlib
 from collections import deque
@@ -14,13 +14,13 @@ from pytsn.runtime.worker_process import DIED, EVENT, REFUSED, RESULT, Death, Sa
 #: deaths of starting workers after which no more are started
 _STARTS = 3
 
-#: event (opened, pairs), what it says, the video's task
+#: event (opened, pairs), its values, the video's task
 Listener = Callable[[str, dict, VideoTask], object]
 
 
 @dataclass
 class _State:
-    """number: that of the worker's settings; ready: it has started; task: the video it is on."""
+    """number: of the worker's settings; ready: whether it has started; task: the video it works on."""
 
     number: int
     ready: bool = False
@@ -44,10 +44,10 @@ class ExtractRun:
         self._out = settings_of(0).out
 
     def outcomes(self) -> Generator[Outcome, None, None]:
-        """One outcome a video, as they come. After a STOP outcome, or when no worker is left, the other videos have
-        none. Leaving early ends the workers and clears away what they had begun.
+        """Yields one outcome per video, as they finish. After a STOP outcome, or when no worker is left, the other
+        videos have none. Leaving early ends the workers and removes their unfinished folders.
 
-        Raises PytsnError when workers refuse their settings or die while they start.
+        Raises PytsnError if workers refuse their settings or die while they start.
         """
         try:
             for number in range(self._count):
@@ -94,7 +94,7 @@ class ExtractRun:
         if not state.ready:
             self._dead_starts += 1
         if self._dead_starts >= _STARTS and not self._workers and self._waiting:
-            raise PytsnError(f"worker processes die while they start; of the last one: its {death}")
+            raise PytsnError(f"worker processes die while they start; the last one: its {death}")
         if self._waiting and self._dead_starts < _STARTS:
             self._start(state.number)
         if state.task is None:
@@ -107,7 +107,7 @@ class ExtractRun:
         worker.end()
 
     def _end(self) -> None:
-        """Ends the workers that are left, e.g. after Ctrl-C."""
+        """Ends the remaining workers, e.g. after Ctrl-C."""
         begun = [state.task.name for state in self._workers.values() if state.task is not None]
         for worker in list(self._workers):
             self._retire(worker)

@@ -1,4 +1,4 @@
-"""Which videos there are below a folder, and what their folders of frames will be called."""
+"""Finds the videos below a folder and names their folders of frames."""
 
 import os
 from collections import Counter
@@ -12,10 +12,10 @@ from pytsn.flow.extract.worker import VideoTask
 def find_videos(source: str, extensions: Sequence[str], out: str) -> list[VideoTask]:
     """The video files in ``source`` and its subfolders (UCF101's class folders), or ``source`` itself if it is a file.
 
-    extensions: without dots, any case. A video is called as its file without the extension, as in the original; OUT
-    (when it lies inside SRC) and hidden folders are not searched. Order: the largest file first, so that no worker is
-    left alone with a long one at the end. Raises PytsnError when there are none, saying which extensions there are, and
-    when two videos have one name.
+    extensions: without dots, any case. A video's name is its file name without the extension, as in the original. OUT
+    (if it is inside SRC) and hidden folders are not searched. Order: the largest file first, so that no worker is left
+    with a long one at the end. Raises PytsnError if there are no videos, listing the extensions found, and if two
+    videos have the same name.
     """
     if os.path.isfile(source):
         return [_task(source)]
@@ -36,7 +36,7 @@ def _task(path: str) -> VideoTask:
     name = os.path.splitext(os.path.basename(path))[0]
     try:
         return VideoTask(path, name, os.path.getsize(path))
-    except OSError:  # a dangling link: opening it will say so
+    except OSError:  # a dangling link: opening it will report the error
         return VideoTask(path, name, 0)
 
 
@@ -54,7 +54,7 @@ def _files(source: str, out: str) -> list[str]:
 
 
 def _raise(error: OSError) -> None:
-    """For os.walk, which would pass over a folder that cannot be read as if it were empty."""
+    """For os.walk, which would otherwise silently skip an unreadable folder."""
     raise explain_os_error(error, error.filename)
 
 

@@ -1,4 +1,4 @@
-"""Work beside the flow: reading ahead and writing behind, a bounded number of batches at a time."""
+"""Threads beside the flow: reading ahead and writing behind, with a bounded number of batches."""
 
 import contextlib
 import queue
@@ -18,8 +18,8 @@ _LOOK_S = 0.1
 
 
 def ahead(items: Iterable[T], waiting: int) -> Generator[T, None, None]:
-    """The items, made by another thread that keeps up to ``waiting`` of them ready. Its errors are raised here; when
-    the consumer goes, the thread ends too."""
+    """Yields the items, which another thread makes, keeping up to ``waiting`` of them ready. Its errors are raised
+    here; the thread ends when the consumer stops."""
     ready: queue.Queue = queue.Queue(waiting)
     gone = threading.Event()
 
@@ -36,7 +36,7 @@ def ahead(items: Iterable[T], waiting: int) -> Generator[T, None, None]:
             for item in items:
                 if not put((item, None)):
                     return
-        except BaseException as caught:  # whatever it is, the consumer has to hear of it
+        except BaseException as caught:  # passed on to the consumer, whatever it is
             error = caught
         put((_END, error))
 
@@ -56,10 +56,10 @@ def ahead(items: Iterable[T], waiting: int) -> Generator[T, None, None]:
 
 
 class InOrder:
-    """Runs calls one after the other in a thread, up to ``waiting`` of them behind; 0: at once, in this thread.
+    """Runs calls one after the other in a thread, with up to ``waiting`` pending; 0: at once, in this thread.
 
-    A context: left without error, all calls are done. The first error of a call is raised by a later ``do`` or on
-    leaving; the calls that wait behind it may have been run.
+    A context: after leaving it without error, all calls are done. The first error of a call is raised by a later ``do``
+    or on leaving; pending calls after it may have run.
     """
 
     def __init__(self, waiting: int) -> None:
@@ -67,7 +67,7 @@ class InOrder:
         self._pool = ThreadPoolExecutor(1) if waiting else None
 
     def do(self, call: Callable[..., object], *arguments: object) -> None:
-        """Runs ``call(*arguments)`` now or later; waits while too many are waiting."""
+        """Runs ``call(*arguments)`` now or later; blocks while too many are pending."""
         if self._pool is None:
             call(*arguments)
             return
@@ -88,10 +88,10 @@ class InOrder:
 
 
 def in_threads(flow: FlowFunction, threads: int) -> FlowFunction:
-    """The same flow, each batch's pairs shared out among ``threads`` threads.
+    """The same flow function with each batch's pairs split among ``threads`` threads.
 
-    Whole pairs rather than rows of one: threads that meet after each of a pair's thousands of small steps stand still
-    whenever the machine has other work (measured: 30 times slower on two busy cores).
+    Whole pairs rather than rows of one pair: threads that synchronise after each of a pair's thousands of small steps
+    stall whenever the machine has other work (measured: 30 times slower on two busy cores).
     """
     if threads == 1:
         return flow

@@ -1,4 +1,4 @@
-"""One video into one folder of frames and flow images, in memory that does not grow with the video's length."""
+"""Extracts one video to a folder of frames and flow images; memory does not grow with the video's length."""
 
 import contextlib
 import dataclasses
@@ -20,18 +20,18 @@ from pytsn.flow.quantise import FLOW_BOUND, quantise_flow
 FLOW_TYPES = ("tvl1", "warp_tvl1")
 #: the frame size of the released models, to which ``batch_size`` refers
 WIDTH, HEIGHT = 340, 256
-#: batches waiting on either side of the flow when decoding and writing have threads of their own
+#: batches waiting on either side of the flow when decoding and writing have their own threads
 _WAITING = 2
 
 
 @dataclass(frozen=True)
 class ExtractSettings:
-    """What the images depend on; recorded beside them, so that a later run can tell whether they are what it wants.
+    """The settings that the images depend on. They are recorded beside the images, so a later run can compare them.
 
     flow_type: tvl1 (frames and flow) or warp_tvl1 (flow without the camera's motion, no frames). algorithm, preset:
-    see pytsn.flow.methods; preset is empty for algorithms without any. bound: pixels that become 0 and 255. step: flow
-    from frame 0 to ``step`` to 2 ``step``... width, height: of the images; 0 and 0 keep the video's. quality: of the
-    JPEGs, 1 to 100. out_format: dir or zip.
+    see pytsn.flow.methods; preset is empty for algorithms without presets. bound: pixels that become 0 and 255. step:
+    flow from frame 0 to ``step`` to 2 ``step``... width, height: of the images; 0 and 0 keep the video's. quality: of
+    the JPEGs, 1 to 100. out_format: dir or zip.
     """
 
     flow_type: str = "tvl1"
@@ -60,7 +60,7 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class Extracted:
-    """frames decoded, pairs written, bytes of all files, what the user should hear."""
+    """frames decoded, pairs written, bytes of all files, notes for the user."""
 
     frames: int
     pairs: int
@@ -70,8 +70,8 @@ class Extracted:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """B pairs in a row. images: their second frames, uint8 (H, W, 3) BGR; gray: uint8 (B + 1, H, W), pair b is gray[b],
-    gray[b + 1]."""
+    """B consecutive pairs. images: their second frames, uint8 (H, W, 3) BGR; gray: uint8 (B + 1, H, W), pair b is
+    gray[b], gray[b + 1]."""
 
     images: list[np.ndarray]
     gray: np.ndarray
@@ -80,8 +80,8 @@ class PairBatch:
 def pair_batches(frames: Iterable[np.ndarray], step: int, batch_size: int) -> Generator[PairBatch, None, None]:
     """Batches of pairs of every ``step``-th frame, starting with the first; B = ``batch_size`` or less.
 
-    ``batch_size`` counts pairs of 340x256 pixels: larger frames come in smaller batches, so that memory stays the
-    same. At most B + 1 frames are held at a time. Frames (H, W, 3) BGR uint8.
+    ``batch_size`` counts pairs of 340x256 pixels; larger frames come in smaller batches, so memory stays the same. At
+    most B + 1 frames are held at a time. Frames (H, W, 3) BGR uint8.
     """
     cv2 = load_cv2()
     images: list[np.ndarray] = []
@@ -98,7 +98,7 @@ def pair_batches(frames: Iterable[np.ndarray], step: int, batch_size: int) -> Ge
 
 
 def make_extract_flow(settings: ExtractSettings, device: str, threads: int = 1) -> FlowFunction:
-    """The flow function the settings ask for, uint8 (B, H, W) twice -> float32 (B, H, W, 2), by ``threads`` threads."""
+    """The flow function for the settings, uint8 (B, H, W) twice -> float32 (B, H, W, 2), in ``threads`` threads."""
     flow = make_flow(settings.algorithm, settings.preset, device)
     if settings.flow_type == "tvl1":
         return in_threads(flow, threads)
@@ -121,12 +121,12 @@ def extract_video(
     on_pairs: Callable[[int], object] = lambda count: None,
 ) -> Extracted:
     """Writes the images of video ``path`` into the empty ``folder``. Image k belongs to pair k: the video's frames
-    (k - 1) step and k step, counted from 0; the RGB image is the second of them. The flow is that from the first to the
-    second, not divided by ``step``. Source: dense_flow, dense_flow_gpu.cpp.
+    (k - 1) step and k step, counted from 0; the RGB image is the second of them. The flow goes from the first to the
+    second and is not divided by ``step``. Source: dense_flow, dense_flow_gpu.cpp.
 
-    threads: decode and write in threads of their own beside the flow (for a GPU). on_open: called with the announced
-    number of frames; on_pairs: with the number of pairs just done. Raises PytsnError for videos without two frames and
-    those that cannot be read, OSError when writing fails.
+    threads: decode and write in separate threads beside the flow (for a GPU). on_open: called with the announced number
+    of frames; on_pairs: with the number of pairs just done. Raises PytsnError for videos without two frames and
+    unreadable videos, OSError if writing fails.
     """
     video = VideoFrames(path, settings.size)
     batches = pair_batches(_announce(video, on_open), settings.step, batch_size)

@@ -1,7 +1,7 @@
-"""What a worker process does with one video after the other; a damaged video that crashes a decoder, or the system's
+"""The work of a worker process, one video after the other. A damaged video that crashes a decoder, or the system's
 out-of-memory killer, ends only the worker.
 
-While a video is on the way the worker tells ("opened", {"frames": announced}) and ("pairs", {"count": just done}).
+During a video the worker sends ("opened", {"frames": announced}) and ("pairs", {"count": just done}).
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ from pytsn.flow.methods import FlowFunction
 from pytsn.runtime.locks import TAKEN, UNPROTECTED
 from pytsn.runtime.worker_process import tell
 
-#: what became of a video: DONE; KEPT and KEPT_UNRECORDED: was there already; BUSY: another run is on it; FAILED; STOP:
-#: failed in a way that the next video would, too (the disk is full)
+#: outcomes of a video: DONE; KEPT and KEPT_UNRECORDED: existed already; BUSY: another run works on it; FAILED; STOP:
+#: failed in a way that the next video would too (the disk is full)
 DONE, KEPT, KEPT_UNRECORDED, BUSY, FAILED, STOP = "done", "kept", "kept-unrecorded", "busy", "failed", "stop"
 
 _NO_VIDEO_CAN_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -28,7 +28,7 @@ _NO_VIDEO_CAN_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """threads: CPU threads that compute flow; batch_size: pairs for each of them. device: of TV-L1. resume: keep whole
+    """threads: CPU threads that compute flow; batch_size: pairs per thread. device: of TV-L1. resume: keep whole
     folders."""
 
     out: str
@@ -50,8 +50,8 @@ class VideoTask:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a video. ``pairs`` were written just now (DONE) or are there (KEPT...); ``reason`` of failure or
-    of doing again; ``notes``: what the user should hear."""
+    """The outcome of a video. ``pairs``: number just written (DONE) or already there (KEPT...); ``reason``: of a
+    failure or of a repetition; ``notes``: lines for the user."""
 
     name: str
     status: str
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def do_video(task: VideoTask, settings: WorkerSettings, flow: FlowFunction, send: Callable[..., object]) -> Outcome:
-    """Extracts one video, unless it is there or another run is on it. What is wrong with it is in the outcome."""
+    """Extracts one video, unless it exists or another run works on it. Errors are in the outcome."""
     folder = VideoFolder(settings.out, task.name)
     try:
         with folder.lock() as lock:
@@ -116,20 +116,20 @@ def _memory_says(error: BaseException) -> PytsnError:
 
 
 def guarded(task: VideoTask, settings: WorkerSettings, flow: FlowFunction, send: Callable[..., object]) -> Outcome:
-    """``do_video`` that lets memory run out and our own defects fail this one video only."""
+    """Like ``do_video``, but running out of memory and bugs of ours fail only this video."""
     try:
         return do_video(task, settings, flow, send)
     except MemoryError as error:
         return Outcome(task.name, FAILED, reason=str(_memory_says(error)))
-    except Exception as error:  # a defect of ours: the other videos need not suffer
+    except Exception as error:  # a bug of ours: the other videos go on
         if type(error).__name__ == "OutOfMemoryError":  # torch's, on a GPU
             return Outcome(task.name, FAILED, reason=str(_memory_says(error)))
         return Outcome(task.name, FAILED, reason=" ".join(f"{task.path}: {type(error).__name__}: {error}".split()))
 
 
 def make_extractor(settings: WorkerSettings) -> Callable[[VideoTask], Outcome]:
-    """What a worker process calls (pytsn/runtime/worker_process.py). Raises PytsnError for settings that it refuses."""
-    load_cv2().setNumThreads(1)  # processes, and threads with pairs of their own, are the parallelism
+    """Makes a worker process's function (pytsn/runtime/worker_process.py). Raises PytsnError for refused settings."""
+    load_cv2().setNumThreads(1)  # processes, and threads with their own pairs, already run in parallel
     flow = make_extract_flow(settings.extract, settings.device, settings.threads)
 
     def extract(task: VideoTask) -> Outcome:

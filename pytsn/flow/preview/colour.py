@@ -6,7 +6,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 
-#: (red, green, blue) at the wheel's corners, and how many steps of hue lie between each and the next
+#: (red, green, blue) at the wheel's corners, and the number of hue steps from each to the next
 _CORNERS = (
     (15, (1, 0, 0)),
     (6, (1, 1, 0)),
@@ -15,7 +15,7 @@ _CORNERS = (
     (13, (0, 0, 1)),
     (6, (1, 0, 1)),
 )
-#: vectors longer than the scale are drawn in full colour, darkened to this share
+#: vectors longer than the scale are drawn in full colour, darkened to this fraction
 _BEYOND = 0.75
 
 
@@ -23,7 +23,7 @@ _BEYOND = 0.75
 def colour_wheel() -> np.ndarray:
     """The 55 hues: float64 (55, 3), RGB, 0 to 1, read only.
 
-    Red stands for motion to the right, then clockwise: yellow down, cyan to blue left, violet up. Source: Baker et al.,
+    Red is motion to the right, then clockwise: yellow down, cyan to blue left, violet up. Source: Baker et al.,
     A Database and Evaluation Methodology for Optical Flow (ICCV 2007), and the colour code published with it.
     """
     corners = np.array([corner for _, corner in (*_CORNERS, _CORNERS[0])], float)
@@ -39,9 +39,9 @@ def colour_wheel() -> np.ndarray:
 def flow_to_bgr(flow: np.ndarray, max_radius: float | None = None) -> np.ndarray:
     """Flow (H, W, 2), pixels, x (right) then y (down) -> uint8 (H, W, 3) BGR by the Middlebury colour wheel.
 
-    No motion is white; the colour gets fuller with the length and is full at ``max_radius`` pixels (None: the longest
-    finite vector's length); longer vectors are full and darker. Vectors that are not finite are black. Raises
-    PytsnError for another shape and a radius that is not positive.
+    No motion is white; saturation grows with the length and is full at ``max_radius`` pixels (None: the longest finite
+    vector's length); longer vectors are fully saturated and darker. Vectors that are not finite are black. Raises
+    PytsnError for another shape and for a radius that is not positive.
     """
     flow = np.asarray(flow, np.float64)
     if flow.ndim != 3 or flow.shape[-1] != 2:
@@ -59,7 +59,7 @@ def flow_to_bgr(flow: np.ndarray, max_radius: float | None = None) -> np.ndarray
 
 
 def _hues(flow: np.ndarray) -> np.ndarray:
-    """Full colours (H, W, 3) of the directions: right is the wheel's start, clockwise is forward."""
+    """Fully saturated colours (H, W, 3) of the directions: the wheel starts at the right and goes clockwise."""
     wheel = colour_wheel()
     turn = np.mod(np.arctan2(flow[..., 1], flow[..., 0]), 2 * np.pi) / (2 * np.pi)
     place = turn * (len(wheel) - 1)
@@ -69,7 +69,7 @@ def _hues(flow: np.ndarray) -> np.ndarray:
 
 
 def wheel_picture(size: int) -> np.ndarray:
-    """A legend: the wheel as a disc in a white square, uint8 (size, size, 3) BGR; the rim is the scale's end."""
+    """A legend: the wheel as a disc in a white square, uint8 (size, size, 3) BGR; the rim is the end of the scale."""
     radius = (size - 1) / 2
     y, x = np.mgrid[:size, :size] - radius
     picture = flow_to_bgr(np.stack([x, y], -1), max(radius, 0.5))

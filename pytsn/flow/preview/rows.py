@@ -1,4 +1,4 @@
-"""What a contact sheet of flow shows: a few pairs of frames of a video, or of a folder of extracted images."""
+"""The rows of a contact sheet of flow: a few pairs of frames of a video, or of a folder of extracted images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pytsn.flow.methods import FlowFunction
 from pytsn.flow.quantise import FLOW_BOUND, dequantise_flow, quantise_flow
 from pytsn.flow.warp.camera_motion import WarpResult, warped_flow
 
-#: grey levels that no motion can have become: 0 pixels lie half-way between them
+#: grey levels that zero motion may have become: 0 pixels lie half-way between them
 _STILL_LEVELS = (127, 128)
 
 
@@ -23,10 +23,9 @@ _STILL_LEVELS = (127, 128)
 class PreviewRow:
     """One row of the sheet, H and W as the frames'.
 
-    number: of the pair, as its images are numbered, from 1 or from 0: frames ``number`` and ``number + 1`` of the
-    video. frame: uint8 (H, W, 3) BGR, the pair's second frame; None where a folder has no such images.
-    flow: float32 (H, W, 2), pixels. image_x, image_y: uint8 (H, W), as stored. warp: with the camera's motion taken
-    out, where that was asked for.
+    number: of the pair, like its images, from 1 or from 0: frames ``number`` and ``number + 1`` of the video. frame:
+    uint8 (H, W, 3) BGR, the pair's second frame; None if a folder has no such images. flow: float32 (H, W, 2), pixels.
+    image_x, image_y: uint8 (H, W), as stored. warp: the flow without the camera's motion, if asked for.
     """
 
     number: int
@@ -38,16 +37,16 @@ class PreviewRow:
 
 
 def spread(pairs: int, rows: int) -> list[int]:
-    """Numbers of at most ``rows`` pairs out of 1..pairs: the middles of as many equal parts."""
+    """Numbers of at most ``rows`` pairs out of 1..pairs: the midpoints of as many equal parts."""
     rows = min(rows, pairs)
     return [(2 * row + 1) * pairs // (2 * rows) + 1 for row in range(rows)]
 
 
 def pick_numbers(source: str, pairs: int, rows: int, numbers: Sequence[int] | None, first: int = 1) -> list[int]:
-    """The pairs to show: ``numbers`` where given, each once and sorted, else ``rows`` spread evenly. first: the number
-    of the first pair.
+    """The pairs to show: ``numbers`` if given, each once and sorted, else ``rows`` spread evenly. first: the number of
+    the first pair.
 
-    Raises PytsnError, naming the source, for numbers that it does not have.
+    Raises PytsnError naming the source for numbers that it does not have.
     """
     if not numbers:
         return [number - 1 + first for number in spread(pairs, rows)]
@@ -59,7 +58,7 @@ def pick_numbers(source: str, pairs: int, rows: int, numbers: Sequence[int] | No
 
 
 def count_pairs(video: VideoFrames, progress=iter) -> int:
-    """Pairs of consecutive frames, by decoding them all: what containers announce is often wrong.
+    """Counts pairs of consecutive frames by decoding all of them: the number in the container is often wrong.
 
     ``progress`` wraps the iteration over frames. Raises PytsnError for a video of one frame, and as VideoFrames does.
     """
@@ -72,7 +71,7 @@ def count_pairs(video: VideoFrames, progress=iter) -> int:
 def video_rows(
     video: VideoFrames, numbers: Sequence[int], flow_fn: FlowFunction, warp: bool = True, bound: float = FLOW_BOUND
 ) -> Iterator[PreviewRow]:
-    """The rows of a video for these pairs (sorted), in one pass over its frames, as the extractor would write them."""
+    """Yields a video's rows for these pairs (sorted), in one pass over its frames, as the extractor writes them."""
     cv2 = load_cv2()
     wanted, before = set(numbers), None
     for number, frame in enumerate(video):
@@ -89,8 +88,8 @@ def video_rows(
 
 
 def number_folder_pairs(folder: str) -> Numbering:
-    """How the pairs of flow images of a folder (or its zips) are numbered. Raises PytsnError when there are none, when
-    x and y differ, and when some are missing between others."""
+    """The numbering of the pairs of flow images in a folder (or its zips). Raises PytsnError if there are none, if x
+    and y differ, and if some are missing between others."""
     found_x, found_y = number_frames(folder, FLOW.prefixes)
     if not found_x.count or (found_x.count, found_x.first) != (found_y.count, found_y.first):
         raise PytsnError(
@@ -103,7 +102,7 @@ def number_folder_pairs(folder: str) -> Numbering:
 
 
 def folder_rows(folder: str, numbers: Sequence[int], bound: float = FLOW_BOUND) -> Iterator[PreviewRow]:
-    """The rows of a folder of extracted images, the flow as the grey levels tell it; no warped flow.
+    """Yields the rows of a folder of extracted images, with flow computed from the grey levels; no warped flow.
 
     Raises PytsnError for images that are missing or damaged, as pytsn.data.frame_images does.
     """

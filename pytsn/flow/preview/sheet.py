@@ -1,4 +1,4 @@
-"""The contact sheet of ``pytsn flow-preview``: a row a pair of frames, a column a picture, a legend below."""
+"""The contact sheet of ``pytsn flow-preview``: a row per pair of frames, a column per picture, a legend below."""
 
 import functools
 import math
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 # All lengths below are pixels of the PNG
 _DOTS_PER_INCH = 100
-_PICTURE = (340, 256)  # a picture is scaled to fit in here
-_NARROWEST = 210  # columns of portrait videos still have room for their headings
+_PICTURE = (340, 256)  # pictures are scaled to fit into this
+_NARROWEST = 210  # leaves columns of portrait videos room for their headings
 _LABELS, _GAP, _EDGE = 196, 10, 16
 _HEADER, _HEADINGS, _LEGEND = 74, 28, 132
 _WHEEL = 100
-_SMALL, _LINE = 9.5, 17  # size in points of small text and pixels from line to line
-_MIN_SCALE = 1.0  # a video in which nothing moves is not blown up to noise
+_SMALL, _LINE = 9.5, 17  # size of small text in points, line height in pixels
+_MIN_SCALE = 1.0  # does not amplify the noise of a video without motion
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Sheet:
 
     @functools.cached_property
     def scale(self) -> float:
-        """Pixels of motion at which colours are full, one for the sheet: 99 % of all vectors are within."""
+        """Pixels of motion with fully saturated colours, one value for the sheet: 99 % of all vectors are within."""
         flows = [row.flow for row in self.rows] + [row.warp.flow for row in self.rows if row.warp]
         lengths = np.concatenate([np.hypot(flow[..., 0], flow[..., 1]).ravel() for flow in flows])
         lengths = lengths[np.isfinite(lengths)]
@@ -60,12 +60,12 @@ def save_sheet(path: str | os.PathLike, sheet: Sheet) -> None:
     """Draws the sheet to a PNG file."""
     figure = sheet_figure(sheet)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
+        warnings.filterwarnings("ignore", message="Glyph")  # a name with characters that the font lacks
         figure.savefig(path, format="png", dpi=_DOTS_PER_INCH)
 
 
 def sheet_figure(sheet: Sheet) -> "Figure":
-    """The matplotlib figure: per row one axes a column, then the legends' axes."""
+    """The matplotlib figure: one axes per row and column, then the legends' axes."""
     columns = _columns(sheet)
     board = _Board(sheet.rows[0].flow.shape[:2], len(columns), len(sheet.rows))
     board.text(_EDGE, 14, _shortened(sheet.title, board.width // 13), 15, weight="bold")
@@ -119,7 +119,7 @@ class _Board:
         self.legend_top = self.top(rows) + 8
         self.height = self.legend_top + _LEGEND
         self.figure = Figure(figsize=(self.width / _DOTS_PER_INCH, self.height / _DOTS_PER_INCH), dpi=_DOTS_PER_INCH)
-        FigureCanvasAgg(self.figure)  # drawn to memory: no display, no pyplot state
+        FigureCanvasAgg(self.figure)  # draws to memory: no display, no pyplot state
 
     def left(self, column: int) -> int:
         """x of a column of pictures."""
@@ -130,13 +130,13 @@ class _Board:
         return _HEADER + _HEADINGS + row * (max(self.size[1], 150) + _GAP)  # 150: a row's label has room
 
     def text(self, x: float, y: float, text: str, size: float, **style) -> None:
-        """A line of text whose top left corner is (x, y); a $ in a file's name is no formula."""
-        base = y + 0.93 * size * _DOTS_PER_INCH / 72  # the font's ascent; va="top" would go by the letters' own height
+        """Draws a line of text with its top left corner at (x, y); a $ in a file's name does not start a formula."""
+        base = y + 0.93 * size * _DOTS_PER_INCH / 72  # the font's ascent; va="top" would use the letters' own height
         x, y = x / self.width, 1 - base / self.height
         self.figure.text(x, y, text, fontsize=size, va="baseline", parse_math=False, **style)
 
     def lines(self, x: float, y: float, lines: Sequence[str], **style) -> None:
-        """Small text, line below line."""
+        """Draws lines of small text."""
         for place, line in enumerate(lines):
             self.text(x, y + place * _LINE, line, _SMALL, **style)
 
@@ -148,7 +148,7 @@ class _Board:
         return axes
 
     def picture(self, column: int, row: int, picture: np.ndarray) -> None:
-        """A picture, uint8 (H, W, 3) BGR or (H, W), in its cell."""
+        """Draws a picture, uint8 (H, W, 3) BGR or (H, W), in its cell."""
         _show(self.axes(self.left(column), self.top(row), *self.size), picture)
 
 
@@ -197,7 +197,7 @@ def _grey_legend(lowest: str, highest: str) -> Callable[[_Board, Sheet, int], No
 
 
 def _warp_legend(board: _Board, sheet: Sheet, x: int) -> None:
-    words = ["colours as in 'flow';", "the camera's motion, told from", "points in both frames, is out"]
+    words = ["colours as in 'flow';", "without the camera's motion,", "found from points in both frames"]
     board.lines(x, board.legend_top + 8, words)
 
 

@@ -1,7 +1,7 @@
-"""TV-L1 optical flow as the models saw it: ``compute_flow`` for one pair of frames or many.
+"""TV-L1 optical flow as used to train the models: ``compute_flow`` for one pair of frames or many.
 
-``compute.py`` is the way in; ``gpu_*`` is the scheme of OpenCV's GPU modules (2.4, 2.4.9, 3), ``cpu_*`` that of its CPU
-module. Loaded on first use, for they need torch.
+``compute.py`` is the entry point; ``gpu_*`` is the scheme of OpenCV's GPU modules (2.4, 2.4.9, 3), ``cpu_*`` that of
+its CPU module. They are loaded on first use because they need torch.
 """
 
 

@@ -1,4 +1,4 @@
-"""TV-L1 optical flow as the models saw it: one function for all the OpenCV releases that computed it."""
+"""TV-L1 optical flow as used to train the models: one function for all OpenCV releases that computed it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,19 +17,19 @@ MIN_SIDE = 3
 
 
 def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch.device = "cpu"):
-    """Flow from every frame of ``gray0`` to the one of ``gray1`` beside it.
+    """Computes the flow from each frame of ``gray0`` to the corresponding frame of ``gray1``.
 
     gray0, gray1: uint8 (B, H, W), both numpy arrays or both tensors, grey levels 0..255; B may be 0, H and W at least
-    3. Returns float32 (B, H, W, 2), pixels a frame, x (right) then y (down), never NaN: gray0[y, x] is found again at
-    gray1[y + v, x + u]. A numpy array for numpy arrays, for tensors a tensor on ``device``.
+    3. Returns float32 (B, H, W, 2), pixels per frame, x (right) then y (down), never NaN: gray0[y, x] moves to
+    gray1[y + v, x + u]. The result is a numpy array for numpy arrays, and a tensor on ``device`` for tensors.
 
-    preset: a name of ``presets.PRESETS``. device: "cpu", "cuda", "cuda:1" or "auto". On the CPU pairs are worked on
-    one after the other, which keeps them in the cache; on a GPU all at once, the GPU presets by Triton kernels where
-    those serve (gpu_triton; 12 MB a pair at 340x256 by count, most of it kept for the next call), else by PyTorch's
-    operations (35 MB). Every pair stops by itself, so what else is in the batch changes nothing.
+    preset: a name of ``presets.PRESETS``. device: "cpu", "cuda", "cuda:1" or "auto". The CPU solves pairs one
+    after the other, which keeps them in the cache; a GPU solves all at once, the GPU presets with Triton kernels if
+    they work (gpu_triton; 12 MB per pair at 340x256 by count, most of it kept for the next call), else with PyTorch's
+    operations (35 MB). Every pair stops by itself, so the other pairs of the batch do not change its flow.
 
-    PytsnError for anything else: another kind, dtype, shape, preset or device. Source: OpenCV's gpu, cudaoptflow and
-    optflow modules, the three flow programs dense_flow was ever built with.
+    Raises PytsnError for another type, dtype, shape, preset or device. Source: OpenCV's gpu, cudaoptflow and optflow
+    modules, the three flow programs that dense_flow was built with.
     """
     from pytsn.runtime.device import pick_device  # nets are not needed to import flow
 
@@ -43,10 +43,10 @@ def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch
 def solve(
     gray0: Tensor, gray1: Tensor, preset: Preset, batch: int | None = None, kernels: bool = True
 ) -> tuple[Tensor, list]:
-    """``compute_flow`` of checked tensors on their own device, and the iterations each pair took.
+    """``compute_flow`` for checked tensors on their own device, and the iterations of each pair.
 
-    gray0, gray1: uint8 (B, H, W). batch: how many pairs at a time (None: 1 on the CPU, all elsewhere). kernels: False
-    for PyTorch's operations on a GPU, too. Returns float32 (B, H, W, 2) and counts [b][level, coarse to fine][warp];
+    gray0, gray1: uint8 (B, H, W). batch: pairs at a time (None: 1 on the CPU, all elsewhere). kernels: False for
+    PyTorch's operations on a GPU too. Returns float32 (B, H, W, 2) and counts [b][level, coarse to fine][warp];
     ``opencv-cpu`` counts nothing: [].
     """
     if not len(gray0):
@@ -64,10 +64,10 @@ def solve(
 
 @contextmanager
 def denormals_as_zero() -> Iterator[None]:
-    """Numbers under 1.2e-38 count as 0 in this thread, as before afterwards.
+    """A context in which numbers under 1.2e-38 count as 0 in this thread.
 
-    Far from any texture, as in the black bars of a film, the dual fields die out into such numbers, which no flow can
-    tell from 0 but CPUs work on many times more slowly.
+    Far from any texture, as in the black bars of a film, the dual fields decay to such numbers. They do not change the
+    flow, but CPUs process them many times more slowly.
     """
     before = torch.tensor([1e-38]).mul_(0.1).item() == 0.0
     torch.set_flush_denormal(True)

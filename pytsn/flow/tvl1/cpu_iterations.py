@@ -1,12 +1,12 @@
-"""The inner iterations of dual TV-L1 for one pyramid level: every step a pass over flat buffers that are made once.
+"""The inner iterations of dual TV-L1 for one pyramid level: each step is a pass over flat, preallocated buffers.
 
 Zach, Pock, Bischof 2007; Sanchez, Meinhardt-Llopis, Facciolo 2013 (IPOL), as OpenCV's CPU version arranges them.
 
-Each operation rounds as OpenCV's does, in its order, without fused multiply-adds: where the motion is large the scheme
-carries a difference in the last bit far enough to move single regions by pixels (1 % of the values by a grey level).
+Each operation rounds as OpenCV's does, in its order, without fused multiply-adds: with large motion the scheme
+propagates a difference in the last bit until single regions move by pixels (1 % of the values by a grey level).
 
-A dual field is always 0 in its last column (x) or last row (y); so, on planes laid out flat with W zeros in front, the
-neighbour before the first is 0 as it should be, and a backward difference is one subtraction of shifted buffers.
+A dual field is always 0 in its last column (x) or last row (y). So, on flat planes with W zeros in front, the neighbour
+before the first is 0 as required, and a backward difference is one subtraction of shifted buffers.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ import torch
 
 from pytsn.flow.tvl1.cpu_lengths import Lengths
 
-FLAT = torch.finfo(torch.float32).eps  # |grad|^2 up to which a pixel is not moved to where its residual would be 0
-SUM_ERROR = 2.0**-23  # by how much of itself, for each pixel, a float32 sum of squares may depend on its order
+FLAT = torch.finfo(torch.float32).eps  # |grad|^2 up to which a pixel is not moved to make its residual 0
+SUM_ERROR = 2.0**-23  # relative dependence per pixel of a float32 sum of squares on its order
 
 
 class FlowViews:
-    """A flow (2, B, H * W) and the views of it that an iteration needs: made once, as a view costs a microsecond."""
+    """A flow (2, B, H * W) and the views that an iteration needs, made once because a view costs a microsecond."""
 
     def __init__(self, flow: torch.Tensor, width: int):
         self.whole, (self.x, self.y) = flow, flow
@@ -36,7 +36,7 @@ class DualIterations:
     def __init__(self, shape: tuple[int, int, int], tau: float, theta: float, bound: float, device: torch.device):
         batch, height, width = self.shape = shape
         self.bound = bound
-        # tensors of no dimension, as a Python number is made one at every call
+        # 0-dimensional tensors, because a Python number is converted to one at every call
         self.taut, self.theta, self.one = torch.tensor((tau / theta, theta, 1.0), device=device)
         self.image_shape = (2, *shape)
         buffers = torch.zeros(7, 2, batch, height * width, device=device)
@@ -53,16 +53,16 @@ class DualIterations:
         self.residual, self.product = torch.zeros(2, batch, height * width, device=device)
 
     def start_level(self, flow: torch.Tensor | None) -> None:
-        """Dual fields to 0, flow to ``flow`` (2, B, H, W), pixels, or to 0."""
+        """Sets the dual fields to 0 and the flow to ``flow`` (2, B, H, W), pixels, or to 0."""
         self.guarded.zero_()
         self.planes().copy_(torch.zeros(()) if flow is None else flow)
 
     def planes(self) -> torch.Tensor:
-        """The flow now, float32 (2, B, H, W), pixels: the buffer itself."""
+        """The current flow, float32 (2, B, H, W), pixels: the buffer itself."""
         return self.flow.whole.view(self.image_shape)
 
     def start_warp(self, image0: torch.Tensor, warped: torch.Tensor) -> None:
-        """Linearises at the flow now: ``image0`` (B, H, W); ``warped`` (3, B, H, W): I1 and its x and y derivatives."""
+        """Linearises at the current flow. image0 (B, H, W); warped (3, B, H, W): I1 and its x and y derivatives."""
         image1, x, y = warped.flatten(2)
         self.gradient, self.gradient_x, self.gradient_y = warped[1:].flatten(2), x, y
         square = x * x + y * y
@@ -73,11 +73,11 @@ class DualIterations:
         self.constant = image1 - x * self.flow.x - y * self.flow.y - image0.flatten(1)
 
     def iterate(self, active: torch.Tensor | None = None, near: float = 0.0) -> torch.Tensor:
-        """One iteration of all pairs, or of those that are ``active``, bool (B, 1).
+        """Runs one iteration of all pairs, or of those that are ``active``, bool (B, 1).
 
-        Returns the sum of squared changes of the flow, pixels squared, (B,), without meaning for pairs at rest. Where
-        rounding may decide whether that of one pair on the CPU exceeds ``near``, it is OpenCV's to the last bit: see
-        ``_sum_in_turn``.
+        Returns the sum of squared changes of the flow, pixels squared, (B,), meaningless for inactive pairs. If
+        rounding may decide whether the sum of a single pair on the CPU exceeds ``near``, it equals OpenCV's to the last
+        bit: see ``_sum_in_turn``.
         """
         old, new = self.flow.whole, self._new_flow()
         change = _squares(torch.sub(new, old, out=self.step), near)
@@ -88,7 +88,7 @@ class DualIterations:
         return change
 
     def _new_flow(self) -> torch.Tensor:
-        """Thresholding step, then theta times the divergence of the dual fields; into the other flow's buffer."""
+        """Thresholding step, then theta times the divergence of the dual fields; written to the other flow buffer."""
         residual = torch.mul(self.gradient_x, self.flow.x, out=self.residual)
         residual.add_(torch.mul(self.gradient_y, self.flow.y, out=self.product)).add_(self.constant)
         factor = torch.clamp(residual, self.low, self.high, out=self.product)
@@ -113,7 +113,7 @@ class DualIterations:
         last_column.zero_()
         torch.sub(flow.below, flow.above, out=y_inside)  # the last row stays 0
         if active is not None:
-            self.slope.mul_(active)  # a pair at rest: (p + 0) / (1 + 0)
+            self.slope.mul_(active)  # an inactive pair: (p + 0) / (1 + 0)
         norm = self.norm.update().mul_(self.taut).add_(self.one)
         self.dual.add_(self.slope.mul_(self.taut)).div_(norm)
 
@@ -129,9 +129,9 @@ def _squares(change: torch.Tensor, near: float) -> torch.Tensor:
 
 
 def _sum_in_turn(change: torch.Tensor) -> torch.Tensor:
-    """The sum of squares of (2, 1, n) as OpenCV adds it up, pixel after pixel in float32: small late ones are lost.
+    """The sum of squares of (2, 1, n) in OpenCV's order, pixel by pixel in float32, which loses small late terms.
 
-    That decides now and then whether a warp goes on for another 20 iterations, after another median.
+    This sometimes decides whether a warp continues for another 20 iterations, after another median.
     """
     x, y = change[:, 0].numpy()
     return torch.from_numpy(np.add.accumulate(x * x + y * y)[-1:])

@@ -1,19 +1,19 @@
-"""Lengths of gradients, rounded once, as C's hypotf: torch.hypot is not always that."""
+"""Lengths of gradients, rounded once as in C's hypotf, which torch.hypot does not always match."""
 
 import cv2
 import torch
 
-CHUNK = 16384  # values whose float64 copies, 256 kB, stay in a core's own cache
+CHUNK = 16384  # values whose float64 copies, 256 kB, fit a core's own cache
 
 
 class Lengths:
     """sqrt(x^2 + y^2): ``vectors``, float32 (2, ...), x then y, into ``lengths`` (...); both contiguous.
 
-    On the CPU the sum and its root are float64, where squares of float32 are exact; that is how C's hypotf, and so
-    OpenCV, computes it. torch.hypot's two float32 parts are 1e-7 of a last bit off, so one value in some 4e7, near
-    halfway between two float32, rounds to the wrong side. A pair takes 1e8 to 6e8 lengths, and where the motion is
-    large one wrong bit moves regions by pixels. Elsewhere, as on a GPU, whose hypotf is off in the last bit more often,
-    it is ``double_lengths``.
+    On the CPU the sum and its root are float64, in which squares of float32 are exact; C's hypotf, and so OpenCV,
+    computes it this way. torch.hypot's two float32 parts are 1e-7 of a last bit off, so about one value in 4e7, near
+    halfway between two float32, rounds to the wrong side. A pair takes 1e8 to 6e8 lengths, and with large motion one
+    wrong bit moves regions by pixels. Other devices use ``double_lengths``; a GPU's hypotf is off in the last bit more
+    often.
     """
 
     def __init__(self, vectors: torch.Tensor, lengths: torch.Tensor):
@@ -32,7 +32,7 @@ class Lengths:
 
 
 def double_lengths(vectors: torch.Tensor) -> torch.Tensor:
-    """The same in PyTorch's operations, float64 (...): slower on a CPU."""
+    """The same with PyTorch's operations, float64 (...): slower on a CPU."""
     return torch.linalg.vector_norm(vectors, dim=0, dtype=torch.float64)
 
 

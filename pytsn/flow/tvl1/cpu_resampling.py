@@ -1,8 +1,8 @@
-"""How OpenCV's CPU functions resize, warp and smooth float32 images, in PyTorch: what its DualTVL1 rests on.
+"""OpenCV's CPU functions for resizing, warping and smoothing float32 images, in PyTorch, as used by its DualTVL1.
 
-Facts from OpenCV 4.x (imgproc: resize INTER_LINEAR, remap INTER_CUBIC, medianBlur). OpenCV 5.0 warps otherwise
-(sub-pixel positions are no longer rounded), which is why cv2.remap itself is not called. Sums are in the order of the
-builds for x86 with AVX2 and Intel's IPP, which recorded the truth.
+Facts from OpenCV 4.x (imgproc: resize INTER_LINEAR, remap INTER_CUBIC, medianBlur). OpenCV 5.0 warps differently
+(sub-pixel positions are no longer rounded), so cv2.remap itself is not called. Sums are in the order of the builds for
+x86 with AVX2 and Intel's IPP, which made the reference recordings.
 """
 
 from functools import lru_cache
@@ -21,8 +21,8 @@ MARGIN = 4  # zeros around a warped image: wide enough for four taps that all mi
 def resize_linear(planes: torch.Tensor, size: tuple[int, int], ratios: tuple[float, float]) -> torch.Tensor:
     """Bilinear, pixel centres at halves, borders clamped: float32 (N, H, W) -> (N, *size).
 
-    ``ratios``: source pixels a destination pixel, (y, x): not always size over size, as OpenCV called with a factor
-    keeps to that whatever the rounded size.
+    ``ratios``: source pixels per destination pixel, (y, x). Not always size over size: OpenCV called with a factor uses
+    the factor, whatever the rounded size.
     """
     for axis in (2, 1):
         taps = _linear_taps(planes.shape[axis], size[axis - 1], ratios[axis - 1])
@@ -43,7 +43,7 @@ def _linear_taps(source: int, target: int, ratio: float) -> tuple[torch.Tensor, 
 
 
 def gradients(planes: torch.Tensor) -> torch.Tensor:
-    """Half the central differences, indices clamped: float32 (N, H, W) -> (2, N, H, W), x then y."""
+    """Central differences divided by 2, indices clamped: float32 (N, H, W) -> (2, N, H, W), x then y."""
     padded = F.pad(planes[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     x = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     y = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
@@ -95,7 +95,7 @@ def sample_cubic(images: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torc
 def _sum_inside(table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tensor, stride: int) -> torch.Tensor:
     """Weighted sum of 4 x 4 taps from each ``corner`` (C, n) of ``table``: columns downwards, then (0 + 2) + (1 + 3).
 
-    The order and the fused multiply-adds of the columns are OpenCV's, as the scheme carries a rounding error far.
+    The order and the fused multiply-adds of the columns are OpenCV's, because the scheme amplifies rounding errors.
     """
     columns = []
     for column in range(4):
@@ -108,7 +108,7 @@ def _sum_inside(table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tenso
 
 
 def _sum_in_order(table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tensor, stride: int) -> torch.Tensor:
-    """The same sum, tap after tap, without fused multiply-adds: what OpenCV does where a tap may miss the image."""
+    """The same sum, tap by tap, without fused multiply-adds, as in OpenCV if a tap may miss the image."""
     total = torch.zeros(corner.shape, device=table.device)
     for tap in range(16):
         pixels, weight = _tap(table, corner, fraction, stride, tap)
@@ -127,7 +127,7 @@ def _tap(
 def median_filter(planes: torch.Tensor, size: int) -> torch.Tensor:
     """Median of size x size windows, borders clamped: float32 (N, H, W) -> (N, H, W); ``size`` 3 or 5.
 
-    On the CPU cv2.medianBlur, else ``median_network``; equal to the last bit, as a median only selects.
+    Uses cv2.medianBlur on the CPU, else ``median_network``; equal to the last bit, since a median only selects.
     """
     if planes.device.type != "cpu":
         return median_network(planes, size)
@@ -135,7 +135,7 @@ def median_filter(planes: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def median_network(planes: torch.Tensor, size: int) -> torch.Tensor:
-    """``median_filter`` in PyTorch on any device: the extremes of half the window + 1 cannot be its median and go."""
+    """``median_filter`` in PyTorch on any device: drops the extremes of half the window + 1, never the median."""
     radius, (_, height, width) = size // 2, planes.shape
     padded = F.pad(planes[:, None], (radius,) * 4, mode="replicate")[:, 0]
     window = [padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
@@ -151,7 +151,7 @@ def _drop_extremes(planes: list[torch.Tensor]) -> list[torch.Tensor]:
     """The same values at each pixel, in any order, without their minimum and their maximum."""
     half, last = len(planes) // 2, len(planes) - 1
     planes = list(planes)
-    pairs = [(i, last - i) for i in range(half)]  # then minima lie in the lower half, maxima in the upper
+    pairs = [(i, last - i) for i in range(half)]  # then the minimum is in the lower half, the maximum in the upper
     pairs += [(0, i) for i in range(1, last - half + 1)] + [(i, last) for i in range(half, last)]
     for i, j in pairs:
         planes[i], planes[j] = torch.minimum(planes[i], planes[j]), torch.maximum(planes[i], planes[j])

@@ -21,12 +21,12 @@ from pytsn.flow.tvl1.cpu_resampling import gradients, median_filter, resize_line
 SMALLEST_LEVEL = 16  # pixels, either side, below the first level
 SMALLEST_FRAME = 3
 MEDIANS = (1, 3, 5)  # 1: none
-CHECK_EVERY = 8  # iterations between two looks at whether any pair of a batch is left: a look stalls a GPU
+CHECK_EVERY = 8  # iterations between two checks whether any pair of a batch is still active; a check stalls a GPU
 
 
 @dataclass(frozen=True)
 class OptflowOptions:
-    """DualTVL1's parameters, under the names of OpenCV's setters; the defaults are OpenCV's."""
+    """DualTVL1's parameters, named like OpenCV's setters, with OpenCV's defaults."""
 
     tau: float = 0.25
     lambda_: float = 0.15
@@ -45,7 +45,7 @@ def solve(
 ) -> torch.Tensor:
     """Flow from ``gray0`` to ``gray1``, uint8 (B, H, W) -> float32 (B, H, W, 2) on ``device``, pixels, x then y.
 
-    PytsnError where shapes differ, pixels are not uint8, a side is under 3 or an option is not supported.
+    Raises PytsnError if shapes differ, pixels are not uint8, a side is under 3 or an option is not supported.
     """
     return solve_counted(gray0, gray1, device, options)[0]
 
@@ -53,9 +53,9 @@ def solve(
 def solve_counted(
     gray0: torch.Tensor, gray1: torch.Tensor, device: str | torch.device, options: OptflowOptions | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As ``solve``, and the iterations that each pair took: int64 (B, levels, warps), coarse to fine, on the CPU.
+    """Like ``solve``, and the iterations of each pair: int64 (B, levels, warps), coarse to fine, on the CPU.
 
-    On the CPU pairs go one after the other, as one pair's buffers just fit a core's cache; elsewhere all at once.
+    Solves pairs one by one on the CPU, where one pair's buffers just fit a core's cache; elsewhere all at once.
     """
     options = options or OptflowOptions()
     check_input(gray0, gray1, options)
@@ -76,7 +76,7 @@ def solve_counted(
 
 
 def check_input(gray0: torch.Tensor, gray1: torch.Tensor, options: OptflowOptions) -> None:
-    """PytsnError for frames that the scheme cannot take, or options that it does not have."""
+    """Raises PytsnError for frames that the scheme cannot take and for unsupported options."""
     if gray0.shape != gray1.shape or gray0.dim() != 3:
         found = f"{tuple(gray0.shape)} and {tuple(gray1.shape)}"
         raise PytsnError(f"flow: frames of shapes {found}; give two batches of one shape (B, H, W)")
@@ -101,7 +101,7 @@ def level_sizes(height: int, width: int, options: OptflowOptions) -> list[tuple[
 
 
 class Pyramid:
-    """Solves batches of one shape (B, H, W); buffers are kept from batch to batch."""
+    """Solves batches of one shape (B, H, W); reuses buffers from batch to batch."""
 
     def __init__(self, shape: tuple[int, int, int], options: OptflowOptions, device: torch.device):
         self.options = options
@@ -121,7 +121,7 @@ class Pyramid:
             level.start_level(flow)
             counts.append(self._solve_level(level, *images))
             flow = level.planes()
-        assert flow is not None  # there is a level at least
+        assert flow is not None  # there is at least one level
         return flow, torch.stack(counts, 1)
 
     def _images(self, pairs: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -139,7 +139,7 @@ class Pyramid:
         return finer.mul_(1 / self.options.scale_step)
 
     def _solve_level(self, level: DualIterations, image0: torch.Tensor, image1: torch.Tensor) -> torch.Tensor:
-        """All warps of a level; iterations of each, (B, warps)."""
+        """Runs all warps of a level. Returns the iterations of each, (B, warps)."""
         sampled = torch.cat((image1[None], gradients(image1)))  # (3, B, H, W): I1, its x and y derivatives
         rows, columns = (torch.arange(side, device=image0.device, dtype=torch.float32) for side in image0.shape[1:])
         counts = []
@@ -150,7 +150,7 @@ class Pyramid:
         return torch.stack(counts, 1)
 
     def _iterate(self, level: DualIterations) -> torch.Tensor:
-        """Iterations of one warp until every pair has converged; how many each took, int64 (B,) on the CPU."""
+        """Iterates one warp until every pair has converged. Returns the iterations of each, int64 (B,) on the CPU."""
         enough = np.float32(self.options.epsilon**2 * level.shape[1] * level.shape[2]).item()  # OpenCV compares float32
         return (self._iterate_one if level.shape[0] == 1 else self._iterate_all)(level, enough)
 
@@ -165,7 +165,7 @@ class Pyramid:
         return torch.tensor([count])
 
     def _iterate_all(self, level: DualIterations, enough: float) -> torch.Tensor:
-        """Pairs that have converged rest, and what is computed for them is thrown away: nobody waits for a check."""
+        """Discards what is computed for converged pairs, instead of waiting for a check in every iteration."""
         inner = self.options.inner_iterations
         active = torch.ones(level.shape[0], 1, dtype=torch.bool, device=level.one.device)
         counts = torch.zeros(level.shape[0], dtype=torch.int64, device=level.one.device)
@@ -179,7 +179,7 @@ class Pyramid:
         return counts.cpu()
 
     def _smooth(self, level: DualIterations, active: torch.Tensor | None = None) -> None:
-        """Median filter of the flow of all pairs, or of the ``active`` ones, bool (B, 1)."""
+        """Median-filters the flow of all pairs, or of the ``active`` ones, bool (B, 1)."""
         if self.options.median_filtering == 1:
             return
         planes = level.planes()

@@ -1,4 +1,4 @@
-"""The primal-dual iteration of TV-L1, many pairs at once, in place: nothing is allocated while it runs."""
+"""The primal-dual iteration of TV-L1, for many pairs at once, in place and without allocations."""
 
 from typing import TypedDict
 
@@ -10,7 +10,7 @@ from pytsn.flow.tvl1.presets import Preset
 
 
 class _Views(TypedDict):
-    """Parts of the buffers that one iteration reads and writes, each tuple in the order of its use."""
+    """Parts of the buffers that one iteration reads and writes, each tuple in order of use."""
 
     flow: Tensor
     dual: Tensor
@@ -25,12 +25,12 @@ class _Views(TypedDict):
 
 
 class PrimalDual:
-    """Flow and dual fields of the pairs being worked on at one level, and the scratch space of an iteration.
+    """Flow and dual fields of the active pairs at one level, and the scratch space of an iteration.
 
-    Pairs go by their place in the batch that was loaded; those still kept fill the first slots of the buffers.
+    Pairs are numbered by their position in the loaded batch; active pairs fill the first slots of the buffers.
     ``flow`` (slots, 2, H, W): x and y, pixels. ``dual`` (slots, 2, 2, H, W): [slot, direction of the difference, flow
-    component]. The dual of the last column (x) and of the last row (y) stays 0 for ever, because the forward difference
-    there is 0 and it starts at 0.
+    component]. The dual of the last column (x) and of the last row (y) is always 0, because it starts at 0 and the
+    forward difference there is 0.
     """
 
     def __init__(self, flow: Tensor, preset: Preset) -> None:
@@ -44,21 +44,21 @@ class PrimalDual:
         self._rate = preset.tau / preset.theta
 
     def load(self, flow: Tensor, dual: Tensor, term: DataTerm) -> None:
-        """Start a warp: all B pairs, from this flow and these dual fields."""
+        """Starts a warp of all B pairs from this flow and these dual fields."""
         own = (self.flow, self.dual, self._offset, self._slope, self._image_gradient)
         for mine, given in zip(own, (flow, dual, term.offset, term.slope, term.gradient), strict=True):
             mine.copy_(given)
         self._bind(list(range(len(flow))))
 
     def keep(self, pairs: list[int]) -> None:
-        """Drop all pairs but these."""
+        """Drops all pairs except these."""
         slots = self._slots(pairs)
         for mine in (self.flow, self.dual, self._offset, self._slope, self._image_gradient):
             mine[: len(pairs)] = mine.index_select(0, slots)
         self._bind(pairs)
 
     def write(self, pairs: list[int], flow: Tensor, dual: Tensor) -> None:
-        """Copy the fields of these pairs to their places in ``flow`` (B, 2, H, W) and ``dual`` (B, 2, 2, H, W)."""
+        """Copies the fields of these pairs to their positions in ``flow`` (B, 2, H, W) and ``dual`` (B, 2, 2, H, W)."""
         if pairs:
             places, slots = torch.tensor(pairs, device=flow.device), self._slots(pairs)
             flow.index_copy_(0, places, self.flow.index_select(0, slots))
@@ -68,13 +68,13 @@ class PrimalDual:
         return torch.tensor([self._pairs.index(pair) for pair in pairs], device=self.flow.device)
 
     def run(self, iterations: int) -> None:
-        """That many iterations of every pair."""
+        """Runs that many iterations of every pair."""
         for _ in range(iterations):
             self._move_flow()
             self._move_dual()
 
     def run_measured(self) -> dict[int, float]:
-        """One iteration; the squared change of the flow of every pair, summed over the pixels (in float64)."""
+        """Runs one iteration. Returns each pair's squared change of the flow, summed over the pixels (in float64)."""
         before = self._v["norm"]  # free until the dual step
         before.copy_(self._v["flow"])
         self._move_flow()
@@ -86,12 +86,12 @@ class PrimalDual:
         return dict(zip(self._pairs, errors.tolist(), strict=True))
 
     def _squared_change(self, before: Tensor) -> Tensor:
-        """Of the flow since it was ``before`` (slots, 2, H, W), which is overwritten: float64 (slots,)."""
+        """Squared change of the flow since ``before`` (slots, 2, H, W), which is overwritten: float64 (slots,)."""
         torch.sub(self._v["flow"], before, out=before)
         return before.square_().sum((1, 2, 3), dtype=torch.float64)
 
     def _bind(self, pairs: list[int]) -> None:
-        """The views an iteration of these pairs needs, made once: on a small level slicing costs as much as adding."""
+        """Makes the views for iterations of these pairs once: on a small level slicing costs as much as adding."""
         self._pairs, count = pairs, len(pairs)
         flow, dual, grad, norm = (t[:count] for t in (self.flow, self.dual, self._difference, self._norm))
         slope, step = self._slope[:count], self._step[:count]
@@ -122,7 +122,7 @@ class PrimalDual:
         below.sub_(dual_above, alpha=self._theta)
 
     def _move_dual(self) -> None:
-        """p <- (p + rate grad u) / (1 + rate |grad u|), a norm for each flow component."""
+        """p <- (p + rate grad u) / (1 + rate |grad u|), with one norm per flow component."""
         dual, norm = self._v["dual"], self._v["norm"]
         grad, grad_x, grad_y, divisor = self._v["gradient"]
         for ahead, here, out in (self._v["forward_x"], self._v["forward_y"]):

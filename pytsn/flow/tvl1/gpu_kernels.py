@@ -1,20 +1,20 @@
-"""Triton kernels of the GPU presets: iterate, look whether to stop. They round as the PyTorch route does.
+"""Triton kernels of the GPU presets: iterate and check the stopping rule. They round as the PyTorch version does.
 
-Import only where Triton is there (see gpu_triton). Every multiply-add that PyTorch fuses is written as ``tl.fma``, no
-other is fused, square roots and divisions are rounded correctly: so the tiles do not change the flow.
+Import only if Triton is available (see gpu_triton). Every multiply-add that PyTorch fuses is written as ``tl.fma``, no
+other is fused, and square roots and divisions are correctly rounded, so the tiles do not change the flow.
 
-Memory, float32 but where said. ``fields`` (2 sides, capacity, 6, H, W): flow x and y, then the dual fields, direction
-of the difference before flow component. A launch reads a pair's current side and writes the other, as programs do not
-wait for their neighbours. ``term`` (capacity, 4, H, W): offset, Ix, Iy and the scale that makes a slope of a gradient
-(gpu_warp.DataTerm). ``state`` int32 (capacity, 4): iterations done in this warp; how many to do before the next look,
-the same number for a pair at rest; the current side; unused. ``partial`` float64 (capacity, tiles): the squared change
-of the flow in each tile. ``stop`` float64 (1,): the stopping error.
+Memory, float32 unless stated. ``fields`` (2 sides, capacity, 6, H, W): flow x and y, then the dual fields, direction of
+the difference before flow component. A launch reads a pair's current side and writes the other, because programs do not
+wait for their neighbours. ``term`` (capacity, 4, H, W): offset, Ix, Iy and the scale that turns a gradient into a slope
+(gpu_warp.DataTerm). ``state`` int32 (capacity, 4): iterations done in this warp; iterations to reach before the next
+check, equal to the former for a finished pair; the current side; unused. ``partial`` float64 (capacity, tiles): the
+squared change of the flow in each tile. ``stop`` float64 (1,): the stopping error.
 """
 
 import triton
 import triton.language as tl
 
-_NUMBERS = ["height", "width", "capacity", "across", "tiles", "limit"]  # one compilation whatever they are
+_NUMBERS = ["height", "width", "capacity", "across", "tiles", "limit"]  # one compilation for all values
 
 
 @triton.jit
@@ -37,7 +37,7 @@ def _moved_dual(flow, dual_x, dual_y, after, below, has_right, has_below, rate):
 
 @triton.jit
 def _squared_change(new_x, old_x, new_y, old_y, mine):
-    """Of the pixels that are ``mine``: squared in float32, added up in float64."""
+    """Squared change of the pixels that are ``mine``: squared in float32, summed in float64."""
     change_x, change_y = new_x - old_x, new_y - old_y
     squares = (change_x * change_x).to(tl.float64) + (change_y * change_y).to(tl.float64)
     return tl.sum(tl.sum(tl.where(mine, squares, 0.0), 1), 0)
@@ -45,7 +45,7 @@ def _squared_change(new_x, old_x, new_y, old_y, mine):
 
 @triton.jit
 def _next_look(done, error, stop, limit):
-    """Iterations after which to look again: gpu_solver.next_check, the iteration that looks included."""
+    """Iterations up to and including the next check: gpu_solver.next_check."""
     looks = (done % 2 == 1) & (error < stop)
     while (done < limit) & (looks == 0):
         error -= stop
@@ -74,11 +74,11 @@ def advance(
     COLUMNS: tl.constexpr,
     STEPS: tl.constexpr,
 ):
-    """Grid (tiles, pairs). Iterations of each pair up to its next look, on tiles of ROWS x COLUMNS kept in registers.
+    """Grid (tiles, pairs). Iterates each pair up to its next check, on tiles of ROWS x COLUMNS kept in registers.
 
-    STEPS > 0: at most so many; tiles overlap by 2 STEPS pixels, of which those that a tile's edge has reached in the
-    meantime are not written. ``decide`` must follow. STEPS = 0: the level is a single tile, and each pair goes on until
-    it stops by itself.
+    STEPS > 0: at most that many iterations; tiles overlap by 2 STEPS pixels, and pixels that a tile's edge has
+    influenced are not written. ``decide`` must follow. STEPS = 0: the level is a single tile, and each pair iterates
+    until it stops.
     """
     tile, pair, area = tl.program_id(0), tl.program_id(1).to(tl.int64), height * width
     done, until = tl.load(state + pair * 4), tl.load(state + pair * 4 + 1)
@@ -91,7 +91,7 @@ def advance(
         y = tile_row * (ROWS - 2 * STEPS) + tl.arange(0, ROWS)[:, None]
         x = tile_column * (COLUMNS - 2 * STEPS) + tl.arange(0, COLUMNS)[None, :]
         inside = (y < height) & (x < width)
-        # written by this tile: all but the rim, though where the image ends there is none
+        # written by this tile: all except the rim; there is no rim at the image's border
         local_y, local_x = tl.arange(0, ROWS)[:, None], tl.arange(0, COLUMNS)[None, :]
         top, left = tl.where(tile_row == 0, 0, STEPS), tl.where(tile_column == 0, 0, STEPS)
         bottom = tl.where(tile_row == tiles // across - 1, ROWS, ROWS - STEPS)
@@ -143,8 +143,8 @@ def advance(
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def decide(state, partial, stop, tiles, limit, STEPS: tl.constexpr, TILES: tl.constexpr):
-    """Grid (pairs,). After ``advance``: counts its iterations; where it ended at a look, goes on or lets the pair rest.
-    TILES: a power of two, ``tiles`` or more."""
+    """Grid (pairs,). After ``advance``: counts its iterations; after a check, lets the pair continue or stop.
+    TILES: a power of two, at least ``tiles``."""
     pair = tl.program_id(0).to(tl.int64)
     done, until = tl.load(state + pair * 4), tl.load(state + pair * 4 + 1)
     if done < until:

@@ -1,19 +1,19 @@
-"""Image pyramids of the GPU TV-L1: level sizes, pyrDown, bilinear resizing, and flow carried to a finer level."""
+"""Image pyramids of the GPU TV-L1: level sizes, pyrDown, bilinear resizing, and upsampling of the flow."""
 
 import torch
 from torch import Tensor
 
 from pytsn.flow.tvl1.presets import Preset
 
-#: pyrDown's blur: the binomial kernel in either direction
+#: pyrDown's blur: the binomial kernel in each direction
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def level_sizes(height: int, width: int, preset: Preset) -> list[tuple[int, int]]:
     """(height, width) of every level, finest first.
 
-    Level 0 always stays, however small the frame. The first coarser level with a side under ``preset.min_side`` ends
-    the pyramid and is itself left out.
+    Level 0 always exists, however small the frame. The first coarser level with a side under ``preset.min_side`` ends
+    the pyramid and is left out.
     """
     sizes = [(height, width)]
     while len(sizes) < preset.levels:
@@ -49,7 +49,7 @@ def _halve(images: Tensor, dim: int) -> Tensor:
     side = images.shape[dim]
     taps = [_mirrored(torch.arange(0, side, 2, device=images.device) + shift, side) for shift in range(-2, 3)]
     parts = (weight * images.index_select(dim, tap) for weight, tap in zip(BINOMIAL, taps, strict=True))
-    return sum(parts)  # type: ignore[return-value]  # the int 0 only if there were no taps
+    return sum(parts)  # type: ignore[return-value]  # the int 0 only without taps
 
 
 def _mirrored(index: Tensor, side: int) -> Tensor:
@@ -58,7 +58,7 @@ def _mirrored(index: Tensor, side: int) -> Tensor:
 
 
 def shrink(images: Tensor, size: tuple[int, int], scale: float) -> Tensor:
-    """Bilinear (B, H, W) -> (B, *size), read at dst / scale whatever ``size`` was rounded to; no blur, as OpenCV 3."""
+    """Bilinear (B, H, W) -> (B, *size), read at dst / scale whatever ``size`` was rounded to; no blur (OpenCV 3)."""
     step = 1.0 / scale
     return bilinear(images, _grid(size[0], step, 0.0, images), _grid(size[1], step, 0.0, images))
 

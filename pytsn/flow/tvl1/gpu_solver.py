@@ -11,22 +11,22 @@ from pytsn.flow.tvl1.gpu_pyramid import build_pyramid, enlarge_flow
 from pytsn.flow.tvl1.gpu_warp import image_gradients, linearise
 from pytsn.flow.tvl1.presets import Preset
 
-#: slots that may idle before the pairs still at work are moved together
+#: slots that may idle before the active pairs are moved together
 IDLE_SHARE = 0.25
 
 #: solves one level: image0 (B, H, W), layers1 (B, 3, H, W) = I1 and its gradients, flow (B, 2, H, W) to start from ->
-#: flow (B, 2, H, W), integers (B, warps): how many iterations each warp took
+#: flow (B, 2, H, W), integers (B, warps): the iterations of each warp
 LevelSolver = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def solve_batch(
     gray0: Tensor, gray1: Tensor, preset: Preset, solve_level: LevelSolver | None = None
 ) -> tuple[Tensor, list[list[list[int]]]]:
-    """Flow from gray0 to gray1, and how many iterations it took.
+    """The flow from gray0 to gray1 and its numbers of iterations.
 
-    gray0, gray1: uint8 (B, H, W) on the device that is to do the work, B >= 1, sides >= 3. Returns float32
-    (B, H, W, 2), pixels, x then y, and counts [b][level, coarse to fine][warp]. Pairs do not influence one another.
-    solve_level: None is PyTorch's operations; else a gpu_workspace.Workspace's.
+    gray0, gray1: uint8 (B, H, W) on the device to compute on, B >= 1, sides >= 3. Returns float32 (B, H, W, 2), pixels,
+    x then y, and counts [b][level, coarse to fine][warp]. Pairs do not influence one another. solve_level: None means
+    PyTorch's operations; else a gpu_workspace.Workspace's.
     """
     solve_level = solve_level or partial(_solve_level, preset=preset)
     pyramid0, pyramid1 = (build_pyramid(gray.float(), preset) for gray in (gray0, gray1))
@@ -40,7 +40,7 @@ def solve_batch(
         layers1 = torch.cat((image1[:, None], image_gradients(image1)), 1)  # (B, H, W) -> (B, 3, H, W)
         flow, count = solve_level(image0, layers1, flow)
         counts.append(count)
-    assert flow is not None  # a pyramid has a level at least
+    assert flow is not None  # a pyramid has at least one level
     # (B, 2, H, W) -> (B, H, W, 2); levels x (B, warps) -> [b][level][warp]
     return flow.permute(0, 2, 3, 1).contiguous(), torch.stack(counts, 1).tolist()
 
@@ -57,10 +57,10 @@ def _solve_level(image0: Tensor, layers1: Tensor, flow: Tensor, preset: Preset) 
 
 
 def _iterate(state: PrimalDual, flow: Tensor, dual: Tensor, preset: Preset) -> list[int]:
-    """One warp, every pair until it stops by itself: writes flow and dual of each pair when done; iterations [b]."""
+    """Iterates one warp until every pair stops. Writes each pair's flow and dual when done; returns iterations [b]."""
     stop, limit = preset.stopping_error(*flow.shape[2:]), preset.max_iterations
     counts = [limit] * len(flow)
-    due = dict.fromkeys(range(len(flow)), next_check(0, 0.0, stop, limit))  # of the pairs still at work
+    due = dict.fromkeys(range(len(flow)), next_check(0, 0.0, stop, limit))  # of the active pairs
     done = 0
     while due:
         check = min(due.values())
@@ -84,8 +84,8 @@ def _iterate(state: PrimalDual, flow: Tensor, dual: Tensor, preset: Preset) -> l
 def next_check(iteration: int, error: float, stop: float, limit: int) -> int:
     """The first iteration from ``iteration`` on that measures the error, given the last one measured; else ``limit``.
 
-    The original looks only at odd iterations, and trusts a large error for a while: it takes ``stop`` off it at every
-    iteration that does not look, and looks once it has fallen under ``stop``.
+    The original checks only at odd iterations, and skips checks after a large error: it subtracts ``stop`` from the
+    error at every iteration without a check, and checks once it has fallen under ``stop``.
     """
     while iteration < limit and not (iteration % 2 and error < stop):
         error -= stop

@@ -1,19 +1,19 @@
-"""How a level's pixels are shared out among the programs of a Triton launch."""
+"""How a level's pixels are divided among the programs of a Triton launch."""
 
 from dataclasses import dataclass
 
-#: pixels that one program keeps in registers at most: ten numbers each
+#: maximum of pixels that one program keeps in registers: ten numbers each
 _LARGEST, _SHORTEST = 64 * 64, 16
 _PIXELS_A_WARP = 256
 
 
 @dataclass(frozen=True)
 class Tile:
-    """rows x columns pixels in a program of so many warps (of 32 threads); sides are powers of two.
+    """rows x columns pixels in a program with ``warps`` warps (of 32 threads); sides are powers of two.
 
-    steps: iterations a launch. Tiles overlap by 2 ``steps`` pixels: in each iteration what is not known beyond a tile's
-    edge spoils one pixel more, and those are left to the neighbour. 0: the tile is the whole level, nothing is spoilt,
-    and one launch does all iterations.
+    steps: iterations per launch. Tiles overlap by 2 ``steps`` pixels: in each iteration the unknown pixels beyond a
+    tile's edge invalidate one pixel more, and those are left to the neighbour. 0: the tile is the whole level, nothing
+    is invalidated, and one launch does all iterations.
     """
 
     rows: int
@@ -26,8 +26,8 @@ class Tile:
         return _count(height, self.rows, self.steps), _count(width, self.columns, self.steps)
 
 
-#: what is tried on a GPU for levels of more than one tile, the first where nothing is measured. Fewer steps read and
-#: write the fields more often, more steps compute more pixels twice
+#: candidates on a GPU for levels of more than one tile; the first is used without measuring. Fewer steps read and write
+#: the fields more often, more steps compute more pixels twice
 TILES = (Tile(32, 64, 4, 16), Tile(32, 32, 2, 8), Tile(32, 64, 4, 8))
 
 
@@ -36,12 +36,12 @@ def _count(side: int, tile: int, steps: int) -> int:
 
 
 def whole_level(height: int, width: int) -> Tile | None:
-    """The tile that holds all of a small level; None for a level too large for one program."""
+    """The tile for the whole of a small level; None for a level too large for one program."""
     rows, columns = (max(_SHORTEST, power_of_two(side)) for side in (height, width))
     pixels = rows * columns
     return Tile(rows, columns, 0, min(16, max(4, pixels // _PIXELS_A_WARP))) if pixels <= _LARGEST else None
 
 
 def power_of_two(number: int) -> int:
-    """The least power of two that is ``number`` or more."""
+    """The smallest power of two that is at least ``number``."""
     return 1 << (number - 1).bit_length()

@@ -1,7 +1,7 @@
-"""Whether the Triton kernels serve on a GPU, found out once on a small problem; the workspaces they work in.
+"""Checks once, on a small problem, whether the Triton kernels work on a GPU, and manages their workspaces.
 
-Triton comes with PyTorch's CUDA builds for Linux. Where it is missing, cannot compile or computes another flow than
-PyTorch's operations, those serve, and one warning says so.
+Triton comes with PyTorch's CUDA builds for Linux. If it is missing, cannot compile, or computes another flow than
+PyTorch's operations, those are used instead, with one warning.
 """
 
 import math
@@ -23,12 +23,12 @@ from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS, Preset
 if TYPE_CHECKING:
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
-#: pixels that the two routes may differ by at any pixel of the small problem: roundings that differ make some 0.001
+#: maximum difference in pixels between the two versions on the small problem; different rounding gives about 0.001
 TOLERANCE = 0.01
 #: levels of two or more tiles and one of a single tile
 _SMALL = (40, 75)
 _TIMED_PAIRS, _TIMED_SIZE, _TIMED_ITERATIONS, _ROUNDS = 16, (256, 340), 48, 3
-#: frame sizes whose workspaces are kept; each holds 64 bytes a pixel and pair
+#: number of frame sizes whose workspaces are kept; each holds 64 bytes per pixel and pair
 _KEPT = 2
 
 _workspaces: "OrderedDict[tuple, Workspace]" = OrderedDict()
@@ -36,7 +36,7 @@ _lock = threading.Lock()
 
 
 def solve_on_gpu(gray0: Tensor, gray1: Tensor, preset: Preset) -> tuple[Tensor, list[list[list[int]]]]:
-    """gpu_solver.solve_batch by the Triton kernels where they serve, else by PyTorch's operations."""
+    """gpu_solver.solve_batch with the Triton kernels if they work, else with PyTorch's operations."""
     with torch.cuda.device(gray0.device):
         tile = chosen_tile(gray0.device)
         if tile is None:
@@ -47,17 +47,17 @@ def solve_on_gpu(gray0: Tensor, gray1: Tensor, preset: Preset) -> tuple[Tensor, 
 
 
 def find_workspace(gray: Tensor, preset: Preset, tile: Tile) -> "Workspace":
-    """One for frames like ``gray`` (B, H, W), kept for the next call; it grows with B and never shrinks."""
+    """A workspace for frames like ``gray`` (B, H, W), kept for the next call; it grows with B and never shrinks."""
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
     pairs, height, width = gray.shape
     key = (gray.device, height, width, preset, tile)
     with _lock:
         if key not in _workspaces or _workspaces[key].capacity < pairs:
-            _workspaces.pop(key, None)  # its memory first
+            _workspaces.pop(key, None)  # frees its memory first
             while len(_workspaces) >= _KEPT:
                 _workspaces.popitem(last=False)
-            with torch.inference_mode(False):  # or later calls could not write into its buffers
+            with torch.inference_mode(False):  # otherwise later calls could not write into its buffers
                 _workspaces[key] = Workspace(gray.device, (height, width), pairs, preset, tile)
         _workspaces.move_to_end(key)
         return _workspaces[key]
@@ -65,13 +65,13 @@ def find_workspace(gray: Tensor, preset: Preset, tile: Tile) -> "Workspace":
 
 @lru_cache(maxsize=16)
 def chosen_tile(device: torch.device) -> Tile | None:
-    """The fastest tile on this device; None, with a warning, where the kernels do not serve."""
+    """The fastest tile on this device; None, with a warning, if the kernels do not work."""
     try:
         off = difference(device, TILES[0])
         if not off <= TOLERANCE:
             raise ArithmeticError(f"a flow {off:.2g} px from PyTorch's")
         return min(TILES, key=lambda tile: _seconds(device, tile))
-    except Exception as error:  # no Triton, no compiler, a card or version it does not know: each raises another kind
+    except Exception as error:  # no Triton, no compiler, an unknown card or version: each raises another type
         reason = (str(error).splitlines() or [""])[0]
         text = f"flow: no Triton kernels here ({type(error).__name__}: {reason}); PyTorch's operations serve"
         warnings.warn(text, stacklevel=2)
@@ -79,7 +79,7 @@ def chosen_tile(device: torch.device) -> Tile | None:
 
 
 def difference(device: torch.device, tile: Tile) -> float:
-    """The largest distance, pixels in x or y, between the flows of two small pairs by the kernels and by PyTorch."""
+    """The largest difference, pixels in x or y, between the kernels' and PyTorch's flows of two small pairs."""
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
     preset = replace(PRESETS[DEFAULT_PRESET], warps=2, max_iterations=30)
@@ -91,7 +91,7 @@ def difference(device: torch.device, tile: Tile) -> float:
 
 
 def _waves(right: float, down: float) -> Tensor:
-    """A pattern moved by so many pixels, uint8 ``_SMALL``."""
+    """A pattern moved by that many pixels, uint8 ``_SMALL``."""
     y, x = (torch.arange(side, dtype=torch.float64) for side in _SMALL)
     y, x = (y - down)[:, None], x - right
     waves = [torch.sin((math.cos(k) * x + math.sin(k) * y) / (2 + k) + k) for k in range(8)]
@@ -99,7 +99,7 @@ def _waves(right: float, down: float) -> Tensor:
 
 
 def _seconds(device: torch.device, tile: Tile) -> float:
-    """The least time of a fixed number of iterations of one large level."""
+    """The shortest time of a fixed number of iterations of one large level."""
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
     preset = replace(PRESETS[DEFAULT_PRESET], levels=1, warps=1, epsilon=0.0, max_iterations=_TIMED_ITERATIONS)

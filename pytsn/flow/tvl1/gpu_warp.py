@@ -1,4 +1,4 @@
-"""The data term of GPU TV-L1 around a flow: I1 and its gradients read at the flow's end points, then linearised."""
+"""The data term of GPU TV-L1 around a flow: samples I1 and its gradients at the flow's end points and linearises."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-#: squared gradients up to this are no gradient: float32's epsilon, as in the original
+#: squared gradients up to this count as none: float32's epsilon, as in the original
 FLAT = 1.19e-7
-#: copies of the edge texels around an image, so that no tap's index need be clamped by itself
+#: copies of the edge texels around an image, so that taps need no clamping of their own
 REACH = 3
 
 
@@ -19,9 +19,9 @@ class DataTerm:
     ``gradient`` (B, 2, H, W): (Ix, Iy) of the warped image. The residual r = rho_c + Ix u1 + Iy u2 appears only as
     -r / g with g = Ix^2 + Iy^2: ``offset`` (B, H, W) is -rho_c / g and ``slope`` (B, 2, H, W) is -(Ix, Iy) / g.
 
-    With them one clamp does the three branches of the thresholding step, d = (Ix, Iy) clamp(-r / g, -lt, lt): where
-    r < -lt g the quotient is above lt, where r > lt g it is below -lt, and in between it is -r / g itself. Where g is
-    at most FLAT, 1 / g is replaced by 1e30: then r != 0 gives +-lt, the outer branches, and r = 0 gives 0, the last.
+    With them one clamp replaces the three branches of the thresholding step, d = (Ix, Iy) clamp(-r / g, -lt, lt): if
+    r < -lt g the quotient is above lt, if r > lt g it is below -lt, and in between it is -r / g itself. If g is at most
+    FLAT, 1 / g is replaced by 1e30: then r != 0 gives +-lt, the outer branches, and r = 0 gives 0, the last.
     """
 
     offset: Tensor
@@ -30,7 +30,7 @@ class DataTerm:
 
 
 def image_gradients(images: Tensor) -> Tensor:
-    """(B, H, W) -> (B, 2, H, W): half the difference of the right and left, lower and upper neighbours, clamped."""
+    """(B, H, W) -> (B, 2, H, W): half the difference of right and left, lower and upper neighbours, clamped."""
     out = images.new_empty(images.shape[0], 2, *images.shape[1:])
     for component, dim in enumerate((2, 1)):
         index = torch.arange(images.shape[dim], device=images.device)
@@ -55,12 +55,12 @@ def _scaled(rho_c: Tensor, gradient: Tensor) -> DataTerm:
 
 
 def warp_cubic(layers: Tensor, flow: Tensor) -> Tensor:
-    """Layers (B, C, H, W) read at X = x + flow[:, 0], Y = y + flow[:, 1] (flow (B, 2, H, W), pixels) -> (B, C, H, W).
+    """Reads layers (B, C, H, W) at X = x + flow[:, 0], Y = y + flow[:, 1] (flow (B, 2, H, W), pixels) -> (B, C, H, W).
 
     Cubic with A = -0.5 over the texels ceil(X - 2)..floor(X + 2), weights divided by their sum, texel indices clamped
-    to the image. Between texels those are the four floor(X) - 1..floor(X) + 2. On one they are five, X - 2..X + 2, but
-    k(-2) = 0 = k(2), so that the same four give the same sum. Both sums factor into x times y, so each axis is
-    normalised by itself.
+    to the image. Between texels these are the four floor(X) - 1..floor(X) + 2. On a texel they are five, X - 2..X + 2,
+    but k(-2) = 0 = k(2), so the same four give the same sum. Both sums factor into x times y, so each axis is
+    normalised separately.
     """
     batch, channels, height, width = layers.shape
     column, across = _taps(flow[:, 0], torch.arange(width, device=flow.device, dtype=flow.dtype))
@@ -86,7 +86,7 @@ def _taps(shift: Tensor, base: Tensor) -> tuple[Tensor, list[Tensor]]:
     part = position - low
     weights = [_outer(part + 1), _inner(part), _inner(1 - part), _outer(2 - part)]
     total = weights[0] + weights[1] + weights[2] + weights[3]
-    # further outside nothing changes, all four texels being the edge's, and no float is too large for an integer
+    # clamped: further outside all four texels are the edge's, and a float might be too large for an integer
     first = low.clamp_(1.0 - REACH, base.numel() + REACH - 3.0).add_(REACH - 1.0).long()
     return first, [weight.div_(total) for weight in weights]
 

@@ -1,12 +1,12 @@
-"""Triton kernel that starts a warp of the GPU presets: I1 and its gradients read at the flow's end points, linearised.
+"""Triton kernel that starts a warp of the GPU presets: the linearised data term at the flow's end points.
 
-It rounds as gpu_warp does in PyTorch; memory and rules as in gpu_kernels, whose ``advance`` goes on from here.
+It rounds as gpu_warp does in PyTorch; memory and rules are those of gpu_kernels, whose ``advance`` continues from here.
 """
 
 import triton
 import triton.language as tl
 
-_FLAT = tl.constexpr(1.19e-7)  # gpu_warp.FLAT: kernels read only constants of their own file
+_FLAT = tl.constexpr(1.19e-7)  # gpu_warp.FLAT; kernels can only read constants of their own file
 
 
 @triton.jit
@@ -23,7 +23,7 @@ def _outer(t):
 
 @triton.jit
 def _tap_weight(part, TAP: tl.constexpr):
-    """The weight of one of four taps, not normalised, ``part`` of the way from the second to the third."""
+    """The weight of one of four taps, not normalised, at the fraction ``part`` from the second to the third."""
     if TAP == 0:
         weight = _outer(part + 1.0)
     elif TAP == 1:
@@ -42,7 +42,7 @@ def _weight_sum(part):
 
 @triton.jit
 def _read_cubic(plane, row, column, part_y, part_x, inside, height, width):
-    """``plane`` (H, W) at 4 x 4 taps from (row, column), indices clamped."""
+    """Samples ``plane`` (H, W) with 4 x 4 taps from (row, column), indices clamped."""
     total_y, total_x = _weight_sum(part_y), _weight_sum(part_x)
     out = part_x * 0.0
     for j in tl.static_range(4):
@@ -58,7 +58,7 @@ def _read_cubic(plane, row, column, part_y, part_x, inside, height, width):
 @triton.jit(do_not_specialize=["height", "width", "capacity", "first"])
 def linearise(fields, term, state, image0, layers1, height, width, capacity, first, BLOCK: tl.constexpr):
     """Grid (blocks of pixels, pairs). Starts a warp: the data term around each pair's flow, ``first`` iterations before
-    the first look. image0 (B, H, W); layers1 (B, 3, H, W): I1 and its gradients."""
+    the first check. image0 (B, H, W); layers1 (B, 3, H, W): I1 and its gradients."""
     pair, area = tl.program_id(1).to(tl.int64), height * width
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = index < area

@@ -1,7 +1,7 @@
-"""Buffers and launches of the Triton kernels for frames of one size, and the loop that stays on the device.
+"""Buffers and launches of the Triton kernels for frames of one size, with the loop on the device.
 
-The host does not look after each check: every pair's stopping rule is evaluated by the kernels, pairs that have stopped
-are skipped by them, and the host asks now and then whether any pair is left.
+The kernels evaluate every pair's stopping rule and skip stopped pairs; the host only asks now and then whether any pair
+is left.
 """
 
 import threading
@@ -18,20 +18,20 @@ from pytsn.flow.tvl1.gpu_tiles import Tile, power_of_two, whole_level
 from pytsn.flow.tvl1.gpu_warp_kernel import linearise
 from pytsn.flow.tvl1.presets import Preset
 
-#: launches in a row without any word to the host; a CUDA graph holds so many
+#: launches in a row without synchronising with the host, and in one CUDA graph
 CHUNK = 4
-#: chunks between two questions whether a pair is left: 1, then twice as many each time, up to this
+#: chunks between two checks whether a pair is left: 1, then twice as many each time, up to this
 MOST_CHUNKS = 8
 _PIXELS_A_PROGRAM = 256
-#: floats a pixel: two sides of flow and dual fields, and the data term
+#: floats per pixel: two sides of flow and dual fields, and the data term
 _FIELDS, _TERM = 12, 4
 
 
 class Workspace:
-    """Solves the levels of up to ``capacity`` pairs of H x W pixels on one device; memory is taken once.
+    """Solves the levels of up to ``capacity`` pairs of H x W pixels on one device; memory is allocated once.
 
-    ``tile`` is for levels larger than one program; ``whole=False`` uses it for small levels, too. Not for two threads
-    at once: they take ``lock``.
+    ``tile`` is for levels larger than one program; ``whole=False`` uses it for small levels too. Not thread-safe:
+    threads must take ``lock``.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Workspace:
         }
 
     def buffers(self, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """``fields`` (2, capacity, 6, h, w) and ``term`` (capacity, 4, h, w) of a level: levels take turns."""
+        """``fields`` (2, capacity, 6, h, w) and ``term`` (capacity, 4, h, w) of a level; levels share the memory."""
         pixels = self.capacity * height * width
         fields = self._fields[: _FIELDS * pixels].view(2, self.capacity, 6, height, width)
         return fields, self._term[: _TERM * pixels].view(self.capacity, 4, height, width)
@@ -83,7 +83,7 @@ class _Level:
         pairs = len(flow)
         self.fields[0, :pairs, :2].copy_(flow)
         self.fields[0, :pairs, 2:].zero_()  # the dual fields are kept across warps
-        self.state.zero_()  # all at rest on side 0
+        self.state.zero_()  # all inactive on side 0
         counts = []
         for _ in range(self.preset.warps):
             self._linearise(image0, layers1)
@@ -96,7 +96,7 @@ class _Level:
         return self.fields[sides, places, :2], torch.stack(counts, 1)
 
     def _iterate(self) -> None:
-        """Until every pair rests."""
+        """Iterates until every pair has stopped."""
         if self._chunk is None:
             self._chunk = _captured(self._launch_chunk, self.fields.device)
         chunks = 1
@@ -142,14 +142,14 @@ class _Level:
 
 
 def _options(warps: int) -> dict[str, object]:
-    """Launch options; the kernels say themselves which multiply-adds are fused."""
+    """Launch options; the kernels themselves specify which multiply-adds are fused."""
     return {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": False}
 
 
 def _captured(work: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    """``work`` as a CUDA graph, which the host starts with a single call; ``work`` itself where that fails.
+    """``work`` as a CUDA graph, which the host launches with a single call; ``work`` itself if capturing fails.
 
-    It is done once here, too, so that all kernels are compiled.
+    Also runs it once, so that all kernels are compiled.
     """
     if device.type != "cuda":
         return work

@@ -1,16 +1,16 @@
-"""TV-L1 flow by the OpenCV release that computed it: what each one does, as data."""
+"""TV-L1 presets: what each OpenCV release computes, as data."""
 
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
 
-#: the released flow models were trained and tested on this one's images
+#: the preset whose images the released flow models were trained and tested on
 DEFAULT_PRESET = "opencv2.4-cuda"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One way of computing TV-L1 flow; the constants are OpenCV's defaults, which dense_flow never changed.
+    """One variant of TV-L1 flow; the constants are OpenCV's defaults, which dense_flow never changed.
 
     ``solver``: "cuda" is the scheme of ``tvl1_solver``, "optflow" that of ``optflow_cpu``, which has its own constants.
     ``pyramid``: "pyrdown" (blur, halve) or "bilinear" (resize by ``scale`` without blur). ``upsampling``: where the
@@ -49,7 +49,7 @@ PRESETS = {
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of that name. PytsnError, with the names there are, for any other."""
+    """The preset of that name. Raises PytsnError that lists the names for any other."""
     if name not in PRESETS:
         raise PytsnError(f"TV-L1 preset {name!r} is unknown; use one of {', '.join(PRESETS)}")
     return PRESETS[name]

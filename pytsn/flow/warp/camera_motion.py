@@ -1,4 +1,4 @@
-"""Warped flow: the camera's motion is taken out, what is left is the motion of things (Wang and Schmid 2013)."""
+"""Warped flow: removes the camera's motion, which leaves the motion of objects (Wang and Schmid 2013)."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from pytsn.data.frame_images import load_cv2
 from pytsn.flow.methods import FlowFunction
 from pytsn.flow.warp.points import Keypoints, find_keypoints, follow_corners, match_keypoints
 
-#: the original's: RANSAC's distance in pixels, and how many there must be more than to believe a homography
+#: the original's values: RANSAC's distance in pixels, and the counts above which a homography is accepted
 RANSAC_DISTANCE, MIN_MATCHES, MIN_INLIERS = 1.0, 50, 25
 #: pixels at the second frame's border that are not trusted after warping
 BORDER = 5
@@ -19,12 +19,12 @@ BORDER = 5
 
 @dataclass(frozen=True)
 class WarpResult:
-    """Flow of one pair with the camera's motion taken out.
+    """Flow of one pair without the camera's motion.
 
     flow: float32 (H, W, 2), pixels, x then y, from frame 0 to the warped frame 1; first_flow: the same shape, before
-    that. homography: float64 (3, 3), pixels (x, y, 1) of frame 0 -> frame 1. matches: point pairs that went into
-    RANSAC; inliers: those within 1 px of the homography. ok: a homography was found good enough and applied; else
-    flow is first_flow and homography the identity.
+    warping. homography: float64 (3, 3), pixels (x, y, 1) of frame 0 -> frame 1. matches: point pairs given to RANSAC;
+    inliers: those within 1 px of the homography. ok: a good enough homography was found and applied; else flow is
+    first_flow and homography the identity.
     """
 
     flow: np.ndarray
@@ -37,7 +37,7 @@ class WarpResult:
 
 @dataclass(frozen=True)
 class CameraMotion:
-    """homography: float64 (3, 3), frame 0 -> frame 1, the identity where not ``ok``; the counts as in WarpResult."""
+    """homography: float64 (3, 3), frame 0 -> frame 1, the identity if not ``ok``; the counts as in WarpResult."""
 
     homography: np.ndarray
     matches: int
@@ -50,13 +50,13 @@ def warped_flow(
 ) -> WarpResult:
     """Flow between two frames, uint8 (H, W, 3) BGR or (H, W) grey, without the camera's motion.
 
-    Points matched between the frames and corners carried along by the flow give a homography (RANSAC, 1 px; kept with
-    more than 50 matches and 25 inliers); frame 1 is warped back by it and the flow is computed again. ``flow``: the
-    plain flow, float32 (H, W, 2), where it is known already. The same frames give the same result at every run.
-    Frames without features are no error: their flow stays as it was. Raises PytsnError for frames of another form or
-    of two sizes, and for a flow that does not fit. Source: dense_flow, dense_warp_flow_gpu.cpp. Differences: SIFT for
-    SURF; without a homography the original computes the flow again with nothing but the border of ``warp_back``
-    replaced, here it stays; see also ``follow_corners`` and ``pair_keypoints``.
+    Points matched between the frames and corners moved by the flow give a homography (RANSAC, 1 px; kept with more than
+    50 matches and 25 inliers); frame 1 is warped back by it and the flow is computed again. ``flow``: the plain flow,
+    float32 (H, W, 2), if already known. The same frames give the same result in every run. Frames without features are
+    no error: their flow is unchanged. Raises PytsnError for frames of another format or of two sizes, and for a flow
+    that does not fit. Source: dense_flow, dense_warp_flow_gpu.cpp. Differences: SIFT instead of SURF; without a
+    homography the original computes the flow again with only the border of ``warp_back`` replaced, here the flow is
+    unchanged; see also ``follow_corners`` and ``pair_keypoints``.
     """
     flows = None if flow is None else np.asarray(flow)[None]
     return warped_flows(np.asarray(frame0)[None], np.asarray(frame1)[None], flow_fn, flows)[0]
@@ -65,10 +65,10 @@ def warped_flow(
 def warped_flows(
     frames0: np.ndarray, frames1: np.ndarray, flow_fn: FlowFunction, flows: np.ndarray | None = None
 ) -> list[WarpResult]:
-    """``warped_flow`` of B pairs at once, frames uint8 (B, H, W, 3) BGR or (B, H, W) grey; B results.
+    """``warped_flow`` for B pairs at once, frames uint8 (B, H, W, 3) BGR or (B, H, W) grey; B results.
 
-    ``flow_fn`` is called twice at most: with all pairs, then with those of which a homography was kept. In between,
-    pairs are worked on in as many threads as OpenCV may use (cv2.setNumThreads); their number changes no result.
+    Calls ``flow_fn`` at most twice: with all pairs, then with those that have a homography. In between, pairs are
+    processed in as many threads as OpenCV may use (cv2.setNumThreads); their number does not change the results.
     """
     grays0, grays1 = _gray(frames0, "frames0"), _gray(frames1, "frames1")
     if grays0.shape != grays1.shape:
@@ -88,10 +88,10 @@ def warped_flows(
 
 
 def pair_keypoints(grays0: np.ndarray, grays1: np.ndarray) -> list[tuple[Keypoints, Keypoints]]:
-    """Keypoints of each pair of uint8 (B, H, W) frames; a frame that ends one pair and starts the next is done once.
+    """Keypoints of each pair of uint8 (B, H, W) frames; a frame shared by two successive pairs is processed once.
 
-    Each pair has its own two frames' keypoints. dense_flow keeps those of the video's first frame for all pairs, a
-    slip: its later pairs have useful points from the flow only.
+    Each pair uses the keypoints of its own two frames. dense_flow uses those of the video's first frame for all pairs,
+    a bug: its later pairs have useful points from the flow only.
     """
     chained = [bool(index) and np.array_equal(gray, grays1[index - 1]) for index, gray in enumerate(grays0)]
     starts = iter(_in_threads(find_keypoints, [gray for gray, known in zip(grays0, chained, strict=True) if not known]))
@@ -100,7 +100,7 @@ def pair_keypoints(grays0: np.ndarray, grays1: np.ndarray) -> list[tuple[Keypoin
 
 
 def _in_threads(work: Callable, *items: Sequence | np.ndarray) -> list:
-    """``work`` of each item, in order. OpenCV lets go of the interpreter while it computes."""
+    """``work`` of each item, in order. OpenCV releases the interpreter lock while it computes."""
     threads = min(len(items[0]), load_cv2().getNumThreads())
     if threads < 2:
         return list(map(work, *items))
@@ -109,7 +109,7 @@ def _in_threads(work: Callable, *items: Sequence | np.ndarray) -> list:
 
 
 def camera_motion(gray0: np.ndarray, keypoints: tuple[Keypoints, Keypoints], flow: np.ndarray) -> CameraMotion:
-    """The homography of the camera between two frames, or the identity where it cannot be told.
+    """The homography of the camera between two frames, or the identity if it cannot be found.
 
     gray0: uint8 (H, W); keypoints: of frame 0 and of frame 1; flow: float32 (H, W, 2) between them.
     """
@@ -123,10 +123,10 @@ def camera_motion(gray0: np.ndarray, keypoints: tuple[Keypoints, Keypoints], flo
 
 
 def _ransac(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray | None, int]:
-    """Homography float64 (3, 3) start -> end and its inliers; None where there is none that can be inverted.
+    """Homography float64 (3, 3) start -> end and its inliers; None if there is no invertible one.
 
-    cv2's RANSAC draws from a generator of its own with a fixed seed, made anew at each call: nothing that ran before,
-    cv2.setRNGSeed included, changes the result (tests/flow/test_warp.py holds it to that).
+    cv2's RANSAC creates its own generator with a fixed seed at each call, so nothing that ran before, including
+    cv2.setRNGSeed, changes the result (tested in tests/flow/test_warp.py).
     """
     cv2 = load_cv2()
     homography, kept = cv2.findHomography(start, end, cv2.RANSAC, RANSAC_DISTANCE)
@@ -138,7 +138,7 @@ def _ransac(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray | None, int]
 def warp_back(gray0: np.ndarray, gray1: np.ndarray, homography: np.ndarray) -> np.ndarray:
     """Frame 1 seen from frame 0's camera: uint8 (H, W), bilinear.
 
-    A pixel that comes from outside frame 1, or from its outermost 5 pixels, is frame 0's: no motion there. Source:
+    Pixels from outside frame 1, or from its outermost 5 pixels, are taken from frame 0: no motion there. Source:
     warp_flow.h (MyWarpPerspective).
     """
     cv2 = load_cv2()

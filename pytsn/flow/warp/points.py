@@ -1,4 +1,4 @@
-"""Points seen in two frames: matched keypoints, and corners carried along by the flow."""
+"""Corresponding points in two frames: matched keypoints, and corners moved by the flow."""
 
 from typing import NamedTuple
 
@@ -8,9 +8,9 @@ from pytsn.data.frame_images import load_cv2
 
 #: a keypoint may move less than this many pixels in x and in y (the original's matching window)
 MATCH_WINDOW = 25.0
-#: corners of the first frame that are followed: at most so many, of this share of the best quality, so far apart
+#: followed corners of the first frame: maximum number, fraction of the best quality, minimum distance
 MAX_CORNERS, CORNER_QUALITY, CORNER_DISTANCE = 1000, 0.001, 3
-#: the strongest keypoints of a frame are kept, so that a 4K frame costs no gigabytes of candidate pairs
+#: only the strongest keypoints of a frame are kept, so that a 4K frame does not cost gigabytes of candidate pairs
 MAX_KEYPOINTS = 2000
 
 
@@ -22,9 +22,9 @@ class Keypoints(NamedTuple):
 
 
 def find_keypoints(gray: np.ndarray) -> Keypoints:
-    """SIFT keypoints of a uint8 (H, W) frame, the strongest 2000; none in a flat one.
+    """SIFT keypoints of a uint8 (H, W) frame, the strongest 2000; none in a uniform frame.
 
-    The original has SURF (Hessian threshold 200), which is patented and in no wheel of OpenCV; SIFT is in every one.
+    The original uses SURF (Hessian threshold 200), which is patented and in no OpenCV wheel; SIFT is in all of them.
     """
     detector = load_cv2().SIFT_create(nfeatures=MAX_KEYPOINTS)
     found, descriptors = detector.detectAndCompute(np.ascontiguousarray(gray), None)
@@ -34,10 +34,10 @@ def find_keypoints(gray: np.ndarray) -> Keypoints:
 
 
 def match_keypoints(first: Keypoints, second: Keypoints) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints of the second frame, each with the most similar one of the first inside the window.
+    """Matches each keypoint of the second frame with the most similar one of the first inside the window.
 
-    Returns their places in the first and in the second frame: float32 (M, 2) each. No ratio test and no check in the
-    other direction: RANSAC sorts out what is wrong. Source: dense_flow, include/warp_flow.h (ComputeMatch).
+    Returns their positions in the first and in the second frame: float32 (M, 2) each. No ratio test and no check in the
+    other direction: RANSAC rejects wrong matches. Source: dense_flow, include/warp_flow.h (ComputeMatch).
     """
     if not len(first.points) or not len(second.points):
         return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
@@ -51,11 +51,11 @@ def match_keypoints(first: Keypoints, second: Keypoints) -> tuple[np.ndarray, np
 
 
 def follow_corners(gray: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the first frame, uint8 (H, W), and where its flow, float32 (H, W, 2), takes them.
+    """Corners of the first frame, uint8 (H, W), and their positions after its flow, float32 (H, W, 2).
 
     Returns float32 (M, 2) twice, x then y; corners whose flow is not finite are left out. The corners are pixels that
-    can be tracked well (Shi and Tomasi). Source: warp_flow.h (MatchFromFlow), meant so: dense_flow looks for corners
-    in the second frame, and takes y from column y of the flow (``f_y[y]``), which are slips.
+    can be tracked well (Shi and Tomasi). Source: warp_flow.h (MatchFromFlow), as intended: dense_flow looks for corners
+    in the second frame, and takes y from column y of the flow (``f_y[y]``), which are bugs.
     """
     corners = load_cv2().goodFeaturesToTrack(np.ascontiguousarray(gray), MAX_CORNERS, CORNER_QUALITY, CORNER_DISTANCE)
     if corners is None or not len(corners):

@@ -1,1 +1,1 @@
-"""What the VideoData layer does: the order of videos, their frames, augmentation, and readers that work ahead."""
+"""The VideoData layer: the order of videos, their frames, augmentation, and prefetching readers."""

@@ -1,6 +1,6 @@
-"""Which part of a frame a data layer cuts out: crop sizes and places, and the random numbers that choose among them.
+"""The crop that a data layer takes of a frame: sizes and positions, and the random numbers that choose among them.
 
-Facts of the fork's data_transformer.cpp. Sizes and places are (height, width) and (top, left), in pixels.
+As in the fork's data_transformer.cpp. Sizes and positions are (height, width) and (top, left), in pixels.
 """
 
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ import numpy as np
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
+from pytsn.data.frame_size import default_frame_size
 
-#: of the frame's shorter side, unless scale_ratios says otherwise
+#: of the frame's shorter side, unless scale_ratios is given
 DEFAULT_RATIOS = (1.0, 0.875, 0.75, 0.66)
-#: places in quarters of the room that a crop leaves, (down, right): corners and centre
+#: positions in quarters of the margin that a crop leaves, (down, right): corners and centre
 _FIVE = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
-#: more_fix_crop: the middles of the four edges, then the four quarter points
+#: more_fix_crop: the midpoints of the four edges, then the four quarter points
 _EIGHT = ((0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (1, 3), (3, 1), (3, 3))
 
 
 @dataclass(frozen=True)
 class CropOptions:
-    """``transform_param``, as far as it says where to cut. ``size`` 0: the frame stays whole."""
+    """The fields of ``transform_param`` that control cropping. ``size`` 0: the frame is not cropped."""
 
     size: int = 0
     train: bool = False
@@ -33,7 +34,7 @@ class CropOptions:
 
     @property
     def draws(self) -> int:
-        """How many random numbers one video takes: size, then place (one number, or top and left)."""
+        """Number of random numbers per video: size, then position (one number, or top and left)."""
         if not (self.train and self.size):
             return 0
         return self.multi_scale + (1 if self.fixed else 2)
@@ -50,7 +51,7 @@ class Crop:
 
 
 def crop_options(param: pb.TransformationParameter, phase: str) -> CropOptions:
-    """The options of a data layer in its phase. Raises PytsnError when no pair of ratios is within max_distort."""
+    """The options of a data layer in its phase. Raises PytsnError if no pair of ratios is within max_distort."""
     if param.multi_scale and param.max_distort < 0:
         raise PytsnError(f"max_distort {param.max_distort} leaves no crop size: give 0 or more")
     return CropOptions(
@@ -65,9 +66,9 @@ def crop_options(param: pb.TransformationParameter, phase: str) -> CropOptions:
 
 
 def crop_sizes(height: int, width: int, options: CropOptions) -> list[tuple[int, int]]:
-    """The crop sizes that multi_scale chooses from: pairs of ratios at most max_distort places apart, height first.
+    """The crop sizes that multi_scale chooses from: pairs of ratios at most max_distort positions apart, height first.
 
-    A side within 2 pixels of the net's input becomes exactly that.
+    A side within 2 pixels of the net's input size becomes exactly that size.
     """
     base = np.float32(min(height, width))
     sides = [int(base * np.float32(ratio)) for ratio in options.ratios]
@@ -76,21 +77,21 @@ def crop_sizes(height: int, width: int, options: CropOptions) -> list[tuple[int,
 
 
 def fixed_places(height: int, width: int, crop: tuple[int, int], more: bool) -> list[tuple[int, int]]:
-    """The 5 places of fix_crop, or the 13 of more_fix_crop, for a crop (height, width). Quarters are rounded down
-    before they are multiplied, so the last row and columns may stay unseen."""
+    """The 5 positions of fix_crop, or the 13 of more_fix_crop, for a crop (height, width). Quarters are rounded down
+    before they are multiplied, so the last rows and columns may never be covered."""
     down, right = (height - crop[0]) // 4, (width - crop[1]) // 4
     return [(down * i, right * j) for i, j in (_FIVE + _EIGHT if more else _FIVE)]
 
 
 def choose_crop(height: int, width: int, options: CropOptions, draws: Sequence[int]) -> Crop:
-    """The part of a frame of (height, width) that ``draws`` (``options.draws`` 32-bit numbers) choose.
+    """The crop of a (height, width) frame that ``draws`` (``options.draws`` 32-bit numbers) choose.
 
-    In phase TEST the centre. Raises PytsnError when a crop does not fit into the frame.
+    The centre in phase TEST. Raises PytsnError if a crop does not fit into the frame.
     """
     if not options.size:
         return Crop(0, 0, height, width)
     if options.size > min(height, width):
-        wide, high = (-(-options.size * side // 224) for side in (340, 256))  # the released nets': 224 of 340x256
+        wide, high = default_frame_size(options.size)
         raise PytsnError(
             f"frames of {width}x{height} pixels are smaller than crop_size {options.size}; new_width and new_height"
             f" ({wide} and {high}, say) resize them as they are read: --set new_width={wide} --set new_height={high}"

@@ -1,4 +1,4 @@
-"""The data layers of a net at work: what they give is what the net's input blobs get."""
+"""The data layers of a net, which fill its input blobs."""
 
 from collections.abc import Mapping
 
@@ -16,9 +16,9 @@ RawBatch = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 class DataLayers:
-    """The VideoData layers of one net, which ``on_data_layer`` sets up while the net is built (converter/net.py).
+    """The VideoData layers of one net. ``on_data_layer`` sets them up while the net is built (converter/net.py).
 
-    phase: TRAIN or TEST. ``options`` go to VideoData: rng, rank, world, workers, pool, ahead. ``layers``: layer
+    phase: TRAIN or TEST. ``options`` are passed to VideoData: rng, rank, world, workers, pool, ahead. ``layers``: layer
     name -> VideoData.
     """
 
@@ -28,7 +28,7 @@ class DataLayers:
         self._copies: dict[str, DeviceCopies] = {}
 
     def on_data_layer(self, layer: pb.LayerParameter) -> Mapping[str, Shape]:
-        """Sets a data layer up and tells the shapes of its tops. Raises PytsnError for other types than VideoData."""
+        """Sets up a data layer and returns the shapes of its tops. Raises PytsnError for types other than VideoData."""
         if layer.type != "VideoData":
             raise PytsnError(f"layer '{layer.name}' ({layer.type}): training reads VideoData layers only")
         data = self.layers[layer.name] = VideoData(layer, self.phase, **self._options)
@@ -37,8 +37,8 @@ class DataLayers:
 
     @property
     def has_raw(self) -> bool:
-        """Whether ``next_raw`` serves: every batch is its pixels less one number a channel. A mean image is not: what
-        lies under a crop depends on the crop."""
+        """Whether ``next_raw`` can be used: the mean is one number per channel. With a mean image it cannot, because
+        the part of the image under a crop depends on the crop."""
         return all(data.mean.image is None for data in self.layers.values())
 
     def next_batch(self, device: torch.device) -> dict[str, torch.Tensor]:
@@ -51,17 +51,18 @@ class DataLayers:
         return batch
 
     def next_raw(self, device: torch.device) -> RawBatch:
-        """The next batch as bytes on the device, a quarter of the floats; ``blobs`` makes them what the net takes.
-        On a CPU the pixels may be overwritten after the next call. Raises PytsnError."""
+        """The next batch as bytes on the device, a quarter of the float size; ``blobs`` turns them into the net's
+        inputs. On a CPU the pixels may be overwritten after the next call. Raises PytsnError."""
         return {name: self._copies[name].next(device) for name in self.layers}
 
     def send_ahead(self, device: torch.device) -> None:
-        """Starts the copy of the next batch to a CUDA device beside what that computes; waits until it is read."""
+        """Starts the copy of the next batch to a CUDA device in parallel to its work; waits until the batch is read."""
         for copies in self._copies.values():
             copies.send_ahead(device)
 
     def blobs(self, raw: RawBatch) -> dict[str, torch.Tensor]:
-        """Blob -> data float32 (N, C, S, S), (value - mean) * scale, and labels, from ``next_raw``'s, on its device."""
+        """Blob -> data float32 (N, C, S, S), (value - mean) * scale, and labels, from a ``next_raw`` batch on its
+        device."""
         batch: dict[str, torch.Tensor] = {}
         for name, (pixels, labels) in raw.items():
             data = self.layers[name]
@@ -71,7 +72,7 @@ class DataLayers:
         return batch
 
     def check_labels(self, net: CaffeNet) -> None:
-        """Raises PytsnError for a listed label that is no class of the net's losses and accuracies."""
+        """Raises PytsnError for a listed label that is not a class of the net's losses and accuracies."""
         for step, module in net.layers():
             classes = getattr(module, "classes", None)
             for data in self.layers.values():
@@ -80,7 +81,7 @@ class DataLayers:
 
     @property
     def batch_size(self) -> int:
-        """Videos a batch, 0 without data layers."""
+        """Videos per batch, 0 without data layers."""
         return next((data.shape[0] for data in self.layers.values()), 0)
 
     @property
@@ -93,15 +94,15 @@ class DataLayers:
         return {name: data.state() for name, data in self.layers.items()}
 
     def load_state(self, state: Mapping) -> None:
-        """Takes up what ``state`` returned. Raises PytsnError when it is of other data."""
+        """Restores a result of ``state``. Raises PytsnError if it belongs to other data."""
         for name, data in self.layers.items():
             if name not in state:
-                raise PytsnError(f"layer '{name}' (VideoData): the side file knows nothing of it: rename that file")
+                raise PytsnError(f"layer '{name}' (VideoData): the side file does not contain it: rename that file")
             self._copies[name].forget()
             data.load_state(state[name])
 
     def close(self) -> None:
-        """Gives back what the data layers hold."""
+        """Releases the data layers' resources."""
         for name, data in self.layers.items():
             self._copies[name].close()
             data.close()

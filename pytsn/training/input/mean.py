@@ -1,4 +1,4 @@
-"""What a data layer subtracts and multiplies by: ``mean_value`` or ``mean_file``, and ``scale``."""
+"""The mean and scale of a data layer: ``mean_value`` or ``mean_file``, and ``scale``."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class Mean:
     """
 
     def __init__(self, param: pb.TransformationParameter, channels: int) -> None:
-        """Raises PytsnError when mean_value and mean_file are both given or do not fit ``channels``."""
+        """Raises PytsnError if mean_value and mean_file are both given or do not fit ``channels``."""
         self.scale = param.scale
         values = list(param.mean_value) or [0.0]
         if param.mean_value and param.HasField("mean_file"):
@@ -40,8 +40,8 @@ class Mean:
 
 
 def _parts(image: np.ndarray, plans: Sequence[SamplePlan], options: ReadOptions) -> torch.Tensor:
-    """The part of the mean image that lies under each crop: (N, C, S, S). With multi_scale Caffe takes the upper left
-    corner, wherever the crop is."""
+    """The part of the mean image under each crop: (N, C, S, S). With multi_scale Caffe always takes the upper left
+    corner."""
     height, width = image.shape[1:]
     parts = []
     for plan in plans:

@@ -1,4 +1,4 @@
-"""Which video comes next, and which of its frames: the part of a VideoData layer that draws from its own generators."""
+"""Chooses the next video and its frames: the part of a VideoData layer that draws from its own generators."""
 
 import os
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from pytsn.training.input.sample import ReadOptions, SamplePlan, file_names, fir
 
 
 class VideoOrder:
-    """The listed videos in their order of use, shuffled at the start and at each wrap where ``shuffle`` is set.
+    """The listed videos in their order of use, shuffled at the start and at each wrap if ``shuffle`` is set.
 
-    Takes from ``rng``, as it is made, a shuffle seed (where it shuffles) and a frame seed, and from its own frame
-    generator one number a segment, as Caffe does to see what a sample looks like. A sample has ``segments`` of
-    ``length`` frames (for differences one more than new_length). Source: video_data_layer.cpp.
+    The constructor draws a shuffle seed (if it shuffles) and a frame seed from ``rng``, and one number per segment from
+    its own frame generator, as Caffe does to find a sample's shape. A sample has ``segments`` of ``length`` frames (for
+    differences one more than new_length). Source: video_data_layer.cpp.
     """
 
     def __init__(self, param: pb.VideoDataParameter, options: ReadOptions, phase: str, rng: CaffeRng) -> None:
@@ -62,7 +62,7 @@ class VideoOrder:
             self._order = np.array(order)
 
     def advance(self, videos: int = 1) -> None:
-        """Moves on by that many videos."""
+        """Advances by that many videos."""
         for _ in range(videos):
             self._cursor += 1
             if self._cursor == len(self.videos):
@@ -77,7 +77,7 @@ class VideoOrder:
         return self.videos[index], frames
 
     def _offsets(self, average: int) -> list[int]:
-        """Frames before each segment's first one; ``average``: frames of a video per segment, rounded down."""
+        """Number of frames before each segment's first; ``average``: frames of a video per segment, rounded down."""
         room = average - self.length + 1
         if room < 1:
             return [0] * self.segments
@@ -90,17 +90,17 @@ class VideoOrder:
         return tuple(numbers if last is None else [min(number, last) for number in numbers])
 
     def probe(self) -> SamplePlan:
-        """The first frame of the first video, to see how large frames are."""
+        """The first frame of the first video, to find the frame size."""
         video = self.videos[self._order[0]]
         return SamplePlan(video.folder, (1,), video.label)
 
     def state(self) -> dict:
-        """Where it stands, as arrays and numbers; none of them changes afterwards."""
+        """The current position, as arrays and numbers that do not change afterwards."""
         shuffle = self._shuffle.state() if self._shuffle is not None else np.zeros(0, np.uint32)
         return {"cursor": self._cursor, "order": self._order, "shuffle": shuffle, "frames": self._frames.state()}
 
     def load_state(self, state: Mapping) -> None:
-        """Stands where ``state`` was taken. Raises PytsnError when it does not fit the list."""
+        """Restores the position of ``state``. Raises PytsnError if it does not fit the list."""
         order, cursor = np.asarray(state["order"]), int(state["cursor"])
         if not np.array_equal(np.sort(order), np.arange(len(self.videos))) or not 0 <= cursor < len(order):
             raise PytsnError(
@@ -131,8 +131,8 @@ def _refuse_single_frames(videos: list[ListedVideo], source: str) -> None:
 
 
 def _short_videos(videos: list[ListedVideo], length: int, options: ReadOptions) -> dict[int, int]:
-    """Index -> number of the last frame, of videos listed with fewer frames than a snippet takes and without the files
-    of a whole one. Caffe looks for those files for ever; here the last frame is repeated."""
+    """Index -> number of the last frame, for videos with fewer frames than a snippet, in the list and on disk. Caffe
+    looks for the missing files for ever; here the last frame is repeated."""
     return {
         index: video.frames
         for index, video in enumerate(videos)

@@ -1,7 +1,7 @@
-"""Processes that read samples into memory shared with the net's process, batch by batch, ahead of their use.
+"""Worker processes that read samples into shared memory, batch by batch, ahead of their use.
 
-Processes rather than threads: a flow batch of the released schedule is 3840 images, and the microseconds each of them
-costs Python would alone fill one interpreter.
+Processes rather than threads: a flow batch of the released schedule is 3840 images, and Python's overhead per image
+alone would keep one interpreter busy.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _KEYS = itertools.count()
 
 
 class SampleBuffer:
-    """Shared memory for ``slots`` batches: ``array`` is uint8 (slots, N, C, H, W). It goes when its owner goes."""
+    """Shared memory for ``slots`` batches: ``array`` is uint8 (slots, N, C, H, W). It is freed with its owner."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.key = shape, next(_KEYS)
@@ -38,12 +38,12 @@ class SampleBuffer:
         self.array = np.memmap(self._file, np.uint8, "r+", shape=shape)
 
     def close(self) -> None:
-        """Gives the memory back once nobody holds the array."""
+        """Frees the memory once the array is no longer used."""
         self._file.close()
 
 
 class ReaderPool:
-    """``workers`` reading processes, a TaskPool: they start at the first batch."""
+    """A TaskPool of ``workers`` reading processes, started at the first batch."""
 
     def __init__(self, workers: int) -> None:
         if workers < 1:
@@ -53,13 +53,13 @@ class ReaderPool:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes, once they have started."""
+        """The ids of the processes, once they have started."""
         return self._pool.pids
 
     def submit(
         self, buffer: SampleBuffer, slot: int, plans: Sequence[SamplePlan], options: ReadOptions
     ) -> list[Future]:
-        """Lets the processes fill one slot of the buffer; about one task for each of them."""
+        """Submits tasks that fill one slot of the buffer, about one per process."""
         size = -(-len(plans) // self.workers)
         memory = buffer.path, buffer.shape, buffer.key
         with _explained():
@@ -70,13 +70,13 @@ class ReaderPool:
 
     @staticmethod
     def wait(tasks: Sequence[Future]) -> None:
-        """Returns when the tasks are done. Raises the first one's PytsnError, or one that says a process was killed."""
+        """Waits for the tasks. Raises the first PytsnError of a task, or one that says a process was killed."""
         with _explained():
             for task in tasks:
                 task.result()
 
     def close(self) -> None:
-        """Ends the processes; tasks not done are dropped."""
+        """Ends the processes and drops unfinished tasks."""
         self._pool.close()
 
 
@@ -90,11 +90,11 @@ def _explained() -> Iterator[None]:
 
 
 class _Reader:
-    """In a reading process: samples into the rows from ``row`` on of a slot."""
+    """Runs in a reading process: writes samples into the rows of a slot, from ``row`` on."""
 
     def __init__(self) -> None:
-        with contextlib.suppress(PytsnError):  # the first image will say what is wrong
-            load_cv2().setNumThreads(1)  # the processes themselves are the parallelism
+        with contextlib.suppress(PytsnError):  # reading the first image will report the error
+            load_cv2().setNumThreads(1)  # the processes already run in parallel
 
     def __call__(self, task: tuple[tuple, int, int, Sequence[SamplePlan], ReadOptions]) -> None:
         memory, slot, row, plans, options = task
@@ -105,5 +105,5 @@ class _Reader:
 
 @functools.lru_cache(maxsize=8)
 def _attach(path: str, shape: tuple[int, ...], key: int) -> np.ndarray:
-    """The memory of a SampleBuffer; ``key`` tells it from an earlier one under the same path."""
+    """Maps the memory of a SampleBuffer; ``key`` distinguishes it from an earlier one at the same path."""
     return np.memmap(path, np.uint8, "r+", shape=shape)

@@ -1,5 +1,5 @@
-"""One training sample: the frames of a video's snippets, read, cut, resized and mirrored. No torch, no randomness here:
-everything that is drawn comes with the plan, so that any process can do the work."""
+"""One training sample: the frames of a video's snippets, read, cropped, resized and mirrored. No torch, no randomness:
+all random numbers come with the plan, so any process can do the work."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _DIFFERENCE = {pb.VideoDataParameter.RGBDIFF: "signed", pb.VideoDataParameter.RG
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """What one sample will be: the video's ``folder``, its frames (counted from 1, segments outermost), its label,
+    """The plan of one sample: the video's ``folder``, its frames (counted from 1, segments outermost), its label,
     whether it is mirrored, and the random numbers that choose its crop (augmentation.py)."""
 
     folder: str
@@ -31,10 +31,10 @@ class SamplePlan:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How frames become a sample. ``flow``: two grey images a frame, x and y; ``size``: (width, height) frames are
-    resized to, None as they are; ``invert_x``: a mirrored sample has 255 - v in its even planes (``is_flow``);
-    ``frame_size``: (height, width) that all frames must have by then, None for any. ``difference``: signed or absolute
-    when the net is given differences of these frames (pytsn/data/rgb_difference.py), None for the frames themselves."""
+    """How frames become a sample. ``flow``: two grey images per frame, x and y; ``size``: (width, height) to which
+    frames are resized, None keeps their size; ``invert_x``: a mirrored sample has 255 - v in its even planes
+    (``is_flow``); ``frame_size``: (height, width) that all frames must then have, None for any. ``difference``: signed
+    or absolute if the net gets differences of these frames (pytsn/data/rgb_difference.py), None for the frames."""
 
     pattern: str
     flow: bool = False
@@ -46,18 +46,18 @@ class ReadOptions:
     difference: str | None = None
 
     def frames(self, length: int) -> int:
-        """Frames that a snippet of ``new_length`` is read from: a difference takes two."""
+        """Frames to read for a snippet of ``new_length``; a difference takes two."""
         return length if self.difference is None else length + 1
 
     @property
     def planes(self) -> int:
-        """Channels a frame gives."""
+        """Channels per frame."""
         return 2 if self.flow else 3 if self.colour else 1
 
 
 def read_options(layer: pb.LayerParameter, phase: str) -> ReadOptions:
-    """The options of a VideoData layer. Raises PytsnError for a name_pattern that makes no file names, and for what
-    differences cannot have: is_flow, a mean."""
+    """The options of a VideoData layer. Raises PytsnError for an invalid name_pattern, and for is_flow or a mean with
+    differences."""
     video, transform = layer.video_data_param, layer.transform_param
     flow, difference = video.modality == video.FLOW, _DIFFERENCE.get(video.modality)
     if difference and transform.is_flow:
@@ -85,7 +85,7 @@ def read_options(layer: pb.LayerParameter, phase: str) -> ReadOptions:
 
 
 def file_names(options: ReadOptions, number: int) -> list[str]:
-    """The files that carry ``number``: one image, or flow x and flow y."""
+    """The files with ``number`` in their names: one image, or flow x and flow y."""
     return [options.pattern % (axis, number) for axis in "xy"] if options.flow else [options.pattern % number]
 
 
@@ -99,8 +99,8 @@ def first_number(folder: str, options: ReadOptions) -> int:
 def load_sample(plan: SamplePlan, options: ReadOptions, out: np.ndarray | None = None) -> np.ndarray:
     """The sample before mean and scale: uint8 (segments * length * planes, S, S); S is crop_size, or the frame itself.
 
-    Planes are B, G, R of each frame in turn, or x, y of each flow frame, segments outermost. ``out``: where to put it.
-    The crop is resized by bilinear interpolation on uint8, only where its size differs; then it is mirrored. Raises
+    Planes are B, G, R of each frame, or x, y of each flow frame, segments outermost. ``out``: array for the result.
+    The crop is resized by bilinear interpolation on uint8, only if its size differs; then it is mirrored. Raises
     PytsnError naming the file that is missing, damaged, or of another size than the video's first frame.
     """
     images = read_images(plan, options)
@@ -125,7 +125,7 @@ def load_sample(plan: SamplePlan, options: ReadOptions, out: np.ndarray | None =
 
 
 def sample_size(plan: SamplePlan, options: ReadOptions) -> tuple[int, int]:
-    """(height, width) of samples, going by the plan's first image. Raises PytsnError when no crop fits into it."""
+    """(height, width) of samples, from the plan's first image. Raises PytsnError if no crop fits into it."""
     height, width = read_images(plan, options)[0].shape[:2]
     crop = _choose_crop(plan.folder, height, width, options.crop, (0,) * options.crop.draws)
     return (options.crop.size,) * 2 if options.crop.size else (crop.height, crop.width)
@@ -142,11 +142,11 @@ def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:
     """The images of a plan: uint8 (H, W, 3) BGR or (H, W), in the order of the planes. Raises PytsnError."""
     cv2 = load_cv2()
     flags = cv2.IMREAD_COLOR if options.colour and not options.flow else cv2.IMREAD_GRAYSCALE
-    flags |= cv2.IMREAD_IGNORE_ORIENTATION  # OpenCV 2.4, which Caffe was used with, knew nothing of it
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION  # OpenCV 2.4, used with Caffe, ignored it too
     before = first_number(plan.folder, options) - 1  # each folder is asked: a list may hold folders of both kinds
     names = [os.path.join(plan.folder, name) for frame in plan.frames for name in file_names(options, frame + before)]
     images: dict[str, np.ndarray] = {}
-    for name in dict.fromkeys(names):  # a frame that repeats is read once
+    for name in dict.fromkeys(names):  # a repeated frame is read once
         image = read_image(name, flags)
         images[name] = image if options.size is None else cv2.resize(image, options.size)
         first = images[names[0]]
@@ -158,7 +158,7 @@ def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:
 
 
 def _place(part: np.ndarray, mirror: bool, planes: np.ndarray) -> None:
-    """A cut-out, uint8 (h, w, 3) or (h, w), into its planes (3 or 1, S, S)."""
+    """Writes a crop, uint8 (h, w, 3) or (h, w), into its planes (3 or 1, S, S)."""
     cv2 = load_cv2()
     if part.shape[:2] != planes.shape[1:]:
         part = cv2.resize(part, planes.shape[:0:-1])

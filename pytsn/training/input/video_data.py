@@ -1,9 +1,9 @@
 """The VideoData layer: batches of snippets of listed videos, drawn and ordered as the fork's video_data_layer.cpp does.
 
-The work is split. Everything random or ordered happens here, in the net's process, as *plans* (which frames, which
-crop, mirrored or not); reading the frames is left to processes that only follow the plans, so their number changes
-nothing. Letters: N batch, C = segments * length * planes, S the crop's side, P the planes read: C, but for differences
-those of one frame more a segment.
+Everything random or ordered happens here, in the net's process, as *plans* (which frames, which crop, mirrored or not).
+Worker processes only read the frames of the plans, so their number does not change the results. Symbols: N batch, C =
+segments * length * planes, S the crop's side, P the planes read: C, and for differences those of one more frame per
+segment.
 """
 
 import time
@@ -24,14 +24,14 @@ from pytsn.training.input.order import VideoOrder
 from pytsn.training.input.reader_pool import ReaderPool, SampleBuffer
 from pytsn.training.input.sample import SamplePlan, load_sample, read_options, sample_size
 
-#: in place of a transform seed, of layers that draw nothing for their transform
+#: replaces the transform seed of layers that draw nothing for their transform
 NO_SEED = -1
 
 
 @dataclass
 class _Pending:
-    """A batch that is planned: the order's state before it and its transform seed, from which it could be planned
-    again; its plans; where it goes, and the tasks that bring it there."""
+    """A planned batch: the order's state before it and its transform seed, from which it can be planned again; its
+    plans; its slot, and the tasks that fill it."""
 
     before: dict
     seed: int
@@ -42,18 +42,18 @@ class _Pending:
 
 
 class VideoData:
-    """One VideoData layer at work.
+    """One running VideoData layer.
 
-    ``rng`` is the generator that the whole run draws from; None makes one of its own from the system's entropy. Seeds
-    are taken from it when Caffe would: while this object is made (transform, shuffle, frames, transform again) and each
-    time a batch is handed out (the next one's transform). ``ahead`` batches are planned and read before they are asked
-    for; more than 1 takes those seeds earlier, which changes nothing unless others draw from ``rng`` in between.
+    ``rng`` is the generator of the whole run; None makes a new one from the system's entropy. Seeds are drawn from it
+    when Caffe draws them: in the constructor (transform, shuffle, frames, transform again) and each time a batch is
+    handed out (the next one's transform). ``ahead`` batches are planned and read in advance; more than 1 draws those
+    seeds earlier, which changes nothing unless others draw from ``rng`` in between.
 
     ``rank`` of ``world`` processes starts at batch ``rank`` of the list and skips world - 1 batches after each.
-    ``workers`` processes read (0: this one, when asked); ``pool`` lets several layers share them.
+    ``workers`` processes read (0: this one, on demand); ``pool`` lets several layers share them.
 
-    ``tops``, ``shapes`` (those of the tops), ``pixel_shape`` (of the bytes read for a batch), ``options``, ``mean``,
-    ``videos``; ``notes``: lines for the user; ``seconds_waited``: time spent in ``next_*`` until frames were there.
+    ``tops``, ``shapes`` (of the tops), ``pixel_shape`` (of the bytes read for a batch), ``options``, ``mean``,
+    ``videos``; ``notes``: lines for the user; ``seconds_waited``: time spent waiting for frames in ``next_*``.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class VideoData:
         self._mirror = transform.mirror
         self._seeded = transform.mirror or (phase == "TRAIN" and transform.crop_size > 0)
         if self._seeded:
-            self._rng.raw()  # the seed that the layer's set-up takes, and its first prefetch replaces
+            self._rng.raw()  # the seed drawn at the layer's set-up, which its first prefetch replaces
         self._order = VideoOrder(layer.video_data_param, self.options, phase, self._rng)
         self.videos, self.notes = self._order.videos, self._order.notes
         size = sample_size(self._order.probe(), self.options)
-        planes = self._order.segments * self.options.planes  # of a frame in every segment
+        planes = self._order.segments * self.options.planes  # of one frame per segment
         self.shapes = [(self._batch, planes * layer.video_data_param.new_length, *size), (self._batch,)]
         self.pixel_shape = (self._batch, planes * self._order.length, *size)
         self.mean = Mean(transform, self.shapes[0][1])
@@ -105,11 +105,11 @@ class VideoData:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, C, S, S) of the data that the net is given."""
+        """(N, C, S, S) of the net's data."""
         return self.shapes[0]
 
     def _plan(self, skip: int) -> None:
-        """Plans one batch more, and lets it be read."""
+        """Plans one more batch and submits it for reading."""
         self._order.advance(skip * self._batch)
         before = self._order.state()
         seed = self._saved_seeds.popleft() if self._saved_seeds else self._rng.raw() if self._seeded else NO_SEED
@@ -123,14 +123,14 @@ class VideoData:
 
     def _plan_sample(self, transform: CaffeRng | None) -> SamplePlan:
         video, frames = self._order.next_sample()
-        if transform is None:  # neither mirrors nor crops at random
+        if transform is None:  # no random mirroring or cropping
             return SamplePlan(video.folder, frames, video.label, False, ())
         mirror = self._mirror and transform.raw() % 2 == 1
         draws = tuple(transform.raw() for _ in range(self.options.crop.draws))
         return SamplePlan(video.folder, frames, video.label, mirror, draws)
 
     def _read(self, batch: _Pending) -> np.ndarray:
-        """The planned batch's pixels, waited for or read here."""
+        """The planned batch's pixels; waits for them or reads them here."""
         if batch.pixels is None:
             started = time.perf_counter()
             if self._pool and self._buffer is not None:
@@ -151,22 +151,22 @@ class VideoData:
         return pixels, labels, batch.plans
 
     def peek_uint8(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What ``next_uint8`` will return, which still counts as not handed out: nothing random is drawn. So a batch
-        can be on its way to a device while ``state`` is that of before it. Good until the next call but one of
-        ``next_uint8``. Raises as that."""
+        """What ``next_uint8`` will return, without handing it out: no random number is drawn. So a batch can be copied
+        to a device while ``state`` is still that before it. Valid until the second next call of ``next_uint8``. Raises
+        the same errors."""
         batch = self._pending[0]
         labels = torch.tensor([plan.label for plan in batch.plans], dtype=torch.int64)
         return torch.from_numpy(np.asarray(self._read(batch))), labels
 
     @property
     def buffer(self) -> np.ndarray | None:
-        """The memory that reading processes fill, uint8 (slots, N, P, S, S); None without them."""
+        """The memory that the reading processes fill, uint8 (slots, N, P, S, S); None without processes."""
         return self._buffer.array if self._buffer else None
 
     def next_uint8(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The next batch before differences, mean and scale: pixels uint8 (N, P, S, S), labels int64 (N,).
 
-        The data may lie in shared memory: it is good until the next call. Raises PytsnError naming the file that cannot
+        The data may be in shared memory and is valid until the next call. Raises PytsnError naming the file that cannot
         be read, or saying that a reading process was killed.
         """
         return self._take()[:2]
@@ -177,8 +177,8 @@ class VideoData:
         return self.mean.apply(self.values(pixels), plans, self.options), labels
 
     def values(self, pixels: torch.Tensor) -> torch.Tensor:
-        """What the net is given of pixels uint8 (N, P, S, S), on any device, before mean and scale: (N, C, S, S), the
-        pixels themselves, or their frames' differences as float32."""
+        """The net's data from pixels uint8 (N, P, S, S), on any device, before mean and scale: (N, C, S, S), the pixels
+        themselves, or their frames' differences as float32."""
         if self.options.difference is None:
             return pixels
         return frame_differences(pixels, self._order.length, self._order.segments, self.options.difference)
@@ -188,31 +188,31 @@ class VideoData:
         check_labels(self.videos, classes, self._order.source)
 
     def state(self) -> dict:
-        """What it takes to go on with the batch that comes next, bit for bit: a dict of arrays and numbers. ``rng`` is
-        not in it; whoever owns that saves it too."""
+        """The state needed to continue with the next batch, bit for bit: a dict of arrays and numbers. It does not
+        include ``rng``, which its owner must save."""
         seeds = [*(pending.seed for pending in self._pending), *self._saved_seeds]
         return {**self._pending[0].before, "seeds": np.array(seeds, np.int64)}
 
     def load_state(self, state: Mapping) -> None:
-        """Goes on where ``state`` was taken, from a layer of the same list. Raises PytsnError for another list."""
+        """Continues from a ``state`` of a layer with the same list. Raises PytsnError for another list."""
         try:
             seeds = np.asarray(state["seeds"], np.int64).tolist()
             self._order.load_state(state)
         except (KeyError, TypeError, ValueError) as error:
             raise PytsnError(f"layer '{self.name}' (VideoData): its saved state is damaged: {error}") from None
         self._drop_pending()
-        self._saved_seeds = deque(seeds)  # more of them than this layer plans ahead wait for their batches
+        self._saved_seeds = deque(seeds)  # seeds beyond this layer's ``ahead`` wait for their batches
         for index in range(min(len(seeds), self._ahead)):
             self._plan(self._skip if index else 0)
 
     def _drop_pending(self) -> None:
         for task in (task for pending in self._pending for task in pending.tasks):
             if not task.cancel():
-                task.exception()  # waits; whatever it says, the batch is not wanted
+                task.exception()  # waits; the result does not matter, the batch is dropped
         self._pending.clear()
 
     def close(self) -> None:
-        """Stops reading ahead, ends the reading processes that are this layer's own and gives the memory back."""
+        """Stops reading ahead, ends the layer's own reading processes and frees the memory."""
         self._drop_pending()
         if self._own_pool:
             self._own_pool.close()
