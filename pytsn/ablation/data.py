@@ -50,8 +50,8 @@ class AblationData:
 
 
 def image_names(options: AblationOptions) -> tuple[Kinds, str]:
-    """Kinds of rgb, flow x and flow y files (pytsn/data/frame_names.py), and the suffix of those that are prefixes,
-    from the two patterns. Raises PytsnError."""
+    """Kinds of rgb, flow x and flow y files (pytsn/data/frame_names.py) from the two patterns, and the suffix of those
+    that are prefixes. Raises PytsnError for a bad pattern."""
     kinds = _kinds(options)
     starts, ends = zip(*(kind.split(_NUMBER) if _NUMBER in kind else (kind, "") for kind in kinds), strict=True)
     if len(set(ends)) == 1 and ends[0].startswith("."):
@@ -111,8 +111,8 @@ def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
 
 
 def _videos(options: AblationOptions, modality: str, entries: Sequence[Video], notes: list[str]) -> list[Video]:
-    """The entries that have a folder below the modality's root, with the counts of images on disk; ``notes`` gets the
-    lines for the user that it has not got yet."""
+    """The entries that have a folder below the modality's root, with the numbers of images on disk. Adds new lines for
+    the user to ``notes``."""
     root, kinds = _root(options, modality), _kinds(options)
     if root is None:
         return []

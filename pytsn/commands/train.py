@@ -46,14 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="random_seed of the solver; negative: none")
     add_overrides(add)
     add_frame_patterns(add)
-    add(
-        "--rng",
-        choices=("caffe", "torch"),
-        default="caffe",
-        help="random number generator to use if random_seed is set",
-    )
-    add("--seed", type=int, metavar="N", help="random_seed of the solver; negative: none")
-    add_overrides(add)
     add("--effective_batch", type=int, metavar="N", help="set iter_size for N videos per update (released models: 128)")
     add(
         "--clip_on",
