@@ -32,6 +32,7 @@ from pytsn.ablation.resume import (
     videos_hash,
     write_cell,
 )
+from pytsn.data.frame_size import default_frame_size
 from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
@@ -166,7 +167,8 @@ class CellRun:
         net = ActionNet(deploy, weights, options)
         todo = store.todo()
         waiting = [self.test[index] for index in todo]
-        scored = score_videos(net, waiting, EvalOptions(options, self.snippets))
+        snippets = replace(self.snippets, frame_size=default_frame_size(net.crop_size))
+        scored = score_videos(net, waiting, EvalOptions(options, snippets))
         with contextlib.closing(scored):
             for count, (index, (_, scores)) in enumerate(zip(todo, scored, strict=True), start=1):
                 store.add(index, scores.mean(axis=1, keepdims=True))  # (T, C, K) -> (T, 1, K)

@@ -3,7 +3,6 @@
 from converter.errors import PytsnError
 from pytsn.caffe_random.source import TorchRng
 from pytsn.data.modalities import Modality, find_modality
-from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.finetune.data import data_layer, make_spec
 from pytsn.finetune.init import start_from
 from pytsn.finetune.net import build_tsn, input_shape
@@ -16,14 +15,14 @@ def checked_tsn(training: FinetuneOptions) -> TSN:
     """The model of a run with its start weights; also opens the data once to check it.
 
     Raises PytsnError when net, weights and frames do not fit together, and for a net that cannot be tested: its number
-    of channels differs from the modality's snippets, or its input is larger than the frames of a test.
+    of channels differs from the modality's snippets.
     """
     row = find_modality(training.modality)
     assert training.num_classes is not None  # every run of an ablation sets it
     spec = make_spec(training, row, training.num_classes)
     tsn = build_tsn(training, row, spec).tsn
     shape = input_shape(tsn)
-    _check_test(training, tsn, row, shape)
+    _check_test(training, tsn, row)
     if training.init:
         start_from(tsn, training.init, training.bn_style)
     data_layers = DataLayers("TRAIN", rng=TorchRng(0))
@@ -41,13 +40,9 @@ def checked_tsn(training: FinetuneOptions) -> TSN:
     return tsn
 
 
-def _check_test(training: FinetuneOptions, tsn: TSN, row: Modality, shape: tuple[int, ...]) -> None:
+def _check_test(training: FinetuneOptions, tsn: TSN, row: Modality) -> None:
     source = training.net or "BN-Inception"
     if tsn.about.channels != row.channels:
         raise PytsnError(
             f"{source}: takes {tsn.about.channels} channels, tests of {row.name} have snippets of {row.channels}"
-        )
-    if max(shape[2:]) > min(FRAME_SIZE):
-        raise PytsnError(
-            f"{source}: input of {shape[2]}x{shape[3]}, tests cut it from frames of {FRAME_SIZE[0]}x{FRAME_SIZE[1]}"
         )

@@ -23,6 +23,7 @@ from pytsn.data.listed_folders import numbering_notes
 from pytsn.data.modalities import PREFIXES, find_modality
 from pytsn.data.sources import Kinds
 from pytsn.data.splits import parse_split_file
+from pytsn.data.video_file import is_video_file
 from pytsn.data.videos import Video
 
 _PARTS = ("train", "test")
@@ -136,6 +137,10 @@ def _listed_videos(root: str, modality: str, entries: Sequence[Video], kinds: Ki
     renamed = find_renamed(folders)
     pairs = [(entry, renamed.get(folder, folder)) for entry, folder in zip(entries, folders, strict=True)]
     videos = [_counted(entry, folder, modality, kinds) for entry, folder in pairs if is_frame_folder(folder)]
+    if not find_modality(modality).is_flow:  # training does not compute flow
+        videos += [replace(entry, folder=folder) for entry, folder in pairs if is_video_file(folder)]
+        order = {entry.name: index for index, entry in enumerate(entries)}
+        videos.sort(key=lambda video: order[video.name])
     return videos, case_notes(renamed)
 
 

@@ -12,6 +12,7 @@ from pytsn.commands.arguments import (
     add_readers,
     add_trained_blob,
 )
+from pytsn.commands.video_arguments import add_training_frame_size
 from pytsn.data.modalities import MODALITIES
 from pytsn.runtime.words import one_of
 
@@ -24,9 +25,10 @@ fine-tune a TSN on lists of videos: any classes, modality, consensus and snippet
   pytsn finetune train.txt -o run --init w.caffemodel --solver solver.prototxt --net deploy.prototxt
   torchrun --nproc_per_node 4 tools/finetune.py train.txt --val_list val.txt -o run --init w.caffemodel
 
-Lists are as build-file-list writes them, one video per line: folder, number of frames, label from 0. A classifier with
-another number of classes than --init starts from random weights. For flow and rgbdiff, the first filters of rgb weights
-are averaged over the colours.
+Lists are as build-file-list writes them, one video per line: folder, number of frames, label from 0. For rgb and
+rgbdiff the folder may be a video file, decoded on the fly: `build-file-list folders VIDEOS` writes such lists. A
+classifier with another number of classes than --init starts from random weights. For flow and rgbdiff, the first
+filters of rgb weights are averaged over the colours.
 
 The defaults are the papers': schedule, learning rate, clipping, dropout and crops of the modality, 128 videos per
 update. Data, update rule and learning rates work as in `pytsn train`; so does --set for data layers and solver.
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--out", required=True, metavar="FOLDER", help="output folder; made if missing")
     add("--val_list", metavar="LIST", help="validation videos, tested after each epoch")
     add_frame_patterns(add)
+    add_training_frame_size(add, "as they are; in proportion for nets of more than 256 pixels")
     add("--modality", default="rgb", help=f"{one_of(MODALITIES)} (default: %(default)s)")
     add("--num_segments", type=int, default=3, metavar="S", help="snippets per video (default: %(default)s)")
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
@@ -123,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace):
     from converter.errors import PytsnError
     from pytsn.finetune.options import FinetuneOptions
+    from pytsn.training.frame_size import frame_size_overrides
     from pytsn.training.overrides import parse_override, pattern_overrides
 
     same: tuple[str, ...]
@@ -139,6 +143,7 @@ def _options(args: argparse.Namespace):
         lr_steps=steps,
         overrides=(
             *pattern_overrides(args.frame_pattern, args.flow_pattern),
+            *frame_size_overrides(args.frame_size),
             *(parse_override(text) for text in args.set),
         ),
     )

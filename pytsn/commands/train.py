@@ -6,6 +6,7 @@ import os
 import sys
 
 from pytsn.commands.arguments import add_device, add_frame_patterns, add_overrides, add_precision, add_readers
+from pytsn.commands.video_arguments import add_training_frame_size
 
 HELP = """\
 train or fine-tune a net as its solver file says: the original's `caffe train`
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="random_seed of the solver; negative: none")
     add_overrides(add)
     add_frame_patterns(add)
+    add_training_frame_size(add, "as the net says")
     add("--effective_batch", type=int, metavar="N", help="set iter_size for N videos per update (released models: 128)")
     add(
         "--clip_on",
@@ -80,13 +82,14 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.runtime.distributed import join, world_from_environment
     from pytsn.runtime.stop_signals import StopSignals
     from pytsn.training.console import ProgressLog
+    from pytsn.training.frame_size import frame_size_overrides
     from pytsn.training.loop import Console
     from pytsn.training.overrides import parse_override, pattern_overrides
     from pytsn.training.run import Training
     from pytsn.training.settings import plan_hardware, plan_solver
 
     rank, local_rank, world = world_from_environment()
-    overrides = pattern_overrides(args.frame_pattern, args.flow_pattern)
+    overrides = pattern_overrides(args.frame_pattern, args.flow_pattern) + frame_size_overrides(args.frame_size)
     overrides += tuple(parse_override(text) for text in args.set)
     plan = plan_solver(args.solver, overrides, args.seed, args.effective_batch, args.clip_on, world)
     channels_last = args.memory_format == "channels_last"

@@ -2,7 +2,7 @@
 
 To add a modality, add a row: command line choices, readers, nets, prototxts and schedules follow from it. A row does
 not cover its name in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
-(Images, Video.frame_count, snippet_reader.py; flow/extract, decoded_snippets.py), and the rows of ablation tables
+(Images, Video.frame_count, snippet_reader.py; flow/extract, data/decoded_snippets.py), and the rows of ablation tables
 (ablation/plan.py).
 
 Sources: ECCV paper (1608.00859) and models/{ucf101,hmdb51}/tsn_bn_inception_{rgb,flow}_train_val.prototxt of the

@@ -1,5 +1,7 @@
 """Reading the snippets of many videos ahead of the net that scores them, in memory bounded by a constant."""
 
+import itertools
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -123,11 +125,13 @@ def read_videos(
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         queue: deque[tuple[Video, list[Future]]] = deque()
         sizes: deque[int] = deque()
+        stop = threading.Event()
         try:
             for video in videos:
                 ticks = dict.fromkeys(video_ticks(video, options))  # a short video repeats its ticks: read once
+                reading: list[Future]
                 if video.is_file:
-                    reading = [pool.submit(decode_snippets, video, list(ticks), options)]
+                    reading = [pool.submit(decode_snippets, video, list(ticks), options, stop)]
                 else:
                     reading = [pool.submit(read_snippet, video, tick, options) for tick in ticks]
                 queue.append((video, reading))
@@ -138,15 +142,20 @@ def read_videos(
             while queue:
                 yield _taken(*queue.popleft())
         finally:
+            stop.set()  # the flow of a video takes a while
             for _, futures in queue:
                 for future in futures:
                     future.cancel()
 
 
-def decode_snippets(video: Video, ticks: Sequence[int], options: SnippetOptions) -> np.ndarray:
+def decode_snippets(
+    video: Video, ticks: Sequence[int], options: SnippetOptions, stop: threading.Event | None = None
+) -> np.ndarray:
     """All snippets of a video file, uint8 (T, C, H, W), of ticks in rising order: the bytes that an extraction to JPEGs
-    of options.frame_size would have given. Raises PytsnError as ``video_snippets``, and without options.flow where flow
-    is needed."""
+    of options.frame_size would have given. ``stop``: once it is set, what is there is enough, for nobody will look.
+
+    Raises PytsnError as ``video_snippets``, and without options.flow where flow is needed.
+    """
     stream = options.modality
     if MODALITIES[stream].is_flow:
         if options.flow is None:
@@ -154,6 +163,8 @@ def decode_snippets(video: Video, ticks: Sequence[int], options: SnippetOptions)
         stream = options.flow.stream
     count = video.frame_count(options.modality)
     found = video_snippets(video.folder, {stream: ticks}, count, options.flow, size=options.frame_size)
+    if stop is not None:
+        found = itertools.takewhile(lambda _: not stop.is_set(), found)
     return np.stack([planes for _, planes in found])  # T x (C, H, W) -> (T, C, H, W)
 
 

@@ -11,12 +11,11 @@ from pytsn.data.frame_folders import look_into
 from pytsn.data.frame_names import frame_name, is_frame, is_pattern
 from pytsn.data.frame_store import archive_name, count_frames
 from pytsn.data.modalities import IMAGES, PREFIXES
+from pytsn.data.video_file import VIDEO_EXTENSIONS, is_video_name
 from pytsn.data.videos import Video
 
 #: of rgb, flow x and flow y files
 Kinds = tuple[str, str, str]
-#: extensions by which videos are found in a folder; a file that is named itself may have any
-VIDEO_EXTENSIONS = ("avi", "mp4", "mkv", "mov", "webm", "mpg", "mpeg", "m4v", "wmv", "flv", "3gp", "ogv", "ts", "mts")
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def _search(root: str, kinds: Kinds) -> list[Source]:
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [_file(os.path.join(folder, name)) for name in sorted(files) if _is_video(name)]
+        found += [_file(os.path.join(folder, name)) for name in sorted(files) if is_video_name(name)]
         found += [_file(os.path.join(folder, name)) for name in sorted(files) if _is_frame_zip(folder, name, kinds)]
     return sorted(found, key=lambda source: source.path)
 
@@ -94,10 +93,6 @@ def _has_frames(files: Sequence[str], kinds: Kinds) -> bool:
 
 def _is_kind(kind: str, name: str) -> bool:
     return is_frame(kind, name) if is_pattern(kind) else name.startswith(kind) and name.endswith(".jpg")
-
-
-def _is_video(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in VIDEO_EXTENSIONS
 
 
 def _is_frame_zip(folder: str, name: str, kinds: Kinds) -> bool:

@@ -15,6 +15,8 @@ from pytsn.data.frame_images import load_cv2
 _FFMPEG_QUIET = "-8"
 #: containers often announce a frame or two more than they hold; fewer than this share of them is worth a word
 _SLACK_FRAMES, _SLACK_SHARE = 2, 0.02
+#: extensions by which videos are found in a folder; a file that is named itself may have any
+VIDEO_EXTENSIONS = ("avi", "mp4", "mkv", "mov", "webm", "mpg", "mpeg", "m4v", "wmv", "flv", "3gp", "ogv", "ts", "mts")
 #: pixels of a side of a frame: the fewest that flow is computed of, the most that a JPEG holds
 SHORTEST, LONGEST = 3, 65500
 
@@ -33,6 +35,11 @@ def check_frame(path: str, frame: np.ndarray) -> None:
     height, width = frame.shape[:2]
     if min(height, width) < SHORTEST:
         raise PytsnError(f"{path}: frames of {width}x{height} pixels; flow needs {SHORTEST}x{SHORTEST} or more")
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file is a video by its name: one of VIDEO_EXTENSIONS, not hidden."""
+    return not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in VIDEO_EXTENSIONS
 
 
 def is_video_file(path: str) -> bool:

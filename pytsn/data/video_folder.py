@@ -9,7 +9,7 @@ from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.data.decoded_snippets import look_through
 from pytsn.data.folder_names import match_regardless_of_case
-from pytsn.data.sources import VIDEO_EXTENSIONS
+from pytsn.data.video_file import is_video_name
 from pytsn.data.videos import FrameFolder, Video
 from pytsn.runtime.cores import cpu_count
 
@@ -63,11 +63,6 @@ def find_listed_files(root: str, videos: Sequence[Video]) -> list[Video]:
     ]
 
 
-def is_video_name(name: str) -> bool:
-    """Whether a file is a video by its name: one of VIDEO_EXTENSIONS, not hidden."""
-    return not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in VIDEO_EXTENSIONS
-
-
 def count_images(
     videos: Sequence[Video], progress: Progress = lambda paths: paths
 ) -> tuple[list[Video], dict[str, str]]:
@@ -76,21 +71,29 @@ def count_images(
     Counting decodes every frame, because what containers announce is often wrong; files are shared out among threads.
     Second: name of each video that cannot be decoded -> why; its count stays 0.
     """
-    waiting = {video.folder: video.name for video in videos if not video.rgb_count and video.is_file}
-    counts, broken = {}, {}
-    with ThreadPoolExecutor(max(1, cpu_count()), thread_name_prefix="count") as pool:
-        for path, found in zip(progress(list(waiting)), pool.map(_try_count, waiting), strict=True):
-            if isinstance(found, int):
-                counts[path] = found
-            else:
-                broken[waiting[path]] = str(found)
+    names = {video.folder: video.name for video in videos if not video.rgb_count and video.is_file}
+    counts, reasons = count_files(list(names), progress)
     counted = [
         replace(video, rgb_count=counts[video.folder], flow_count=counts[video.folder])
         if video.folder in counts
         else video
         for video in videos
     ]
-    return counted, broken
+    return counted, {names[path]: reason for path, reason in reasons.items()}
+
+
+def count_files(
+    paths: Sequence[str], progress: Progress = lambda paths: paths
+) -> tuple[dict[str, int], dict[str, str]]:
+    """The images that an extraction of each file would give, and why some files cannot be decoded, by path."""
+    counts, broken = {}, {}
+    with ThreadPoolExecutor(max(1, cpu_count()), thread_name_prefix="count") as pool:
+        for path, found in zip(progress(paths), pool.map(_try_count, paths), strict=True):
+            if isinstance(found, int):
+                counts[path] = found
+            else:
+                broken[path] = str(found)
+    return counts, broken
 
 
 def without_extensions(videos: Sequence[Video]) -> list[Video]:

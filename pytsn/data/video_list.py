@@ -1,4 +1,9 @@
-"""The list files that every command reads: one video per line, ``folder frames label``."""
+"""The list files that every command reads: one video per line, ``folder frames label``.
+
+In place of the folder of frames may stand a video file. Its count, that of the images which an extraction would give (a
+video of N frames gives N - 1), may be 0 or left out (``file label``, as mmaction2's lists have it): who reads such a
+list counts by decoding (pytsn/data/video_folder.py).
+"""
 
 import os
 import re
@@ -7,9 +12,11 @@ from dataclasses import dataclass
 
 from converter.errors import PytsnError
 from converter.files import read_text
+from pytsn.data.video_file import is_video_file, is_video_name
 
 _LARGEST = 2**31 - 1
 _LINE = re.compile(r"(.*\S)[ \t]+(\S+)[ \t]+(\S+)")
+_UNCOUNTED = re.compile(r"(.*\S)[ \t]+([0-9]{1,18})")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -30,8 +37,9 @@ def read_video_list(path: str | os.PathLike, least_frames: int = 1) -> list[List
     and tabs alike stand between fields; a byte-order mark and any line ends are fine.
 
     Raises PytsnError naming file and line for a line that is not three fields, for numbers that are none, for videos
-    with fewer frames than ``least_frames`` (0 or 1), for negative labels, and for an empty list. (Caffe stops reading
-    at such a line and trains on what came before.) Source: video_data_layer.cpp, DataLayerSetUp.
+    with fewer frames than ``least_frames`` (0 or 1; video files may have 0), for negative labels, and for an empty
+    list. (Caffe stops reading at such a line and trains on what came before.) Source: video_data_layer.cpp,
+    DataLayerSetUp.
     """
     videos = []
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
@@ -44,6 +52,9 @@ def read_video_list(path: str | os.PathLike, least_frames: int = 1) -> list[List
 
 
 def _parse_line(line: str, number: int, where: str, least_frames: int) -> ListedVideo:
+    uncounted = _UNCOUNTED.fullmatch(line)
+    if uncounted and is_video_name(os.path.basename(uncounted[1])):
+        line = f"{uncounted[1]} 0 {uncounted[2]}"
     match = _LINE.fullmatch(line)
     if match is None:
         found = len(line.split())
@@ -52,7 +63,7 @@ def _parse_line(line: str, number: int, where: str, least_frames: int) -> Listed
     if not all(_WHOLE.fullmatch(text) for text in numbers):
         raise PytsnError(f"{where}: frames and label must be whole numbers, found {line[:80]!r}")
     frames, label = map(int, numbers)
-    if not least_frames <= frames <= _LARGEST:
+    if not least_frames <= frames <= _LARGEST and not (frames == 0 and is_video_file(folder)):
         raise PytsnError(f"{where}: video '{folder}' has {frames} frames; extract them, or leave the video out")
     if not 0 <= label <= _LARGEST:
         raise PytsnError(f"{where}: label {label} of video '{folder}'; labels count from 0")

@@ -6,12 +6,16 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import filter_net, parse_net
 from pytsn.data.folder_names import find_renamed
+from pytsn.data.frame_size import default_frame_size
 from pytsn.data.frame_store import is_frame_folder
 from pytsn.data.modalities import Modality
+from pytsn.data.ten_crops import FRAME_SIZE
+from pytsn.data.video_file import is_video_file
 from pytsn.data.video_list import ListedVideo, check_labels, read_video_list
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import train_val_prototxt
+from pytsn.training.frame_size import size_overrides
 from pytsn.training.overrides import override_net
 
 _LEAST_CLASSES = 2
@@ -44,11 +48,12 @@ def read_lists(options: FinetuneOptions) -> Lists:
 
 def _check_folders(videos: list[ListedVideo], source: str) -> None:
     renamed = find_renamed([video.folder for video in videos])  # the data layer takes those, and says so
-    gone = [video for video in videos if video.folder not in renamed and not is_frame_folder(video.folder)]
+    there = [is_frame_folder(video.folder) or is_video_file(video.folder) for video in videos]
+    gone = [video for video, found in zip(videos, there, strict=True) if not found and video.folder not in renamed]
     if gone:
         raise PytsnError(
-            f"{source}, line {gone[0].line}: no folder '{gone[0].folder}', and {len(gone) - 1} of the other"
-            f" {len(videos) - 1} are not there either: paths start at the current folder"
+            f"{source}, line {gone[0].line}: no folder or video file '{gone[0].folder}', and {len(gone) - 1} of the"
+            f" other {len(videos) - 1} are not there either: paths start at the current folder"
         )
 
 
@@ -70,6 +75,7 @@ def make_spec(options: FinetuneOptions, row: Modality, classes: int) -> NetSpec:
 def data_layer(options: FinetuneOptions, spec: NetSpec, phase: str, planes: int, shape: tuple) -> pb.LayerParameter:
     """The VideoData layer of a phase, with ``--set`` applied. shape: the net's input (N, C, H, W); planes: per frame.
 
+    Frames are read as large as they are, and resized for a net whose crops 340x256 does not hold.
     Raises PytsnError for a net whose input is not square.
     """
     _, channels, height, width = shape
@@ -82,5 +88,6 @@ def data_layer(options: FinetuneOptions, spec: NetSpec, phase: str, planes: int,
     layer.video_data_param.new_length = channels // planes
     if phase == "TEST":
         layer.video_data_param.batch_size = options.val_batch_size or options.batch_size
-    override_net(net, phase, options.overrides)
+    larger = size_overrides(default_frame_size(height)) if height > FRAME_SIZE[1] else ()
+    override_net(net, phase, (*larger, *options.overrides))
     return layer

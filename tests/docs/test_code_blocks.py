@@ -13,6 +13,8 @@ import subprocess
 import pytest
 
 from pytsn.cli import COMMANDS, make_parser, run_command
+from pytsn.data.video_list import read_video_list
+from pytsn.predict.labels import read_labels
 from tests.docs.markdown import PAGES, RUN, SHOWN, Block, blocks, pytsn_command
 from tests.docs.printed import assert_printed
 
@@ -88,18 +90,23 @@ def run_python(block: Block, names: dict) -> None:
 
 
 def test_videos_to_a_model_makes_lists_that_training_reads(user_folder):
-    """The README's five lines up to training, on videos of three classes; training and prediction are not run there."""
-    block = next(block for block in NOT_RUN if "all.txt" in block.text)
+    """The README's lines up to training, on videos of three classes; training and prediction are not run there."""
+    block = next(block for block in NOT_RUN if "build-file-list folders videos" in block.text)
     for name in ("One", "Three", "Two"):
         (user_folder / "videos" / name).mkdir(parents=True)
         for number in (1, 2):
             shutil.copy("VIDEO.avi", f"videos/{name}/{name} {number}.mp4".replace(" ", "-"))
-    build, make_list, cut, *_ = [line for line, _ in block.commands()]
-    run_line(build.partition("#")[0] + " --algorithm dis --num_worker 1", block)
-    run_line(make_list, block)
+    make_lists, train, predict = [line for line, _ in block.commands()]
+    run_line(make_lists.partition("#")[0], block)
+    lists = re.findall(r"data/folders_rgb_(?:train|val)_split_1\.txt", train)
+    found = [line for path in lists for line in (user_folder / path).read_text().splitlines()]
     wanted = [
-        f"frames/{name}-{number} 3 {label}" for label, name in enumerate(("One", "Three", "Two")) for number in (1, 2)
+        f"videos/{name}/{name}-{number}.mp4 3 {label}"
+        for label, name in enumerate(("One", "Three", "Two"))
+        for number in (1, 2)
     ]
-    assert sorted((user_folder / "all.txt").read_text().splitlines()) == sorted(wanted)
-    run_line(cut, block)
-    assert (user_folder / "val.txt").read_text().count("\n") == 6
+    assert len(lists) == 2
+    assert sorted(found) == sorted(wanted)
+    assert [read_video_list(path)[-1].label for path in lists] == [2, 2]
+    (labels,) = re.findall(r"data/\S+_classes\.txt", predict)
+    assert read_labels(labels, 3, "net") == ["One", "Three", "Two"]

@@ -3,7 +3,7 @@
 demo/           what `pytsn demo` leaves, as far as the pages read it; its two nets are recorded (tests/recordings/demo)
 *_deploy.prototxt, *.caffemodel, *.pth      nets of three layers in place of BN-Inception
 ucf101_split_1_...caffemodel, found...      BN-Inception with random weights
-data/, FRAMES/, VIDEOS/, *.txt              four videos of two of UCF101's classes
+data/, FRAMES/, UCF-101/, VIDEOS/, *.txt     four videos of two of UCF101's classes
 """
 
 import shutil
@@ -106,6 +106,7 @@ def _make_dataset(root: Path) -> None:
         (splits / f"testlist{split:02d}.txt").write_text("".join(f"{n}/v_{n}_g02_c01.avi\n" for n in names[:2]))
     for seed, (name, group) in enumerate(product(names[:2], (1, 2))):
         _write_frames(root / "FRAMES" / f"v_{name}_g{group:02d}_c01", seed)
+        make_video(root / "UCF-101" / name / f"v_{name}_g{group:02d}_c01.avi", 3, seed=seed)
     lines = [f"FRAMES/v_{name}_g02_c01 5 {label}\n" for label, name in enumerate(names[:2])]
     for path in ("rgb_list.txt", "data/ucf101_rgb_val_split_1.txt", "diving_train.txt", "diving_val.txt"):
         (root / path).write_text("".join(lines))

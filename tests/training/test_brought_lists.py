@@ -180,7 +180,7 @@ def test_frames_smaller_than_the_crop(tmp_path):
         MORE } transform_param { crop_size: 224 }""".replace("LIST", f"{tmp_path}/list.txt")
     message = (
         f"{tmp_path}/b: frames of 176x256 pixels are smaller than crop_size 224; new_width and new_height "
-        r"\(340 and 256, say\) resize them as they are read: --set new_width=340 --set new_height=256"
+        r"\(340 and 256, say\) resize them as they are read: --frame_size 340x256"
     )
     layer = VideoData(video_layer(text.replace("MORE", "")), "TEST", CaffeRng(1))
     with pytest.raises(PytsnError, match=message):

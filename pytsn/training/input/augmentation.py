@@ -94,7 +94,7 @@ def choose_crop(height: int, width: int, options: CropOptions, draws: Sequence[i
         wide, high = default_frame_size(options.size)
         raise PytsnError(
             f"frames of {width}x{height} pixels are smaller than crop_size {options.size}; new_width and new_height"
-            f" ({wide} and {high}, say) resize them as they are read: --set new_width={wide} --set new_height={high}"
+            f" ({wide} and {high}, say) resize them as they are read: --frame_size {wide}x{high}"
         )
     crop = options.size, options.size
     if not options.train:

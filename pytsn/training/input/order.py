@@ -13,6 +13,7 @@ from pytsn.data.folder_names import case_notes, find_renamed
 from pytsn.data.frame_store import has_frame
 from pytsn.data.video_list import ListedVideo, read_video_list, spaces_notes
 from pytsn.training.input.sample import ReadOptions, SamplePlan, file_names, first_number
+from pytsn.training.input.video_files import refuse_flow_of_files, with_counts
 
 
 class VideoOrder:
@@ -30,6 +31,9 @@ class VideoOrder:
             raise PytsnError(f"num_segments and new_length must be above 0, found {found}")
         self.segments, self.length = param.num_segments, options.frames(param.new_length)
         self.videos, notes = _listed(param.source)
+        if options.flow:
+            refuse_flow_of_files(self.videos, param.source)
+        self.videos = with_counts(self.videos, param.source)
         if options.difference:
             _refuse_single_frames(self.videos, param.source)
         self._order = np.arange(len(self.videos))

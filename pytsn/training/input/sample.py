@@ -10,8 +10,11 @@ import numpy as np
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from pytsn.data.frame_images import image_source, load_cv2, read_image
+from pytsn.data.frame_size import default_frame_size
 from pytsn.data.frame_store import has_frame
+from pytsn.data.video_file import is_video_file
 from pytsn.training.input.augmentation import Crop, CropOptions, choose_crop, crop_options
+from pytsn.training.input.video_files import decode_images
 
 _PATTERNS = {False: "image_%04d.jpg", True: "flow_%c_%04d.jpg"}
 _DIFFERENCE = {pb.VideoDataParameter.RGBDIFF: "signed", pb.VideoDataParameter.RGBDIFF_ABSOLUTE: "absolute"}
@@ -139,10 +142,16 @@ def _choose_crop(folder: str, height: int, width: int, options: CropOptions, dra
 
 
 def read_images(plan: SamplePlan, options: ReadOptions) -> list[np.ndarray]:
-    """The images of a plan: uint8 (H, W, 3) BGR or (H, W), in the order of the planes. Raises PytsnError."""
+    """The images of a plan: uint8 (H, W, 3) BGR or (H, W), in the order of the planes. Raises PytsnError.
+
+    A video file's are those of an extraction at options.size or, without it, at the default for the crop.
+    """
     cv2 = load_cv2()
     flags = cv2.IMREAD_COLOR if options.colour and not options.flow else cv2.IMREAD_GRAYSCALE
     flags |= cv2.IMREAD_IGNORE_ORIENTATION  # OpenCV 2.4, used with Caffe, ignored it too
+    if is_video_file(plan.folder):
+        wanted = options.size or default_frame_size(options.crop.size)
+        return decode_images(plan.folder, plan.frames, wanted, flags)
     before = first_number(plan.folder, options) - 1  # each folder is asked: a list may hold folders of both kinds
     names = [os.path.join(plan.folder, name) for frame in plan.frames for name in file_names(options, frame + before)]
     images: dict[str, np.ndarray] = {}
