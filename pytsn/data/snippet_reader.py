@@ -126,6 +126,7 @@ def read_videos(
         try:
             for video in videos:
                 ticks = dict.fromkeys(video_ticks(video, options))  # a short video repeats its ticks: read once
+                reading: list[Future]
                 if video.is_file:
                     reading = [pool.submit(decode_snippets, video, list(ticks), options)]
                 else:
