@@ -27,7 +27,7 @@ def leaves(message, path=""):
     """Every scalar that is set, by its path: {"layer[2].pooling_param.kernel_size[0]": 3, ...}."""
     found = {}
     for field, value in message.ListFields():
-        repeated = hasattr(value, "extend")  # field.is_repeated came with protobuf 6
+        repeated = hasattr(value, "extend")  # protobuf 4.25 has no field.is_repeated
         values = list(value) if repeated else [value]
         for i, item in enumerate(values):
             here = f"{path}.{field.name}" + (f"[{i}]" if repeated else "")
