@@ -1,4 +1,4 @@
-"""Who runs in benchmarks/eval_speed.py: BN-Inception in several hands, and bare matrix products."""
+"""The contestants of benchmarks/eval_speed.py: several implementations of BN-Inception, and bare matrix products."""
 
 import tempfile
 import warnings
@@ -15,12 +15,12 @@ from pytsn.models import BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 
-SIDE = 2048  # of the bare product's matrices: large enough to be limited by arithmetic alone
+SIDE = 2048  # side of the bare product's matrices: large enough that only arithmetic limits the speed
 SCORES = "fc-action"
 
 
 def caffe_net(classes: int, seed: int = 0) -> CaffeNet:
-    """The UCF101 rgb deploy net with random weights and the BN statistics that random pixels have."""
+    """The UCF101 rgb deploy net with random weights, and BN statistics measured on random pixels."""
     net = CaffeNet(filter_net(parse_net(prototxt(classes)), "TEST"))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -35,7 +35,7 @@ def caffe_net(classes: int, seed: int = 0) -> CaffeNet:
 
 
 def prototxt(classes: int) -> str:
-    """The deploy net of UCF101 rgb with that many classes."""
+    """The deploy net of UCF101 rgb with this number of classes."""
     return deploy_prototxt(NetSpec("custom", "rgb", num_classes=classes))
 
 
@@ -48,12 +48,12 @@ def _calibrate(module: torch.nn.Module, bottoms: tuple[torch.Tensor]) -> None:
 
 
 def pixels(crops: int) -> torch.Tensor:
-    """Random float32 (N, 3, 224, 224) of the range of pixels less their mean."""
+    """Random float32 (N, 3, 224, 224) in the range of mean-subtracted pixels."""
     return torch.randint(-117, 139, (crops, 3, 224, 224), generator=torch.Generator().manual_seed(1)).float()
 
 
 def forward(net, x: torch.Tensor):
-    """A call without arguments that returns the scores (N, K) of ``x``."""
+    """A function without arguments that returns the scores (N, K) of ``x``."""
     return lambda: net(x, blobs=(SCORES,))[SCORES]
 
 
@@ -71,7 +71,7 @@ def cpu_forwards(net: CaffeNet, x: torch.Tensor, threads: int) -> dict:
 
 
 def onnx_forwards(net: CaffeNet, eager: BNInception, x: torch.Tensor, threads: int) -> dict:
-    """Forwards in ONNX Runtime, where installed: of the file that torch's exporter writes, and of ours."""
+    """Forwards in ONNX Runtime, if installed: with the file of torch's exporter, and with ours."""
     try:
         import onnxruntime
     except ImportError:
@@ -84,9 +84,8 @@ def onnx_forwards(net: CaffeNet, eager: BNInception, x: torch.Tensor, threads: i
         return lambda: torch.from_numpy(session.run([SCORES], {"data": x.numpy()})[0])
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of the exporter that needs no further package: that it is no longer the default
+        # This exporter needs no further package, but warns that it is no longer the default
+        warnings.simplefilter("ignore")
         theirs, ours = Path(folder) / "torch.onnx", Path(folder) / "pytsn.onnx"
         torch.onnx.export(eager, (x,), theirs, input_names=["data"], output_names=[SCORES], dynamo=False)
         export_onnx(net, ours)
@@ -94,7 +93,7 @@ def onnx_forwards(net: CaffeNet, eager: BNInception, x: torch.Tensor, threads: i
 
 
 def products() -> dict:
-    """The bare products of SIDE x SIDE float32 matrices that torch offers on this CPU."""
+    """The implementations of a SIDE x SIDE float32 matrix product that torch has on this CPU."""
     left, right, out = (torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
     found = {"torch.mm": lambda: torch.mm(left, right, out=out)}
     if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):

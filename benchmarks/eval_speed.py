@@ -1,15 +1,15 @@
-"""Crops per second of the evaluation forward, beside what the machine can do at all.
+"""Crops per second of the evaluation forward, compared with the machine's limit.
 
     python benchmarks/eval_speed.py                     ten crops on all cores
     python benchmarks/eval_speed.py --threads 1 --rounds 60
     python benchmarks/eval_speed.py --device cuda       fp32, TF32 and bf16, with and without torch.compile
 
-On the CPU, one run times in turn: BN-Inception in plain eager PyTorch, in ONNX Runtime (where installed; from torch's
-exporter and from ours, which suits it better), fused, the same with the crops shared out over the cores as in
-`eval_net.py`, and two bare matrix products of the same FLOPs (4.06 GFLOP a crop), torch.mm and oneDNN's. Ratios are
-medians of ratios taken within a turn; above 1: faster. Drift is the largest difference of a score to the same net in
+On the CPU, each round times all contestants in turn: BN-Inception in eager PyTorch, in ONNX Runtime (if installed; from
+torch's exporter and from ours, which is faster there), fused, fused with the crops spread over the cores as in
+`eval_net.py`, and two bare matrix products of the same FLOPs (4.06 GFLOP per crop), torch.mm and oneDNN's. Ratios are
+medians of the ratios within a round; above 1: faster. Drift is the largest difference of a score from the same net in
 float64, over the largest score. Weights are random, with BN statistics measured on random pixels, so that activations
-are healthy; speed does not depend on them.
+have normal sizes; speed does not depend on them.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from converter.net import CaffeNet, load_net
 from converter.weights import save_caffemodel
 from pytsn.runtime.cores import cpu_count
 
-FLOP_PER_CROP = 4.06e9  # two for each multiplication and addition of every convolution and of the classifier
+FLOP_PER_CROP = 4.06e9  # two per multiply-add, in all convolutions and the classifier
 PROTOTXT, CAFFEMODEL = "deploy.prototxt", "net.caffemodel"
 
 
@@ -51,7 +51,7 @@ def cpu_table(args: argparse.Namespace) -> None:
 
 
 def print_rows(times: Times, crops: int, limits: dict[str, list[str]], drifts: dict[str, float]) -> None:
-    """The table: a line for each contestant; ``limits``: column title -> whose fastest it is compared with."""
+    """Prints a row per contestant; ``limits``: column title -> contestants; the fastest of them is the reference."""
     rows = []
     for name, own in times.items():
         seconds = [f"{min(own):.4f}", f"{median(own):.4f}", f"{crops / min(own):.1f}"]
@@ -61,7 +61,7 @@ def print_rows(times: Times, crops: int, limits: dict[str, list[str]], drifts: d
 
 
 def drift(net: CaffeNet, x: torch.Tensor, scores: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Name -> largest difference of ``scores`` to the net in float64, over the largest score."""
+    """Name -> largest difference of ``scores`` from the net in float64, over the largest score."""
     with torch.no_grad():
         exact = forward(net.double(), x.double())()
     net.float()
@@ -69,7 +69,7 @@ def drift(net: CaffeNet, x: torch.Tensor, scores: dict[str, torch.Tensor]) -> di
 
 
 def worker_memory(net: CaffeNet, args: argparse.Namespace) -> float:
-    """Peak megabytes of a process that does what a worker of eval_net.py does, less the reading of frames."""
+    """Peak memory in MB of a process that does the work of an eval_net.py worker, except reading frames."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, PROTOTXT).write_text(prototxt(args.classes))
         save_caffemodel(Path(folder, CAFFEMODEL), net)
@@ -104,10 +104,10 @@ def cuda_table(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
-    parser.add_argument("--crops", type=int, help="crops a forward (default: 10 on the CPU, 250 on a GPU)")
-    parser.add_argument("--rounds", type=int, default=30, help="turns that each contestant takes (default: 30)")
-    parser.add_argument("--threads", type=int, default=cpu_count(), help="default: all cores")
-    parser.add_argument("--classes", type=int, default=101, help="default: 101")
+    parser.add_argument("--crops", type=int, help="crops per forward (default: 10 on the CPU, 250 on a GPU)")
+    parser.add_argument("--rounds", type=int, default=30, help="rounds; each times every contestant once (default: 30)")
+    parser.add_argument("--threads", type=int, default=cpu_count(), help="CPU threads (default: all cores)")
+    parser.add_argument("--classes", type=int, default=101, help="classes of the net (default: 101)")
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():
         parser.error(f"--device {args.device}: this PyTorch sees no CUDA device")

@@ -1,4 +1,4 @@
-"""Who runs in benchmarks/flow_speed.py: our presets, and OpenCV in another environment."""
+"""The contestants of benchmarks/flow_speed.py: our presets, and OpenCV in a separate environment."""
 
 import json
 import os
@@ -21,7 +21,7 @@ OURS = tuple(PRESETS)
 
 
 def frame_pairs() -> dict[str, np.ndarray]:
-    """gray0, gray1: uint8 (2, 256, 340): a pair nearly still and one of much motion; recorded, or else made."""
+    """gray0, gray1: uint8 (2, 256, 340), an almost still pair and one with much motion; recorded, or made if absent."""
     recorded = SHARED / "golden" / "flow" / "tvl1_pairs.npz"
     if recorded.exists():
         with np.load(recorded, allow_pickle=False) as pairs:
@@ -31,7 +31,7 @@ def frame_pairs() -> dict[str, np.ndarray]:
 
 
 def moving_texture(right: float, down: float, height: int = 256, width: int = 340) -> np.ndarray:
-    """Waves in many directions, half of which have moved by so many pixels: uint8 (H, W)."""
+    """Waves in many directions; about half of the image is shifted by (right, down) pixels: uint8 (H, W)."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width].astype(float)
     moves = x + 40 * np.sin(y / 50) > width / 2
@@ -43,7 +43,7 @@ def moving_texture(right: float, down: float, height: int = 256, width: int = 34
 
 
 class OpenCv:
-    """OpenCV's DualTVL1 in a process of its own; a call computes the flow of every pair and waits for it."""
+    """OpenCV's DualTVL1 in a separate process; a call computes the flow of every pair and waits for it."""
 
     def __init__(self, python: str, pairs: Path):
         command = [python, str(Path(__file__).with_name("flow_opencv.py")), str(pairs)]
@@ -65,9 +65,9 @@ class OpenCv:
 
 
 def preset_flow(name: str, gray0: torch.Tensor, gray1: torch.Tensor, kernels: bool = True) -> Callable[[], tuple]:
-    """A call without arguments: flow (B, H, W, 2) and iterations [b][level][warp] of one of our presets.
+    """A function without arguments that returns flow (B, H, W, 2) and iterations [b][level][warp] of a preset.
 
-    kernels: on a GPU by Triton's where they serve.
+    kernels: on a GPU, use the Triton kernels where they apply.
     """
     if name == "opencv-cpu":
         return lambda: solve_counted(gray0, gray1, gray0.device)
@@ -75,7 +75,7 @@ def preset_flow(name: str, gray0: torch.Tensor, gray1: torch.Tensor, kernels: bo
 
 
 def fixed_iterations(name: str, gray0: torch.Tensor, gray1: torch.Tensor, iterations: int) -> Callable[[], tuple]:
-    """As ``preset_flow``, with one level, one warp and exactly so many iterations."""
+    """As ``preset_flow``, with one level, one warp and a fixed number of iterations."""
     if name == "opencv-cpu":
         options = OptflowOptions(**opencv_fixed(iterations))
         return lambda: solve_counted(gray0, gray1, gray0.device, options)
@@ -84,7 +84,7 @@ def fixed_iterations(name: str, gray0: torch.Tensor, gray1: torch.Tensor, iterat
 
 
 def opencv_fixed(iterations: int) -> dict:
-    """Parameters of DualTVL1 for one level, one warp and so many iterations, at least 30 of them a multiple of 30."""
+    """Parameters of DualTVL1 for one level, one warp and fixed iterations: up to 30, or a multiple of 30."""
     inner = min(iterations, 30)
     return {
         "scales_number": 1,

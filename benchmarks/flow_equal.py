@@ -1,10 +1,10 @@
-"""Whether preset opencv-cpu equals OpenCV's CPU DualTVL1 to the last bit, on pairs of frames from all over a video.
+"""Checks that preset opencv-cpu equals OpenCV's CPU DualTVL1 to the last bit, on frame pairs from a whole video.
 
     python -m venv ENV && ENV/bin/pip install 'opencv-contrib-python-headless<5'
     python benchmarks/flow_equal.py VIDEO --contrib ENV/bin/python
 
-Frames are resized to 340x256 and turned grey; pairs are 1, 2, ... 8 frames apart in turns. A line for each pair; exit
-status 1 where one differs.
+Frames are resized to 340x256 and converted to grey; pairs are 1, 2, ... 8 frames apart in turn. Prints a line per pair;
+exit status 1 if any differs.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def read_gray(video: str) -> list[np.ndarray]:
 
 
 def spread_pairs(frames: int, count: int, steps: int) -> list[tuple[int, int]]:
-    """``count`` pairs of frame numbers from 0, their first frames spread evenly, 1 to ``steps`` apart in turns."""
+    """``count`` pairs of frame numbers from 0: first frames spread evenly, distances cycling through 1 to ``steps``."""
     first = np.linspace(0, frames - 1 - steps, count).astype(int).tolist()
     return [(each, each + 1 + k % steps) for k, each in enumerate(first)]
 
@@ -47,7 +47,7 @@ def opencv_flow(python: str, gray0: np.ndarray, gray1: np.ndarray) -> tuple[str,
 
 
 def report(pair: tuple[int, int], own: np.ndarray, truth: np.ndarray) -> list[str]:
-    """A row: which frames, how much motion, equal or how far apart."""
+    """A row: frame numbers, mean and largest motion, and "equal" or the distance."""
     motion, apart = np.linalg.norm(truth, axis=-1), np.linalg.norm(own - truth, axis=-1)
     found = "equal" if np.array_equal(own, truth) else f"{apart.mean():.1e} px, at most {apart.max():.1e}"
     return [f"{pair[0]} {pair[1]}", f"{motion.mean():.2f}", f"{motion.max():.1f}", found]
@@ -57,8 +57,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video")
     parser.add_argument("--contrib", required=True, help=f"python that has DualTVL1, made by: {MAKE_CONTRIB}")
-    parser.add_argument("--pairs", type=int, default=32, help="how many (default: 32)")
-    parser.add_argument("--steps", type=int, default=8, help="the most frames between the two of a pair (default: 8)")
+    parser.add_argument("--pairs", type=int, default=32, help="number of frame pairs (default: 32)")
+    parser.add_argument("--steps", type=int, default=8, help="largest distance of a pair in frames (default: 8)")
     args = parser.parse_args()
     frames = read_gray(args.video)
     if len(frames) <= args.steps:

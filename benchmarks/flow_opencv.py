@@ -1,8 +1,8 @@
-"""OpenCV's DualTVL1 in an environment of its own, for flow_speed.py: needs only numpy and opencv-contrib-python.
+"""OpenCV's DualTVL1 in a separate environment, for flow_speed.py: needs only numpy and opencv-contrib-python.
 
-    python flow_opencv.py PAIRS.npz       then on stdin, line by line, JSON {"epsilon": 0, ...}; a line answers each
+    python flow_opencv.py PAIRS.npz       reads JSON lines {"epsilon": 0, ...} from stdin and answers each with a line
 
-Parameters are DualTVL1's, by its setters' names in lower case with underscores; "save": where the flow goes as .npy.
+Parameters are named like DualTVL1's setters, in lower case with underscores; "save": .npy file for the flow.
 """
 
 import json

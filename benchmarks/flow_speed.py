@@ -1,16 +1,17 @@
-"""TV-L1 flow at 340x256: pairs per second of our presets, beside OpenCV's CPU DualTVL1 in the same run.
+"""TV-L1 flow at 340x256: pairs per second of our presets, compared with OpenCV's CPU DualTVL1 in the same run.
 
     python -m venv ENV && ENV/bin/pip install 'opencv-contrib-python-headless<5'
     python benchmarks/flow_speed.py --contrib ENV/bin/python        one core of the CPU
-    python benchmarks/flow_speed.py --device cuda --batches 32 128  pairs/s of batches beside the bandwidth's bound
+    python benchmarks/flow_speed.py --device cuda --batches 32 128  pairs/s of batches, compared with memory bandwidth
 
-On the CPU everything runs on one thread, in turns; ratios are medians of ratios taken within a turn, above 1: we are
+On the CPU everything runs on one thread, in turn; ratios are medians of the ratios within a round, above 1: we are
 faster. Whole flow: the preset opencv-cpu does exactly OpenCV's iterations, as the column "from OpenCV" shows (mean
-distance in pixels; OpenCV 5 warps otherwise and differs a little). The presets of the GPU versions do other iterations,
-so they are compared by the time of one: one level, one warp, a fixed number of iterations, less a run of one iteration.
-On a GPU: the bound is that of an iteration that reads and writes its fields once in memory; kernels that do several
-iterations a pass may exceed it. The first call, which compiles, does not count unless it alone takes the row's limit.
-Input: the recorded pairs where ../shared has them (one nearly still, one with much motion), else moving textures.
+distance in pixels; OpenCV 5 warps differently and deviates a little). The presets of the GPU versions do other
+iterations, so they are compared by the time of one iteration: one level, one warp, a fixed number of iterations, minus
+a run of one iteration. On a GPU, the bound assumes that an iteration reads and writes its fields once in memory;
+kernels that do several iterations per pass may exceed it. The first call, which compiles, is not counted unless it uses
+up the row's time limit. Input: the recorded pairs in ../shared if present (one almost still, one with much motion),
+else moving textures.
 """
 
 import argparse
@@ -30,10 +31,10 @@ from pytsn.flow.tvl1.gpu_pyramid import level_sizes as gpu_level_sizes
 from pytsn.flow.tvl1.presets import find_preset
 
 ITERATIONS = 150
-# an iteration reads the flow (2), the dual fields (4) and the linearised images (5) and writes flow and dual fields (6)
+# an iteration reads flow (2), dual fields (4) and linearised images (5), and writes flow and dual fields (6)
 FLOATS_A_PIXEL = 17
 OPENCV = "OpenCV"
-#: what matters most comes first, as time on a card is short
+#: the most important rows first, as time on a GPU is short
 CUDA_ROWS = (
     ("opencv2.4-cuda", "kernels"),
     ("opencv-cpu", "PyTorch"),
@@ -45,7 +46,7 @@ CUDA_ROWS = (
 
 
 def cpu_tables(args: argparse.Namespace) -> None:
-    """Both comparisons on one core."""
+    """Prints both comparisons, on one core."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     pairs = frame_pairs()
@@ -65,7 +66,7 @@ def cpu_tables(args: argparse.Namespace) -> None:
 
 
 def whole_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None, path: Path) -> None:
-    """Seconds a pair with default parameters."""
+    """Prints seconds per pair with default parameters."""
     flows: dict[str, Callable[[], object]] = {OPENCV: opencv} if opencv else {}
     flows.update({name: preset_flow(name, *grays) for name in OURS})
     times = interleave(flows, args.rounds, warm_up=1)
@@ -83,7 +84,7 @@ def whole_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None, p
 
 
 def iteration_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None) -> None:
-    """Milliseconds of one iteration of one pair at full size."""
+    """Prints milliseconds per iteration of one pair at full size."""
     runs: dict[str, Callable[[], object]] = {}
     for count in (1, ITERATIONS):
         if opencv:
@@ -103,7 +104,7 @@ def iteration_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | Non
 
 
 def cuda_table(args: argparse.Namespace) -> None:
-    """Pairs per second of batches, and how that compares with the memory's bandwidth; a row is printed when known."""
+    """Prints pairs per second of batches, compared with the memory bandwidth; each row as soon as it is measured."""
     print(f"{torch.cuda.get_device_name(args.device)}, {machine(1)}", flush=True)
     bandwidth = copy_bandwidth(args.device)
     print(f"copy on the device: {bandwidth / 1e9:.0f} GB/s; at most {args.rounds} calls and {args.limit:g} s a row\n")
@@ -114,7 +115,7 @@ def cuda_table(args: argparse.Namespace) -> None:
 
 
 def cuda_row(args: argparse.Namespace, name: str, route: str, batch: int, bandwidth: float) -> list[str]:
-    """One row of ``cuda_table``: the recorded pairs, repeated to ``batch``. Peak MB: with what earlier rows keep."""
+    """One row of ``cuda_table``: the recorded pairs, repeated to ``batch``. Peak MB includes memory of earlier rows."""
     pairs = [torch.from_numpy(pair).to(args.device) for pair in frame_pairs().values()]
     flow = preset_flow(name, *(pair.repeat(batch // 2 + 1, 1, 1)[:batch] for pair in pairs), kernels=route == "kernels")
     torch.cuda.reset_peak_memory_stats(args.device)
@@ -129,7 +130,7 @@ def cuda_row(args: argparse.Namespace, name: str, route: str, batch: int, bandwi
 
 
 def needed_bytes(name: str, size: tuple[int, int], counts) -> float:
-    """What the iterations must read and write if each is a pass; ``counts`` [b][level, coarse to fine][warp]."""
+    """Bytes that the iterations read and write if each is one pass; ``counts`` [b][level, coarse to fine][warp]."""
     sizes = level_sizes(*size, OptflowOptions()) if name == "opencv-cpu" else gpu_level_sizes(*size, find_preset(name))
     iterations = np.asarray(counts).sum((0, 2))  # (b, level, warp) -> (level,)
     pixels = np.asarray([rows * columns for rows, columns in reversed(sizes)])
@@ -137,7 +138,7 @@ def needed_bytes(name: str, size: tuple[int, int], counts) -> float:
 
 
 def copy_bandwidth(device: str) -> float:
-    """Bytes a second, read and written, of a copy on the device."""
+    """Bytes per second, read plus written, of a copy on the device."""
     source = torch.zeros(1 << 28, device=device)
     target = torch.empty_like(source)
     times = interleave({"copy": lambda: target.copy_(source)}, 20)
@@ -148,9 +149,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contrib", help=f"python that has OpenCV's DualTVL1, made by: {MAKE_CONTRIB}")
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
-    parser.add_argument("--rounds", type=int, default=7, help="turns that each contestant takes (default: 7)")
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 128], help="on a GPU (default: 32 128)")
-    parser.add_argument("--limit", type=float, default=10, help="seconds after which a row on a GPU ends (default: 10)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds; each times every contestant once (default: 7)")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[32, 128], help="batch sizes on a GPU (default: 32 128)"
+    )
+    parser.add_argument("--limit", type=float, default=10, help="seconds per row on a GPU (default: 10)")
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():
         parser.error(f"--device {args.device}: this PyTorch sees no CUDA device")

@@ -1,12 +1,12 @@
-"""One command that measures a card: what matters most first, each row printed when it is known, each with a limit.
+"""Measures a GPU in one command: the most important rows first, each printed at once, each with a time limit.
 
     python benchmarks/gpu.py                          about four minutes
     python benchmarks/gpu.py --minutes 10 --json h100.json
     python benchmarks/gpu.py --only train tvl1
-    python benchmarks/gpu.py --device cpu --tiny      tries the script itself out; its numbers mean nothing
+    python benchmarks/gpu.py --device cpu --tiny      tests the script itself; its numbers mean nothing
 
-Every group of rows runs in a process of its own (gpu_rows.py), which is ended when its time is up; what did not fit is
-named at the end. Ceilings are bare products and copies of the same card, so that a figure can be held against them.
+Every group of rows runs in its own process (gpu_rows.py), which is killed at its time limit; missing rows are listed at
+the end. Ceilings are bare products and copies on the same GPU, for comparison.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Row = dict[str, object]
 
 
 def rows_of(group: str, args: argparse.Namespace, seconds: float) -> Iterator[Row | str]:
-    """The rows of a group as its process prints them; last, a text if it had to be ended or failed."""
+    """Yields the rows of a group as its process prints them; at the end a message if it was killed or failed."""
     command = [sys.executable, str(Path(__file__).with_name("gpu_rows.py")), group, "--device", args.device]
     command += ["--tiny"] if args.tiny else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -50,14 +50,14 @@ def rows_of(group: str, args: argparse.Namespace, seconds: float) -> Iterator[Ro
 
 
 def show(row: Row) -> None:
-    """One line."""
+    """Prints one row."""
     share = f"   {row['share']:.2f} of {row['of']}" if "share" in row else ""
     note = f"   {row['note']}" if row.get("note") else ""
     print(f"{row['what']:<46} {row['value']:>12,.4g} {row['unit']:<12}{share}{note}", flush=True)
 
 
 def measure(args: argparse.Namespace) -> tuple[list[Row], list[str]]:
-    """All rows, and what is missing."""
+    """Measures all rows. Returns them, and messages about missing ones."""
     end = time.monotonic() + 60 * args.minutes
     rows: list[Row] = []
     missing: list[str] = []
@@ -79,10 +79,12 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], list[str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=4, help="for everything (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the rows there too")
+    parser.add_argument("--minutes", type=float, default=4, help="total time (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="also write the rows to FILE")
     parser.add_argument("--device", default="cuda", help="cuda or cuda:N (default: cuda)")
-    parser.add_argument("--only", nargs="+", choices=tuple(GROUPS), metavar="GROUP", help=f"of {', '.join(GROUPS)}")
+    parser.add_argument(
+        "--only", nargs="+", choices=tuple(GROUPS), metavar="GROUP", help=f"groups to run: {', '.join(GROUPS)}"
+    )
     parser.add_argument("--tiny", action="store_true", help="the least work that runs every line")
     args = parser.parse_args()
     cuda = args.device.startswith("cuda")

@@ -1,4 +1,4 @@
-"""The groups of benchmarks/gpu.py, one a process: each prints a line of JSON for every row."""
+"""The groups of benchmarks/gpu.py, one per process: each prints a line of JSON per row."""
 
 import argparse
 import json
@@ -27,13 +27,13 @@ from pytsn.flow.tvl1.compute import compute_flow
 from pytsn.training.hardware import Hardware
 from pytsn.training.settings import default_workers
 
-#: a training crop: forward, and twice that backward
+#: for a training crop: forward, and backward with twice the work
 FLOP_PER_TRAINING_CROP = 3 * FLOP_PER_CROP
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where rows are measured, and whether in earnest."""
+    """The device, and whether to do only the least work (tiny)."""
 
     device: str
     tiny: bool
@@ -44,20 +44,20 @@ class Place:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The parity one last, as it takes longest."""
+        """fp32 (parity) last, as it takes longest."""
         return ("bf16", "tf32", "fp32") if self.cuda else ("fp32",)
 
     def pick(self, real: int, tiny: int) -> int:
         return tiny if self.tiny else real
 
     def wait(self) -> None:
-        """For the device."""
+        """Waits for the device."""
         if self.cuda:
             torch.cuda.synchronize(self.device)
 
 
 def seconds(place: Place, work: Callable[[], object], turns: int, warm_up: int = 3) -> float:
-    """Median of so many calls, the device waited for around each."""
+    """Median time of ``turns`` calls, each with a device synchronisation before and after."""
     taken = []
     for _ in range(warm_up + turns):
         place.wait()
@@ -69,7 +69,7 @@ def seconds(place: Place, work: Callable[[], object], turns: int, warm_up: int =
 
 
 def row(what: str, value: float, unit: str, note: str = "", share: float | None = None, of: str = "") -> None:
-    """Prints one."""
+    """Prints a row as JSON."""
     found = {"what": what, "value": value, "unit": unit, "note": note}
     print(json.dumps(found if share is None else found | {"share": share, "of": of}), flush=True)
 
@@ -86,7 +86,7 @@ def product(place: Place, precision: str) -> float:
 
 
 def ceilings(place: Place) -> None:
-    """What the card can do at best."""
+    """The limits of the GPU."""
     for precision in place.precisions:
         row(f"matrix product {precision}", product(place, precision) / 1e12, "TFLOP/s")
     source = torch.zeros(place.pick(1 << 28, 1 << 16), device=place.device)
@@ -95,7 +95,7 @@ def ceilings(place: Place) -> None:
 
 
 def make_net(place: Place, folder: str, precision: str) -> ActionNet:
-    """BN-Inception for UCF101's classes with random weights."""
+    """BN-Inception with UCF101's classes and random weights."""
     files = Path(folder, PROTOTXT), Path(folder, CAFFEMODEL)
     if not files[1].exists():
         files[0].write_text(prototxt(101))
@@ -105,7 +105,7 @@ def make_net(place: Place, folder: str, precision: str) -> ActionNet:
 
 
 def forward(place: Place) -> None:
-    """Crops a second of the replayed forward, and how far each precision is from fp32."""
+    """Crops per second of the forward from its CUDA graph, and the difference of each precision from fp32."""
     with tempfile.TemporaryDirectory() as folder:
         for precision in place.precisions:
             net = make_net(place, folder, precision)
@@ -123,7 +123,7 @@ def forward(place: Place) -> None:
 
 
 def whole(place: Place) -> None:
-    """All that eval-net does with an rgb net: JPEGs in, scores out."""
+    """The whole of eval-net with an rgb net, from JPEGs to scores."""
     with tempfile.TemporaryDirectory() as folder:
         videos = write_videos(Path(folder), place.pick(160, 2))
         for precision in place.precisions:
@@ -138,7 +138,7 @@ def whole(place: Place) -> None:
 
 
 def train(place: Place, modality: str = "rgb", precisions: tuple[str, ...] = ()) -> None:
-    """An iteration of pytsn train, with and without graphs, and of plain PyTorch on the same crops."""
+    """An iteration of pytsn train, with and without CUDA graphs, and of plain PyTorch on the same crops."""
     device = torch.device(place.device)
     count = place.pick(32, 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,7 @@ def train(place: Place, modality: str = "rgb", precisions: tuple[str, ...] = ())
 
 
 def measure_training(place: Place, run, dataset, name: str, record: bool, limit: float) -> None:
-    """Rows of one run: the loop, its share of waiting, and plain PyTorch where nothing is recorded."""
+    """Rows of one run: the loop, its share of waiting, and plain PyTorch (in the run without CUDA graphs)."""
     turns = place.pick(30, 1)
     for _ in range(place.pick(8, 1)):
         run.loop.step()
@@ -183,7 +183,7 @@ def train_precisions(place: Place) -> None:
 
 
 def tvl1(place: Place) -> None:
-    """Pairs a second of the recorded pairs, or of moving textures, in batches."""
+    """Pairs per second, for batches of the recorded pairs or of moving textures."""
     grays = [torch.from_numpy(pair).to(place.device) for pair in frame_pairs().values()]
     for preset, batch in (("opencv2.4-cuda", 128), ("opencv2.4-cuda", 32), ("opencv-cpu", 128)):
         size = place.pick(batch, 1)
@@ -194,7 +194,7 @@ def tvl1(place: Place) -> None:
         row(f"TV-L1 {preset}, {size} pairs at once", size / taken, "pairs/s")
 
 
-#: name -> what it runs, its limit in seconds
+#: name -> function, limit in seconds
 GROUPS: dict[str, tuple[Callable[[Place], None], float]] = {
     "ceilings": (ceilings, 30),
     "forward": (forward, 60),

@@ -1,4 +1,4 @@
-"""Timing that other work on the machine cannot spoil: contestants take turns, and ratios are taken within a turn."""
+"""Timing that is robust against other load: contestants run in turn, and ratios are taken within a round."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ Times = dict[str, list[float]]
 
 
 def interleave(contestants: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> Times:
-    """Seconds of every call, name -> one number a round; each round calls every contestant once, in turn."""
+    """Seconds of every call, name -> one number per round; each round calls every contestant once, in turn."""
     for function in contestants.values():
         for _ in range(warm_up):
             function()
@@ -33,9 +33,9 @@ def interleave(contestants: dict[str, Callable[[], object]], rounds: int, warm_u
 
 
 def within(function: Callable[[], object], rounds: int, limit: float) -> tuple[list[float], object]:
-    """Seconds of at most ``rounds`` calls, none begun after ``limit`` seconds, and what the last one returned.
+    """Seconds of at most ``rounds`` calls, none started after ``limit`` seconds, and the result of the last one.
 
-    The first, which may compile, is left out unless it has taken all of the limit.
+    The first call, which may compile, is left out unless it used up the limit.
     """
     times, begun = [], time.perf_counter()
     while len(times) <= rounds and (not times or time.perf_counter() - begun < limit):
@@ -54,14 +54,14 @@ def synchronize() -> None:
 
 
 def ratio(times: Times, name: str, limit: Sequence[str]) -> float:
-    """How near ``name`` comes to the fastest of ``limit``: the median over rounds of limit / time, within the round."""
+    """Speed of ``name`` relative to the fastest of ``limit``: the median over rounds of limit / time in that round."""
     limits = (min(turn) for turn in zip(*(times[each] for each in limit), strict=True))
     return statistics.median(least / own for least, own in zip(limits, times[name], strict=True))
 
 
 class Rows:
-    """A table like ``print_table``'s whose rows are printed at once. widths: of the first columns, the others' as the
-    head has them, at least 6."""
+    """A table like ``print_table``'s that prints each row at once. widths: of the first columns; the others are as wide
+    as the header, at least 6."""
 
     def __init__(self, head: Sequence[str], widths: Sequence[int] = ()) -> None:
         self.widths = [*widths, *(max(6, len(text)) for text in head[len(widths) :])]
@@ -74,7 +74,7 @@ class Rows:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A Markdown table, padded so that it reads well in a terminal too."""
+    """Prints a Markdown table, padded for reading in a terminal."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, ["-" * width for width in widths], *rows):
         cells = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
@@ -82,7 +82,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def machine(threads: int) -> str:
-    """CPU, threads, versions, and how busy the machine was: a load above 0 when the run starts means spoilt numbers."""
+    """CPU, threads, load and versions. A load above 0 at the start of the run means unreliable numbers."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"{processor()}, {threads} threads{load}, Python {platform.python_version()}, torch {torch.__version__}"
 
@@ -97,7 +97,7 @@ def processor() -> str:
 
 
 def peak_memory(work: Callable[..., object], *args) -> float:
-    """Megabytes that a fresh process holds at most while it imports what it needs and calls ``work(*args)``."""
+    """Peak memory in MB of a new process that imports its modules and calls ``work(*args)``."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measured, args=(sender, work, args))

@@ -1,4 +1,4 @@
-"""Who runs in benchmarks/train_speed.py: `pytsn train` on a temporary dataset, and plain PyTorch on the same crops."""
+"""The contestants of benchmarks/train_speed.py: `pytsn train` on a temporary dataset, PyTorch on the same crops."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ def _silent(line: str) -> None:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A solver file of UCF101's released settings, its net, list and frames, and weights to start from, in a folder."""
+    """A folder with a solver file (the released UCF101 settings), its net, list and frames, and start weights."""
 
     spec: NetSpec
     solver: str
@@ -36,12 +36,12 @@ class Dataset:
 
     @property
     def crops(self) -> int:
-        """Snippets in an iteration."""
+        """Crops per iteration."""
         return self.spec.batch_size * self.spec.num_segments
 
 
 def write_dataset(folder: Path, modality: str, batch: int, videos: int) -> Dataset:
-    """``videos`` folders of FRAMES JPEG frames 340x256 (smooth random pictures); prototxts."""
+    """Writes ``videos`` folders with FRAMES JPEG frames of 340x256 (smooth random pictures), the list and prototxts."""
     listed = str(folder / "train.txt")
     spec = NetSpec(
         "ucf101", modality, batch_size=batch, train_list=listed, val_list=listed, test_iter=1, folder=str(folder)
@@ -52,7 +52,7 @@ def write_dataset(folder: Path, modality: str, batch: int, videos: int) -> Datas
     Path(listed).write_text("".join(f"{home} {FRAMES} {index % CLASSES}\n" for index, home in enumerate(homes)))
     weights = str(folder / "start.caffemodel")
     if spec.stream.channels == 3:
-        save_caffemodel(weights, caffe_net(CLASSES))  # BN statistics under which activations are healthy
+        save_caffemodel(weights, caffe_net(CLASSES))  # its BN statistics give activations of normal size
     return Dataset(spec, str(folder / spec.file_name("solver")), weights if Path(weights).exists() else "")
 
 
@@ -69,7 +69,7 @@ def _write_video(home: Path, spec: NetSpec, seed: int) -> Path:
 
 
 def training(dataset: Dataset, hardware: Hardware, workers: int) -> Training:
-    """What `pytsn train` runs, without test passes, snapshots and lines; ``loop.step()`` is an iteration."""
+    """The training of `pytsn train` without test passes, snapshots and output; ``loop.step()`` is an iteration."""
     param = read_solver(dataset.solver)
     for name in ("test_iter", "test_interval", "display", "snapshot_after_train"):
         param.ClearField(name)
@@ -79,11 +79,11 @@ def training(dataset: Dataset, hardware: Hardware, workers: int) -> Training:
 
 
 class PlainTorch:
-    """An iteration as anybody would write it: BNInception, partial BN, cross entropy of the mean over segments,
-    gradient clipping and torch.optim.SGD; ``step(x, labels)`` with x (videos, segments * C, 224, 224)."""
+    """An iteration in plain PyTorch: BNInception, partial BN, cross entropy of the mean over segments, gradient
+    clipping and torch.optim.SGD; ``step(x, labels)`` with x (videos, segments * C, 224, 224)."""
 
     def __init__(self, run: Training, dataset: Dataset) -> None:
-        """Weights and options of ``run``; its own copy."""
+        """Copies weights and options of ``run``."""
         self.spec, self.hardware, self.param = dataset.spec, run.options.hardware, run.param
         stream = self.spec.stream
         self.net = BNInception(CLASSES, stream.channels, stream.training.dropout)
@@ -94,7 +94,7 @@ class PlainTorch:
         self.optimizer = self._optimizer()
 
     def _freeze(self) -> None:
-        """Partial BN: all but the first keep their statistics, slopes and biases."""
+        """Partial BN: freezes statistics, slopes and biases of all BN layers but the first."""
         for norm in [each for each in self.net.modules() if isinstance(each, nn.BatchNorm2d)][1:]:
             norm.eval().requires_grad_(False)
 
@@ -108,7 +108,7 @@ class PlainTorch:
         return torch.optim.SGD(groups, rate, self.param.momentum, weight_decay=decay)
 
     def step(self, x: torch.Tensor, labels: torch.Tensor) -> float:
-        """One iteration; its loss."""
+        """Runs one iteration and returns its loss."""
         x = x.reshape(-1, self.spec.stream.channels, *x.shape[2:])  # (N, S * C, H, W) -> (N * S, C, H, W)
         x = x.contiguous(memory_format=self.hardware.memory_format)
         with self.hardware.autocast():

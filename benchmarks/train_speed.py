@@ -1,14 +1,14 @@
-"""Iterations per second of `pytsn train`, beside plain PyTorch on the same crops, and the time spent waiting for data.
+"""Iterations per second of `pytsn train`, compared with plain PyTorch on the same crops, and the time spent on data.
 
     python benchmarks/train_speed.py                       2 videos x 3 segments an iteration, on all cores
     python benchmarks/train_speed.py --modality flow
     python benchmarks/train_speed.py --device cuda         32 videos; fp32, TF32, bf16, with and without CUDA graphs
 
-Each round takes, in turn, one iteration (data, forward, backward, clipping, update) of the UCF101 net as `pytsn train`
-runs it, reading random JPEG frames from a temporary folder, and the same of eager PyTorch, channels-last, partial BN
-frozen the same way, with torch.optim.SGD; PyTorch gets the crops of the other's last batch, ready in memory. Ratios are
-medians of ratios taken within a round; above 1: faster than eager PyTorch. Waiting: the share of an iteration until its
-data is there, mean subtracted; with --workers 0 frames are read within it.
+Each round runs in turn one iteration (data, forward, backward, clipping, update) of the UCF101 net as in `pytsn train`,
+reading random JPEG frames from a temporary folder, and one of eager PyTorch (channels-last, the same partial BN,
+torch.optim.SGD), which gets the crops of the previous batch from memory. Ratios are medians of the ratios within a
+round; above 1: faster than eager PyTorch. Waiting: the share of an iteration until its data is ready, mean subtracted;
+with --workers 0 it includes reading the frames.
 """
 
 import argparse
@@ -51,14 +51,14 @@ class Contestant:
         return raw
 
     def iterate(self) -> None:
-        """An iteration of pytsn's."""
+        """Runs an iteration of ``pytsn train``."""
         self.hardware.prepare()
         before = self.run.train.data_seconds
         self.run.loop.step()
         self.waited.append(self.run.train.data_seconds - before)
 
     def iterate_plain(self) -> None:
-        """An iteration of plain PyTorch, on the same crops."""
+        """Runs an iteration of plain PyTorch on the same crops."""
         self.hardware.prepare()
         self.plain.step(*self._batch.values())
 
@@ -111,10 +111,10 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
-    parser.add_argument("--modality", choices=("rgb", "flow"), default="rgb", help="default: rgb")
-    parser.add_argument("--videos", type=int, help="videos an iteration, of 3 segments (default: 2; on a GPU 32)")
-    parser.add_argument("--rounds", type=int, default=10, help="iterations of each (default: 10)")
-    parser.add_argument("--threads", type=int, default=cpu_count(), help="default: all cores")
+    parser.add_argument("--modality", choices=("rgb", "flow"), default="rgb", help="input of the net (default: rgb)")
+    parser.add_argument("--videos", type=int, help="videos per iteration, 3 segments each (default: 2; on a GPU 32)")
+    parser.add_argument("--rounds", type=int, default=10, help="iterations of each contestant (default: 10)")
+    parser.add_argument("--threads", type=int, default=cpu_count(), help="CPU threads (default: all cores)")
     parser.add_argument("--workers", type=int, help="reading processes (default: 1; on a GPU up to 8)")
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():

@@ -1,13 +1,13 @@
-"""Crops per second of all that `eval_net.py` does: reading frames, resizing, cropping, scoring.
+"""Crops per second of the whole of `eval_net.py`: reading frames, resizing, cropping, scoring.
 
     python benchmarks/whole_eval.py                          a few synthetic videos of 25 frames on all cores
     python benchmarks/whole_eval.py --workers 2              as `eval_net.py --num_worker 2`
     python benchmarks/whole_eval.py --device cuda --videos 200 --precision bf16
 
-Written to a temporary folder: videos of JPEG frames 340x256 (smooth random pictures), and the net. Each round takes a
-bare matrix product of the same FLOPs (4.06 GFLOP a crop; on the CPU torch.mm and oneDNN's, the faster counts), then all
-videos. Starting up (imports, the net) is not counted, as it is paid once for thousands of videos; only the processes of
---workers are started in every round: give them many videos.
+Videos of 340x256 JPEG frames (smooth random pictures) and the net are written to a temporary folder. Each round times
+bare matrix products of the same FLOPs (4.06 GFLOP per crop; on the CPU torch.mm and oneDNN's, the faster counts), then
+all videos. Startup (imports, loading the net) is not counted, as it is done once for thousands of videos. Only the
+processes of --workers are started in every round: give them many videos.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import PRECISIONS
 
 FRAMES, CROPS, CLASSES = 25, 10, 101
-_REPEATS = 20  # of the product in a round: a second, where the videos take several
+_REPEATS = 20  # products per round: a second; the videos take several
 
 
 def write_videos(folder: Path, count: int) -> list[Video]:
-    """``count`` videos of FRAMES frames; the files of the first are hard links in all others."""
+    """Writes ``count`` videos of FRAMES frames; all others are hard links to the files of the first."""
     random = np.random.default_rng(0)
     videos = []
     for index in range(count):
@@ -52,7 +52,7 @@ def write_videos(folder: Path, count: int) -> list[Video]:
 
 
 def contestant(files: tuple[str, str], videos: list[Video], args: argparse.Namespace):
-    """A call that scores all videos, as eval_net.py does it."""
+    """A function that scores all videos, as in eval_net.py."""
     options = EvalOptions(NetOptions(args.device, args.precision), num_worker=args.workers)
     if args.workers > 1:
         return lambda: [scores.shape for scores in scores_in_processes(files, videos, options)]
@@ -64,9 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda[:N] (default: cpu)")
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="(default: %(default)s)")
-    parser.add_argument("--videos", type=int, default=3, help="videos a round (default: 3)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--videos", type=int, default=3, help="videos per round (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (default: 5)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: 1)")
     args = parser.parse_args()
     if args.device != "cpu" and not torch.cuda.is_available():
         parser.error(f"--device {args.device}: this PyTorch sees no CUDA device")
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def report(work, args: argparse.Namespace) -> None:
-    """Runs the rounds and prints crops per second and the share of the bare product's."""
+    """Runs the rounds and prints crops per second, also as a share of the bare products' limit."""
     crops = args.videos * FRAMES * CROPS
     bare = {name: _repeated(product) for name, product in (products() if args.device == "cpu" else {}).items()}
     times = interleave({**bare, "videos": work}, args.rounds, warm_up=1)

@@ -1,4 +1,4 @@
-"""The ``pytsn`` command: the table of subcommands, and the one place where errors become a line and an exit status."""
+"""The ``pytsn`` command: the table of subcommands, and the place that turns errors into a line and an exit status."""
 
 import argparse
 import importlib
@@ -10,7 +10,7 @@ from converter.files import explain_os_error
 from pytsn.runtime.stop_signals import interrupt_on_sigterm
 from pytsn.runtime.version import __version__
 
-#: subcommand -> module in pytsn.commands; the same module stands behind tools/<module>.py
+#: subcommand -> module in pytsn.commands; tools/*.py run the same modules
 COMMANDS = {
     "convert": "convert",
     "train": "train",
@@ -54,8 +54,8 @@ def make_parser(name: str, prog: str) -> argparse.ArgumentParser:
 def run_command(name: str, argv: list[str] | None = None, prog: str | None = None) -> int:
     """Runs one command. Returns its exit status: 0 fine, 1 a check failed, 2 bad input, 130 stopped.
 
-    SIGTERM stops every command as Ctrl-C does. Those that train take both signals as a wish (StopSignals) and end with
-    128 + its number after a snapshot.
+    SIGTERM stops every command as Ctrl-C does. Training commands handle both signals (StopSignals): they write a
+    snapshot and return 128 + the signal's number.
     """
     _open_closed_streams()
     args = make_parser(name, prog or f"pytsn {name}").parse_args(argv)
@@ -79,7 +79,8 @@ def run_command(name: str, argv: list[str] | None = None, prog: str | None = Non
 
 
 def _open_closed_streams() -> None:
-    """Where stdout or stderr was closed before we began (a daemon), Python has None, which progress bars cannot use."""
+    """Opens /dev/null for a stdout or stderr that was closed at the start (daemons): Python then has None there, which
+    progress bars cannot use."""
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:
             setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115 - open as long as the process lives

@@ -1,4 +1,4 @@
-"""`pytsn build-file-list` from a checkout: `python tools/build_file_list.py --help` tells what it does."""
+"""`pytsn build-file-list` from a checkout: `python tools/build_file_list.py --help` describes it."""
 
 import sys
 from pathlib import Path

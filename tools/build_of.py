@@ -1,4 +1,4 @@
-"""`pytsn build-of` from a checkout: `python tools/build_of.py --help` tells what it does."""
+"""`pytsn build-of` from a checkout: `python tools/build_of.py --help` describes it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`pytsn convert` from a checkout: `python tools/convert.py --help` tells what it does."""
+"""`pytsn convert` from a checkout: `python tools/convert.py --help` describes it."""
 
 import sys
 from pathlib import Path

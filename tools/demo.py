@@ -1,4 +1,4 @@
-"""`pytsn demo` from a checkout: `python tools/demo.py --help` tells what it does."""
+"""`pytsn demo` from a checkout: `python tools/demo.py --help` describes it."""
 
 import sys
 from pathlib import Path

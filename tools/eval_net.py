@@ -1,4 +1,4 @@
-"""`pytsn eval-net` from a checkout: `python tools/eval_net.py --help` tells what it does."""
+"""`pytsn eval-net` from a checkout: `python tools/eval_net.py --help` describes it."""
 
 import sys
 from pathlib import Path

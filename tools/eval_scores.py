@@ -1,4 +1,4 @@
-"""`pytsn eval-scores` from a checkout: `python tools/eval_scores.py --help` tells what it does."""
+"""`pytsn eval-scores` from a checkout: `python tools/eval_scores.py --help` describes it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`pytsn features` from a checkout: `python tools/features.py --help` tells what it does."""
+"""`pytsn features` from a checkout: `python tools/features.py --help` describes it."""
 
 import sys
 from pathlib import Path

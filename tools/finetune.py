@@ -1,4 +1,4 @@
-"""`pytsn finetune` from a checkout: `python tools/finetune.py --help` tells what it does."""
+"""`pytsn finetune` from a checkout: `python tools/finetune.py --help` describes it."""
 
 import sys
 from pathlib import Path

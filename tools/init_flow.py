@@ -1,4 +1,4 @@
-"""`pytsn init-flow` from a checkout: `python tools/init_flow.py --help` tells what it does."""
+"""`pytsn init-flow` from a checkout: `python tools/init_flow.py --help` describes it."""
 
 import sys
 from pathlib import Path

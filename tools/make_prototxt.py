@@ -1,4 +1,4 @@
-"""`pytsn make-prototxt` from a checkout: `python tools/make_prototxt.py --help` tells what it does."""
+"""`pytsn make-prototxt` from a checkout: `python tools/make_prototxt.py --help` describes it."""
 
 import sys
 from pathlib import Path

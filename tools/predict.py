@@ -1,4 +1,4 @@
-"""`pytsn predict` from a checkout: `python tools/predict.py --help` tells what it does."""
+"""`pytsn predict` from a checkout: `python tools/predict.py --help` describes it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`pytsn train` from a checkout: `python tools/train_tsn.py --help` tells what it does."""
+"""`pytsn train` from a checkout: `python tools/train_tsn.py --help` describes it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`pytsn verify-parity` from a checkout: `python tools/verify_parity.py --help` tells what it does."""
+"""`pytsn verify-parity` from a checkout: `python tools/verify_parity.py --help` describes it."""
 
 import sys
 from pathlib import Path

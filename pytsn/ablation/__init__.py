@@ -1,1 +1,1 @@
-"""``pytsn ablation``: the papers' tables on a dataset of the user's."""
+"""``pytsn ablation``: the papers' ablation tables on the user's dataset."""

@@ -1,12 +1,12 @@
-"""One cell of an ablation: a run of `pytsn finetune`'s code, then the test; both kept in the cell's folder.
+"""One cell of an ablation: a training run with `pytsn finetune`'s code, then the test; both kept in the cell's folder.
 
-FOLDER/cell.json     settings that the scores depend on, and how far it got
-FOLDER/train         what finetune writes: deploy.prototxt, last.safetensors; train.log beside it
+FOLDER/cell.json     settings that the scores depend on, and the state of the cell
+FOLDER/train         output of finetune: deploy.prototxt, last.safetensors; train.log beside it
 FOLDER/scores.npz    scores of the test videos: (T, 1, K) each, the mean over the crops
 
-A test shows other snippets than the S of training, and more, so their scores are averaged. What finetune writes is made
-for that, whatever a weighted consensus has learned (pytsn/finetune/checkpoints.py: state_for_tests).
-A finished cell is used again as long as its settings are the same; one that was stopped goes on where it was.
+A test uses other and more snippets than the S of training, so their scores are averaged. Weights from finetune are made
+for that, also with a weighted consensus (pytsn/finetune/checkpoints.py: state_for_tests).
+A finished cell is reused as long as its settings are the same; a stopped one continues where it was.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ from pytsn.training.loop import Console
 
 
 class Stopped(Exception):
-    """A signal asked to stop; what is done is kept."""
+    """A signal stopped the run; finished work is kept."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
@@ -57,8 +57,8 @@ class Stopped(Exception):
 
 
 class CellRun:
-    """A cell with all that is needed to run it. test: the videos; snippets, crops: of the test; precision: of the
-    training; signal: gives the number of a signal that asks to stop, else 0."""
+    """A cell, ready to run. test: the test videos; snippets, crops: of the test; precision: of the training; signal:
+    returns the number of the signal that asked to stop, else 0."""
 
     def __init__(
         self,
@@ -77,32 +77,33 @@ class CellRun:
         self.settings = self._settings()
 
     def _settings(self) -> dict:
-        """Everything that the scores depend on but the machine."""
+        """Everything that the scores depend on, except the machine."""
         own = training_settings(self.training) | {"test": videos_hash(self.test), "crops": self.crops}
         own |= {"snippets": asdict(self.snippets), "cell": asdict(self.cell)}
         own |= {"precision": self.precision} if self.precision != "fp32" else {}
         return as_recorded(own)
 
     def record(self) -> dict:
-        """What cell.json says; empty where there is none. Raises PytsnError for a folder that is not a cell's."""
+        """The content of cell.json; empty if there is none. Raises PytsnError for a folder that is not a cell's."""
         return read_cell(self.folder)
 
     def changes(self) -> list[str]:
-        """Names of the settings that differ from those of the folder's run; empty where it has none."""
+        """Names of the settings that differ from the recorded run; empty if there is none."""
         return differences(self.record(), self.settings)
 
     def is_done(self) -> bool:
-        """Whether the scores are there and made with these settings."""
+        """Whether the scores exist and were made with these settings."""
         record = self.record()
         return record.get("state") == DONE and not self.changes() and (self.folder / "scores.npz").is_file()
 
     def scores(self) -> tuple[list[np.ndarray], np.ndarray]:
-        """Of a cell that is done: V arrays float32 (T, 1, K), labels int64 (V,)."""
+        """Scores and labels of a finished cell: V arrays float32 (T, 1, K), int64 (V,)."""
         file = read_scores(self.folder / "scores.npz")
         return file.scores, file.labels
 
     def run(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> dict:
-        """Trains and tests as far as that is not done yet. done: told the share of the training and of the test.
+        """Trains and tests, except for what is done already. done: called with the finished shares of training and
+        test (0 to 1).
 
         Returns the record. Raises Stopped, DivergedError and PytsnError.
         """
@@ -117,14 +118,14 @@ class CellRun:
             finally:
                 seconds[name] = seconds.get(name, 0) + time.perf_counter() - start
                 self._write(state, seconds)
-                gc.collect()  # a training run refers to itself: its net would stay on the device beside the next one
+                gc.collect()  # frees the net: a training run refers to itself, so it would stay on the device
             state = name
             self._write(state, seconds)
-        shutil.rmtree(self.folder / "train" / "state", ignore_errors=True)  # nobody goes on from there any more
+        shutil.rmtree(self.folder / "train" / "state", ignore_errors=True)  # no longer needed for resuming
         return self.record()
 
     def _prepare(self) -> str:
-        """Clears what was made with other settings. Returns how far the folder is."""
+        """Removes results made with other settings. Returns the state of the cell."""
         if self.changes():
             shutil.rmtree(self.folder)
         try:
@@ -143,7 +144,7 @@ class CellRun:
     def _train(self, hardware: Hardware, workers: int, done: Callable[[float, float], None]) -> None:
         resume = Checkpoints(self.training.out).newest() is not None
         if not resume:
-            shutil.rmtree(self.training.out, ignore_errors=True)  # what is there has no checkpoint to go on from
+            shutil.rmtree(self.training.out, ignore_errors=True)  # without a checkpoint the files are useless
         options = replace(self.training, resume=resume)
         with (
             open(self.folder / "train.log", "a", encoding="utf-8") as log,

@@ -1,4 +1,4 @@
-"""What would stop a cell of an ablation, found before the first of them is trained."""
+"""Finds errors that would stop a cell of an ablation, before the first cell is trained."""
 
 from converter.errors import PytsnError
 from pytsn.caffe_random.source import TorchRng
@@ -12,13 +12,13 @@ from pytsn.training.input.data_layers import DataLayers
 
 
 def checked_tsn(training: FinetuneOptions) -> TSN:
-    """The model of a run with its start weights, its data opened once and closed.
+    """The model of a run with its start weights; also opens the data once to check it.
 
-    Raises PytsnError for a net, weights or frames that do not go together, and for a net that cannot be tested: other
-    channels than the modality's snippets.
+    Raises PytsnError when net, weights and frames do not fit together, and for a net that cannot be tested: its number
+    of channels differs from the modality's snippets.
     """
     row = find_modality(training.modality)
-    assert training.num_classes is not None  # an ablation's runs all name it
+    assert training.num_classes is not None  # every run of an ablation sets it
     spec = make_spec(training, row, training.num_classes)
     tsn = build_tsn(training, row, spec).tsn
     shape = input_shape(tsn)

@@ -1,4 +1,4 @@
-"""The videos of an ablation: those of a split or of two lists, for every modality whose images are there."""
+"""The videos of an ablation, from a split or from two lists, for every modality that has images."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,8 @@ _NUMBER = "%05d"
 
 @dataclass(frozen=True)
 class AblationData:
-    """videos: part (train, test) -> modality -> videos, the same ones in one order for every modality, each with the
-    folder of that modality's images. notes: lines for the user, about modalities left out too."""
+    """videos: part (train, test) -> modality -> videos. Every modality has the same videos in the same order, each with
+    the folder of that modality's images. notes: lines for the user, e.g. about modalities left out."""
 
     videos: Mapping[str, Mapping[str, list[Video]]]
     num_classes: int
@@ -41,22 +41,22 @@ class AblationData:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those that have images."""
+        """The modalities that have images."""
         return tuple(self.videos["test"])
 
     def write_list(self, part: str, modality: str, path: str | os.PathLike) -> None:
-        """Writes ``folder frames label`` lines, as training reads them."""
+        """Writes a training list: lines ``folder frames label``."""
         rows = (f"{each.folder} {each.frame_count(modality)} {each.label}\n" for each in self.videos[part][modality])
         write_bytes(path, "".join(rows).encode())
 
 
 def image_names(options: AblationOptions) -> tuple[Kinds, str]:
-    """Kinds of rgb, flow x and flow y files (pytsn/data/frame_names.py), and the suffix of those that are prefixes,
-    from the two patterns. Raises PytsnError."""
+    """Kinds of rgb, flow x and flow y files (pytsn/data/frame_names.py) from the two patterns, and the suffix of those
+    that are prefixes. Raises PytsnError for a bad pattern."""
     kinds = _kinds(options)
     starts, ends = zip(*(kind.split(_NUMBER) if _NUMBER in kind else (kind, "") for kind in kinds), strict=True)
     if len(set(ends)) == 1 and ends[0].startswith("."):
-        return starts, ends[0][1:]  # so that cells that were made with such names keep their settings
+        return starts, ends[0][1:]  # so existing cells with such names keep their settings
     return kinds, "jpg"
 
 
@@ -68,7 +68,7 @@ def _kinds(options: AblationOptions) -> Kinds:
 
 
 def load_data(options: AblationOptions) -> AblationData:
-    """Finds the videos and their images. Raises PytsnError that names missing videos unless they may be missing."""
+    """Finds the videos and their images. Raises PytsnError that names missing videos, unless ``allow_missing``."""
     entries = _custom_entries(options) if options.dataset == CUSTOM else _split_entries(options)
     notes: list[str] = []
     found: dict[str, dict[str, list[Video]]] = {}
@@ -112,8 +112,8 @@ def _split_entries(options: AblationOptions) -> dict[str, list[Video]]:
 
 
 def _videos(options: AblationOptions, modality: str, entries: Sequence[Video], notes: list[str]) -> list[Video]:
-    """The entries that have a folder below the modality's root, with the counts of images on disk; ``notes`` gets the
-    lines for the user that it has not got yet."""
+    """The entries that have a folder below the modality's root, with the numbers of images on disk. Adds new lines for
+    the user to ``notes``."""
     root, kinds = _root(options, modality), _kinds(options)
     if root is None:
         return []
@@ -129,7 +129,7 @@ def _videos(options: AblationOptions, modality: str, entries: Sequence[Video], n
 
 
 def _listed_videos(root: str, modality: str, entries: Sequence[Video], kinds: Kinds) -> tuple[list[Video], list[str]]:
-    absolute = find_modality(modality).own_folders  # a list's absolute folders are those of the frames
+    absolute = find_modality(modality).own_folders  # absolute paths in a list point to the frames
     folders = []
     for entry in entries:
         own = os.path.basename(entry.folder.rstrip("/")) if absolute and os.path.isabs(entry.folder) else entry.folder
@@ -156,7 +156,7 @@ def _counted(entry: Video, folder: str, modality: str, kinds: Kinds) -> Video:
 
 
 def _root(options: AblationOptions, modality: str) -> str | None:
-    """Where the folders of the modality's images lie."""
+    """The root folder of the modality's images."""
     return options.warped_path if find_modality(modality).own_folders else options.frame_path
 
 
@@ -168,7 +168,7 @@ def _left_out(options: AblationOptions, modality: str) -> str:
 
 
 def _common(options: AblationOptions, found: Mapping, entries: Mapping) -> tuple[dict, list[str]]:
-    """The videos that every modality has, and a line about the others."""
+    """The videos that every modality has, and notes about the others."""
     kept: dict[str, dict[str, list[Video]]] = {}
     notes = []
     for part in _PARTS:

@@ -1,7 +1,7 @@
-"""The ablation of `pytsn demo`'s videos: small nets of one, two and three levels, and schedules of a minute.
+"""The ablation on the videos of `pytsn demo`: small nets of one, two and three levels, and schedules of a minute.
 
-The nets are the demo's (pytsn/demo/nets.py), for every modality, with dropout before the classifier. As there, the
-first filters of rgb nets are given and stay: edges, blind to colour.
+The nets are the demo's (pytsn/demo/nets.py), for every modality, with dropout before the classifier. As in the demo,
+the first filters of rgb nets are fixed: edge filters that ignore colour.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pytsn.demo.training import BASE_LR, BATCH, DROPOUT
 from pytsn.demo.videos import CLASSES
 from pytsn.demo.weights import write_start
 
-#: channels of the levels; the first net is that of the other tables
+#: channels of the levels; the first net also serves the other tables
 LEVELS = {"levels3": (16, 32, 64), "levels2": (16, 32), "levels1": (16,)}
 _ITERATIONS = ("300", "flow=200", "warped=200")
 _SNIPPETS = 5  # of a test: the demo's 24 frames cannot be spread over 25
@@ -31,7 +31,7 @@ _SEED = 0  # of the start weights, the same in every run
 
 
 def demo_stream(modality: str, widths: tuple[int, ...]) -> Stream:
-    """The demo's stream of a modality, with so many channels a level."""
+    """The demo's stream of a modality, with ``widths`` channels per level."""
     return Stream(modality, widths, conv1_given=not MODALITIES[modality].training.cross_modality)
 
 
@@ -47,7 +47,7 @@ def with_dropout(text: str, ratio: float) -> str:
 
 
 def apply_demo(args: argparse.Namespace) -> None:
-    """Fills in what the user has not given, in place; his --set comes after the demo's own."""
+    """Fills in, in place, the options that the user has not given; the user's --set comes after the demo's."""
     found = dict(demo_arguments(Path(args.frame_path), Path(args.out)))
     found["set"] = [*found["set"], *(args.set or [])]
     for wish, own in (("net", "init"), ("epochs", "iterations"), ("solver", "iterations"), ("solver", "lr")):
@@ -59,8 +59,8 @@ def apply_demo(args: argparse.Namespace) -> None:
 
 
 def demo_arguments(demo: Path, out: Path) -> Mapping[str, Any]:
-    """Arguments of `pytsn ablation`, by name, for a folder that `pytsn demo` made; writes nets and start weights below
-    ``out``. Raises PytsnError for another folder."""
+    """Arguments of `pytsn ablation` by name, for a folder that `pytsn demo` made. Writes nets and start weights below
+    ``out``. Raises PytsnError for any other folder."""
     if not (demo / "data" / "ucf101_splits" / "classInd.txt").is_file() or not (demo / "frames").is_dir():
         raise PytsnError(f"{demo}: not a folder that `pytsn demo` made: it lacks data/ucf101_splits or frames")
     nets, inits = [], []

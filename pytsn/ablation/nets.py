@@ -1,4 +1,4 @@
-"""The nets of an ablation: one deploy prototxt for every modality, its input as wide as the modality is."""
+"""The nets of an ablation: one deploy prototxt for every modality, with the modality's number of input channels."""
 
 import os
 from pathlib import Path
@@ -16,9 +16,9 @@ _CHANNELS = 1  # axis of an input (N, C, H, W)
 
 
 def with_channels(net: pb.NetParameter, channels: int, source: str) -> None:
-    """Gives the net's only input so many channels, in place; filters follow, for Caffe takes their width from the blob.
+    """Sets the number of channels of the net's only input, in place. Filters adapt: Caffe takes their depth from it.
 
-    Raises PytsnError for a net with other inputs than one (N, C, H, W).
+    Raises PytsnError for a net whose input is not a single (N, C, H, W).
     """
     inputs = [layer for layer in net.layer if layer.type == "Input"]
     shapes = [*net.input_shape, *(shape for layer in inputs for shape in layer.input_param.shape)]
@@ -29,9 +29,9 @@ def with_channels(net: pb.NetParameter, channels: int, source: str) -> None:
 
 
 def write_net(choice: NetChoice, modality: str, folder: str | os.PathLike) -> str | None:
-    """Writes ``NAME-MODALITY.prototxt`` and returns its path; None where finetune makes BN-Inception by itself.
+    """Writes ``NAME-MODALITY.prototxt`` and returns its path; None for the built-in BN-Inception, made by finetune.
 
-    A file that was given for this very modality keeps its channels. Raises PytsnError naming the file.
+    A file given for this modality keeps its channels. Raises PytsnError that names the file.
     """
     source = choice.file(modality)
     if source is None:

@@ -1,4 +1,4 @@
-"""What an ablation is asked for, and values that may differ by net and modality."""
+"""The options of an ablation, and values that may differ by net and modality."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,20 +13,20 @@ from pytsn.training.overrides import Override
 TABLES = ("modalities", "consensus", "depth")
 CONSENSUS = ("max", "average", "weighted", "topk:2", "attention")
 BUILT_IN = "bn-inception"
-#: options that may be given by net and modality -> what their values become
+#: options that may be given by net and modality -> type of the value
 CHOICES = {"init": str, "solver": str, "epochs": float, "iterations": int, "lr": float, "dropout": float}
 
 
 @dataclass(frozen=True)
 class NetChoice:
-    """A snippet net by its name. files: deploy prototxt by modality, "" for those that are not named; none at all:
+    """A named snippet net. files: modality -> deploy prototxt, with key "" for all other modalities; empty: the
     BN-Inception of pytsn/models."""
 
     name: str
     files: Mapping[str, str] = field(default_factory=dict)
 
     def file(self, modality: str) -> str | None:
-        """The user's file for a modality. Raises PytsnError when there are files, but none for this one."""
+        """The user's file for a modality. Raises PytsnError when there are files, but none for this modality."""
         found = self.files.get(modality, self.files.get(""))
         if self.files and found is None:
             raise PytsnError(f"--net {self.name}: no file for {modality}: give {self.name}:{modality}=FILE")
@@ -35,12 +35,12 @@ class NetChoice:
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """One ablation; None leaves a wish to `pytsn finetune`'s own defaults.
+    """One ablation; None: the default of `pytsn finetune`.
 
     dataset: ucf101, hmdb51 or custom (train_list, val_list). frame_path: root of the frames; warped_path: of the warped
-    flow. title: what to call the videos (None: by dataset and split). rgb_pattern, flow_pattern: image names as in
-    VideoData layers. segments: of consensus table and "+ TSN" row. nets: the first is that of the other tables.
-    choices: option -> key -> value, keys as ``find_choice`` has them. snippets, crops: of a test.
+    flow. title: name of the videos (None: dataset and split). rgb_pattern, flow_pattern: image names as in VideoData
+    layers. segments: of the consensus table and the "+ TSN" row. nets: the first also serves the other tables.
+    choices: option -> key -> value, with keys as in ``find_choice``. snippets, crops: of a test.
     """
 
     dataset: str
@@ -95,8 +95,8 @@ class AblationOptions:
             raise PytsnError("--epochs and --iterations both say how long to train: leave out one")
 
     def find_choice(self, option: str, net: str, modality: str):
-        """The value for a net and modality: of net:modality, else of the net, of the modality, of all; None for
-        none."""
+        """The value for a net and modality, by the first key given: net:modality, net, modality, "" (all); else
+        None."""
         values = self.choices.get(option, {})
         return next((values[key] for key in (f"{net}:{modality}", net, modality, "") if key in values), None)
 
@@ -108,9 +108,9 @@ def _among(option: str, found: Sequence[str], known: Collection[str]) -> None:
 
 
 def parse_nets(texts: Sequence[str]) -> tuple[NetChoice, ...]:
-    """``NAME=FILE`` and ``NAME:MODALITY=FILE`` as nets, in the order of their names; ``bn-inception`` needs no file.
+    """Nets from ``NAME=FILE`` and ``NAME:MODALITY=FILE``, in the order of their names; ``bn-inception`` needs no file.
 
-    Raises PytsnError for another form, an unknown modality, and a name that is a modality's.
+    Raises PytsnError for other forms, an unknown modality, and a name that is a modality.
     """
     found: dict[str, dict[str, str]] = {}
     for text in texts:
@@ -129,9 +129,9 @@ def parse_nets(texts: Sequence[str]) -> tuple[NetChoice, ...]:
 
 
 def parse_choices(option: str, texts: Sequence[str], nets: Sequence[NetChoice]) -> dict[str, Any]:
-    """``VALUE`` or ``KEY=VALUE`` texts by key: a modality, a net's name, NET:MODALITY, or "" for all.
+    """The values of ``VALUE`` or ``KEY=VALUE`` by key: a modality, a net's name, NET:MODALITY, or "" for all.
 
-    Raises PytsnError for an unknown key, and for a value that is no number where one is needed.
+    Raises PytsnError for an unknown key, and for a value that is not a number where one is needed.
     """
     names = [net.name for net in nets]
     known = {"", *MODALITIES, *names, *(f"{name}:{modality}" for name in names for modality in MODALITIES)}

@@ -1,8 +1,8 @@
 """The papers' tables as rows of training runs.
 
 Sources: ECCV paper (1608.00859), tables 2 (input modalities), 3 (consensus) and 4 (depth); TPAMI paper (1705.02953) for
-top-K and attention. Tables 2 and 4 are from before the segments: their BN-Inception figures are those of table 1's last
-line, nets trained on one snippet a video; so are ours. Table 3, and the last line of table 4, train on 3 segments.
+top-K and attention. Tables 2 and 4 do not use segments: their BN-Inception results are the last line of table 1, nets
+trained on one snippet per video; ours are trained the same way. Table 3 and the last line of table 4 use 3 segments.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from pytsn.ablation.options import BUILT_IN, AblationOptions
 from pytsn.evaluation.published import ECCV_TABLES
 
 _SINGLE = 1  # segments of modality and depth tables
-#: fusion weights: rgb 1 : flow 1.5, and 1 : 0.5 for flow and warped flow instead of the 1.5 (ECCV paper, section 4.2);
-#: no paper tells that of RGB difference: it gets rgb's
+#: fusion weights: rgb 1 : flow 1.5; with warped flow, flow 1 : warped 0.5 instead of 1.5 (ECCV paper, section 4.2); no
+#: paper gives a weight for RGB difference, so it gets that of rgb
 FUSIONS: tuple[dict[str, float], ...] = (
     {"rgb": 1},
     {"rgbdiff": 1},
@@ -52,13 +52,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Also of its folder."""
+        """The name of the cell and of its folder."""
         return f"{self.setting}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a table: column, fusion weights by modality, what the paper has (%), None for nothing."""
+    """One number of a table: column, fusion weights by modality, the paper's value (%) or None."""
 
     column: str
     weights: dict[str, float]
@@ -67,7 +67,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table, its figures all of one net, number of segments and consensus."""
+    """A row of a table; all its figures use the same net, number of segments and consensus."""
 
     table: str
     name: str
@@ -77,12 +77,12 @@ class Row:
     figures: tuple[Figure, ...]
 
     def cells(self, figure: Figure, seed: int) -> list[Cell]:
-        """The runs whose scores are fused for a figure, in the order of its weights."""
+        """The runs whose scores are fused for a figure, in the order of the weights."""
         return [Cell(self.net, modality, self.segments, self.consensus, seed) for modality in figure.weights]
 
 
 def make_rows(options: AblationOptions, modalities: Sequence[str]) -> list[Row]:
-    """The rows of the wanted tables, as far as these modalities go."""
+    """The rows of the selected tables that need only these modalities."""
     make = {"modalities": _modality_rows, "consensus": _consensus_rows, "depth": _depth_rows}
     return [row for table in make if table in options.tables for row in make[table](options, set(modalities))]
 
@@ -123,13 +123,13 @@ def _depth_rows(options: AblationOptions, modalities: set[str]) -> list[Row]:
 
 
 def make_cells(rows: Sequence[Row], seeds: Sequence[int]) -> list[Cell]:
-    """Every run that the rows need, once, a seed after another and in the order of the rows."""
+    """Every run that the rows need, once, ordered by seed, then by row."""
     wanted = (cell for seed in seeds for row in rows for figure in row.figures for cell in row.cells(figure, seed))
     return list(dict.fromkeys(wanted))
 
 
 def heading(table: str, options: AblationOptions) -> str:
-    """What a table shows, in a line."""
+    """The heading of a table."""
     net, segments = options.nets[0].name, options.segments
     net = "BN-Inception" if net == BUILT_IN else net
     return {

@@ -1,4 +1,4 @@
-"""The picture of an ablation: a panel of bars for each table, the paper's figures as open marks of their own."""
+"""The picture of an ablation: a panel of bars for each table, with the paper's figures as open marks."""
 
 import os
 from collections.abc import Sequence
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 _DOTS_PER_INCH = 110
 _TITLES = {"modalities": "input modalities", "consensus": "consensus of training", "depth": "depth of network"}
-#: of bars, by what they are: one modality, or several fused
+#: colours of the bars: one modality, or several fused
 _COLOURS = {**{row.name: row.colour for row in MODALITIES.values()}, "fused": "#66666f"}
-_NUMBERS = 104  # where the figures stand as text, on the axis of %
+_NUMBERS = 104  # x position (in %) of the figures as text
 _SEED: dict[str, Any] = {"marker": "o", "color": "black", "s": 9, "zorder": 3, "linewidths": 0}
 _PAPER: dict[str, Any] = {"marker": "D", "facecolors": "white", "edgecolors": "#888888", "s": 28, "zorder": 3}
 
 
 def write_plot(path: str | os.PathLike, results: Sequence[Result], heading: str, chance: float) -> None:
-    """Writes the PNG, whole or not at all. chance: accuracy of a guess, in %, drawn as a line."""
+    """Writes the PNG, whole or not at all. chance: accuracy of random guessing, in %, drawn as a line."""
     picture = ablation_picture(results, heading, chance)
     with atomic_path(path) as temporary:
         picture.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
 
 
 def ablation_picture(results: Sequence[Result], heading: str, chance: float) -> "Picture":
-    """The matplotlib figure: one axes a table, in the order of the results."""
+    """The matplotlib figure: one axes per table, in the order of the results."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 
@@ -39,7 +39,7 @@ def ablation_picture(results: Sequence[Result], heading: str, chance: float) -> 
     groups = [[result for result in results if result.row.table == table] for table in tables]
     bars = max(sum(len(result.row.figures) + 0.6 for result in group) for group in groups)
     picture = Picture(figsize=(1.2 + 4.6 * len(tables), 1.9 + 0.26 * bars), layout="constrained")
-    FigureCanvasAgg(picture)  # drawn to memory: no display, no pyplot state
+    FigureCanvasAgg(picture)  # renders to memory: needs no display and no pyplot state
     for axes, table, group in zip(picture.subplots(1, len(tables), squeeze=False)[0], tables, groups, strict=True):
         _draw(axes, group, chance)
         axes.set_title(_TITLES[table], fontsize=12)
@@ -49,7 +49,7 @@ def ablation_picture(results: Sequence[Result], heading: str, chance: float) -> 
 
 
 def _draw(axes: "Axes", group: Sequence[Result], chance: float) -> None:
-    """Rows from above; within a row a bar for each figure, a dot for each seed."""
+    """Draws the rows from the top; in each row a bar per figure and a dot per seed."""
     place, ticks = 0.0, []
     for result in group:
         first = place

@@ -1,4 +1,4 @@
-"""How long an ablation takes: before it starts by nets timed on a few snippets, then by the runs' own pace."""
+"""How long an ablation takes: estimated first from nets timed on a few snippets, then from the pace of the runs."""
 
 import sys
 import time
@@ -20,10 +20,10 @@ _SNIPPETS = {"cpu": 4, "cuda": 32}  # timed at once
 
 
 class Estimate:
-    """Seconds that cells take, by a timing of each net: forward and backward for training, forward for the test.
+    """Seconds per cell, estimated by timing each net: forward and backward for training, forward for the test.
 
-    Images are not read for it: the true time is longer. Costs a few passes of every net and modality, and finds what
-    would stop their runs (pytsn/ablation/check.py).
+    No images are read, so the true time is longer. Costs a few passes for every net and modality, and finds errors that
+    would stop the runs (pytsn/ablation/check.py).
     """
 
     def __init__(self, ablation: Ablation) -> None:
@@ -31,7 +31,7 @@ class Estimate:
         self._timed: dict[tuple[str, str], tuple[float, float]] = {}
 
     def seconds(self, run: CellRun) -> tuple[float, float]:
-        """Of training and of the test."""
+        """Seconds of the training and of the test."""
         ablation, cell, training = self.ablation, run.cell, run.training
         solver = ablation.schedule(run)
         trained = solver.max_iter * effective_batch(training, solver, 1) * cell.segments
@@ -45,7 +45,7 @@ class Estimate:
 
 
 def _time_snippet(training: FinetuneOptions, hardware: Hardware) -> tuple[float, float]:
-    """Seconds a snippet, of training and test."""
+    """Seconds per snippet, in training and in the test."""
     tsn = hardware.move(checked_tsn(training)).train()
     shape = input_shape(tsn)
     videos = -(-_SNIPPETS[hardware.device.type] // tsn.num_segments)
@@ -66,7 +66,7 @@ def _time_snippet(training: FinetuneOptions, hardware: Hardware) -> tuple[float,
 
 
 def _clock(work, device: torch.device) -> float:
-    """Seconds of a call, the shortest of three: the first ones also set things up."""
+    """Seconds per call, the shortest of three: the first calls also set things up."""
     spent = []
     for _ in range(3):
         start = time.perf_counter()
@@ -87,9 +87,9 @@ def duration(seconds: float) -> str:
 
 
 class AblationProgress:
-    """A line for each cell on stdout, and a bar over all of them on stderr where that is a terminal.
+    """A line for each cell on stdout, and a progress bar over all cells on stderr if that is a terminal.
 
-    What is left is told by the pace so far, cells weighed by their estimates.
+    The remaining time follows from the pace so far, with cells weighted by their estimates.
     """
 
     def __init__(self, runs: Sequence[CellRun], estimates: Sequence[tuple[float, float]]) -> None:
@@ -107,7 +107,7 @@ class AblationProgress:
         self._bar.close()
 
     def start(self, run: CellRun) -> None:
-        """The next cell begins."""
+        """Announces the next cell."""
         self._number += 1
         self._train, self._test = self._weights[run.cell]
         self._fresh = True
@@ -117,14 +117,14 @@ class AblationProgress:
             self._print(f"{run.cell.name}: made with other settings ({', '.join(changes)}): done again")
 
     def done(self, trained: float, tested: float) -> None:
-        """Shares of the cell's training and test, 0 to 1."""
+        """Updates the bar: finished shares of the cell's training and test, 0 to 1."""
         units = trained * self._train + tested * self._test
-        if self._fresh:  # all but a step of it was done by another run
+        if self._fresh:  # almost all of it was done by an earlier run
             self._skipped, self._fresh = self._skipped + units, False
         self._bar.update(max(0.0, self._before + units - self._bar.n))
 
     def finish(self, run: CellRun, what: str) -> None:
-        """The cell is at its end; ``what`` tells how."""
+        """Prints that the cell has ended; ``what``: how."""
         self._before += self._train + self._test
         if self._fresh:
             self._skipped += self._train + self._test

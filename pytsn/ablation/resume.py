@@ -1,4 +1,4 @@
-"""``cell.json``: how far a cell of an ablation is, and the settings that its scores depend on."""
+"""``cell.json``: the state of an ablation's cell, and the settings that its scores depend on."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ from pytsn.runtime.unfinished import as_recorded, changes, read_record, write_re
 #: states of a cell, in their order
 STARTED, TRAINED, DONE = "started", "trained", "done"
 _NAME = "cell.json"
-_FILES = ("train_list", "net", "init", "solver")  # they count by what is in them
+_FILES = ("train_list", "net", "init", "solver")  # compared by content
 _PLACES = ("out", "resume", "format")
 
 
 def training_settings(training: FinetuneOptions) -> dict:
-    """Everything that trained weights depend on but the machine, as JSON has it; finetune's defaults
-    are not in it, files are there by their SHA-256."""
+    """Everything that trained weights depend on, except the machine, as JSON: without finetune's defaults, and with
+    the SHA-256 of files."""
     given = {item.name: getattr(training, item.name) for item in fields(training)}
     own = {
         item.name: given[item.name]
@@ -34,14 +34,14 @@ def training_settings(training: FinetuneOptions) -> dict:
 
 
 def videos_hash(videos: Sequence[Video]) -> str:
-    """Of names, labels and folders."""
+    """SHA-256 of names, labels and folders."""
     listed = json.dumps([[each.name, each.label, each.folder] for each in videos])
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def read_cell(folder: Path) -> dict:
-    """What cell.json says: state, seconds, settings; empty where there is none, settings that nothing equals where it
-    is damaged. Raises PytsnError for a folder of other files."""
+    """The content of cell.json: state, seconds, settings. Empty if there is none; empty settings, which never match, if
+    it is damaged. Raises PytsnError for a folder with other files."""
     path = folder / _NAME
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
@@ -57,5 +57,5 @@ def write_cell(folder: Path, state: str, seconds: Mapping[str, float], settings:
 
 
 def differences(record: Mapping, settings: Mapping) -> list[str]:
-    """Names of the settings in which a record is of another run; empty for an empty record."""
+    """Names of the settings that differ from a record's; empty for an empty record."""
     return [change.name for change in changes(record["settings"], settings)] if record else []

@@ -1,4 +1,4 @@
-"""An ablation from options to tables: data, nets, cells one after another, results."""
+"""An ablation from options to tables: prepares data and nets, runs the cells one after another, writes the results."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ from pytsn.training.settings import plan_hardware
 
 
 class Ablation:
-    """Everything planned, nothing trained. rows: of all tables; runs: the cells in their order; notes: lines for the
-    user. Raises PytsnError for whatever cannot be run, as far as that can be told before training."""
+    """The planned ablation; nothing is trained yet. rows: of all tables; runs: the cells in order; notes: lines for the
+    user. Raises PytsnError for all bad input that can be found before training."""
 
     def __init__(self, options: AblationOptions) -> None:
         self.options, self.out = options, Path(options.out)
@@ -42,7 +42,7 @@ class Ablation:
         self._labels = np.zeros(0, np.int64)
 
     def _write_inputs(self, cells: Sequence[Cell]) -> None:
-        """Lists and nets, which the cells read."""
+        """Writes the lists and nets that the cells read."""
         try:
             for folder in ("lists", "nets", "cells"):
                 (self.out / folder).mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class Ablation:
         return schedule(run.training, len(self.data.videos["train"][run.cell.modality]))
 
     def results(self) -> list[Result]:
-        """The tables' figures, as far as cells are done."""
+        """The figures of the tables, as far as cells are done."""
         for run in self.runs:
             if run.cell not in self._scores and run.is_done():
                 arrays, self._labels = run.scores()
@@ -80,7 +80,7 @@ class Ablation:
         return make_results(self.rows, self.options.seeds, self._scores, self._labels)
 
     def write(self, results: Sequence[Result]) -> None:
-        """results.json and results.md."""
+        """Writes results.json and results.md."""
         lines = ["# Ablation", "", *self.about(), ""]
         for title, table in self.sections(results):
             lines += [f"## {title}", "", *markdown_table(table), ""]
@@ -90,12 +90,12 @@ class Ablation:
         write_bytes(self.out / "results.json", (json.dumps(content, indent=1) + "\n").encode())
 
     def sections(self, results: Sequence[Result]) -> list[tuple[str, list[list[str]]]]:
-        """Heading and cells of each table."""
+        """Heading and contents of each table."""
         tables = dict.fromkeys(result.row.table for result in results)
         return [(heading(table, self.options), table_cells(results, table)) for table in tables]
 
     def about(self) -> list[str]:
-        """What the figures are, in a few lines."""
+        """A few lines that explain the figures."""
         options, seeds = self.options, ", ".join(map(str, self.options.seeds))
         train, test = (len(next(iter(self.data.videos[part].values()))) for part in ("train", "test"))
         crops = f"{options.crops} crop" + "s" * (options.crops > 1)
@@ -109,7 +109,7 @@ class Ablation:
         ]
 
     def text(self, results: Sequence[Result]) -> list[str]:
-        """The table for a terminal."""
+        """The tables for a terminal."""
         lines = list(self.about())
         for title, table in self.sections(results):
             lines += ["", title, *text_table(table)]
@@ -117,7 +117,7 @@ class Ablation:
 
 
 def run_cells(ablation: Ablation, workers: int, progress, signal: Callable[[], int]) -> list[str]:
-    """Runs what is not done. Returns a line for each cell that diverged. Raises Stopped and PytsnError."""
+    """Runs the cells that are not done. Returns a line for each cell that diverged. Raises Stopped and PytsnError."""
     from pytsn.training.solver import DivergedError
 
     failed = []

@@ -1,7 +1,7 @@
-"""From the scores of cells to the figures of the tables, and the tables as text, Markdown and JSON.
+"""Computes the figures of the tables from the cells' scores, and writes the tables as text, Markdown and JSON.
 
-Tested as the papers test, whatever the consensus of training: the scores of 25 snippets x 10 crops averaged, before any
-softmax; streams added by weight; accuracy is the mean of the class accuracies.
+The test is that of the papers for every training consensus: the scores of 25 snippets x 10 crops are averaged before
+any softmax, streams are added with their weights, and accuracy is the mean of the class accuracies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,24 +18,24 @@ PAPER = "paper, UCF101 split 1"
 
 @dataclass(frozen=True)
 class Result:
-    """A row with its accuracies, in %: for each figure one a seed, None where a run is missing."""
+    """A row with its accuracies in %: for each figure one per seed, None if a run is missing."""
 
     row: Row
     values: tuple[tuple[float | None, ...], ...]
 
     def mean(self, index: int) -> float | None:
-        """Of figure ``index``, over the seeds that have it."""
+        """Mean of figure ``index`` over the seeds that have it."""
         found = [value for value in self.values[index] if value is not None]
         return sum(found) / len(found) if found else None
 
     def spread(self, index: int) -> float | None:
-        """Standard deviation over the seeds (of a sample, n - 1); None for fewer than two."""
+        """Sample standard deviation (n - 1) over the seeds; None for fewer than two."""
         found = [value for value in self.values[index] if value is not None]
         return float(np.std(found, ddof=1)) if len(found) > 1 else None
 
 
 def accuracy(streams: Sequence[np.ndarray], weights: Sequence[float], labels: np.ndarray) -> float:
-    """Mean class accuracy, in %, of the weighted sum of scores (V, K) of each stream; labels (V,)."""
+    """Mean class accuracy, in %, of the weighted sum of the streams' scores (V, K); labels (V,)."""
     fused = fusion(np.zeros_like(streams[0]), list(streams), list(weights), norm=False)
     return class_accuracy(labels, fused.argmax(axis=1)).mean * 100
 
@@ -43,7 +43,7 @@ def accuracy(streams: Sequence[np.ndarray], weights: Sequence[float], labels: np
 def make_results(
     rows: Sequence[Row], seeds: Sequence[int], scores: Mapping[Cell, np.ndarray], labels: np.ndarray
 ) -> list[Result]:
-    """The tables' figures. scores: (V, K) of each cell that is done; labels: (V,)."""
+    """The figures of the tables. scores: (V, K) of each finished cell; labels: (V,)."""
 
     def value(row: Row, figure: Figure, seed: int) -> float | None:
         cells = row.cells(figure, seed)
@@ -57,7 +57,7 @@ def make_results(
 
 
 def figure_text(result: Result, index: int) -> str:
-    """``87.5``, ``87.5 ± 1.2`` over seeds, ``-`` for nothing."""
+    """``87.5``, ``87.5 ± 1.2`` over several seeds, ``-`` if missing."""
     mean, spread = result.mean(index), result.spread(index)
     if mean is None:
         return "-"
@@ -65,7 +65,7 @@ def figure_text(result: Result, index: int) -> str:
 
 
 def table_cells(results: Sequence[Result], table: str) -> list[list[str]]:
-    """Head and lines of a table: setting, weights (where they differ), our figures, the paper's in one last column."""
+    """Header and rows of a table: setting, weights (if they differ), our figures; the paper's in the last column."""
     own = [result for result in results if result.row.table == table]
     columns = list(dict.fromkeys(figure.column for result in own for figure in result.row.figures))
     weighted = table == "modalities"
@@ -86,7 +86,7 @@ def _published(row: Row, index: int | None) -> str:
 
 
 def text_table(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines for a terminal: the first column to the left, all others to the right."""
+    """Lines for a terminal: first column left-aligned, all others right-aligned."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return [
         "  ".join(
@@ -104,7 +104,7 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def as_json(results: Sequence[Result]) -> list[dict]:
-    """Every figure: its row, fusion weights, accuracies by seed, mean, spread, and the paper's under its own name."""
+    """Every figure: its row, fusion weights, accuracies by seed, mean, standard deviation, and the paper's value."""
     return [
         {
             **{key: value for key, value in asdict(result.row).items() if key != "figures"},

@@ -1,4 +1,4 @@
-"""What `pytsn finetune` is asked for in a cell: the papers' settings of the modality unless the user has others."""
+"""The `pytsn finetune` options of a cell: the papers' settings of the modality, unless the user gives others."""
 
 from dataclasses import replace
 
@@ -18,9 +18,9 @@ _NOTHING = "none"  # --init flow=none
 def cell_training(
     options: AblationOptions, cell: Cell, num_classes: int, train_list: str, videos: int, net: str | None
 ) -> FinetuneOptions:
-    """The options of a cell's training, but for its folder. videos: lines of ``train_list``; net: deploy prototxt.
+    """The options of a cell's training, without its folder. videos: lines of ``train_list``; net: deploy prototxt.
 
-    Raises PytsnError for wishes that do not go together.
+    Raises PytsnError for options that contradict each other.
     """
     pattern = options.flow_pattern if find_modality(cell.modality).is_flow else options.rgb_pattern
     name = Override("video_data_param", "name_pattern", pattern)
@@ -49,12 +49,12 @@ def cell_training(
 
 
 def schedule(training: FinetuneOptions, videos: int) -> pb.SolverParameter:
-    """The solver that finetune will make of it."""
+    """The solver that finetune will make from these options."""
     return plan_schedule(training, find_modality(training.modality), videos, 1)
 
 
 def _init(options: AblationOptions, cell: Cell) -> str | None:
-    """Start weights: the modality's own, or rgb's, whose first filters finetune averages over the colours."""
+    """Start weights: the modality's own, or those of rgb, whose first filters finetune averages over the colours."""
     found = options.find_choice("init", cell.net, cell.modality)
     if found is None and find_modality(cell.modality).training.cross_modality:
         found = options.find_choice("init", cell.net, "rgb")

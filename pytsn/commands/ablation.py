@@ -1,4 +1,4 @@
-"""``pytsn ablation``: the papers' tables of input modalities, consensus functions and depth, on a dataset of yours."""
+"""``pytsn ablation``: the papers' tables of input modalities, consensus functions and depth, on your dataset."""
 
 import argparse
 import sys
@@ -20,9 +20,9 @@ from pytsn.runtime.words import one_of
 HELP = """\
 the papers' ablations on your dataset: input modalities, consensus functions, depth; one table, one plot
 
-Every cell is a training run of `pytsn finetune` and a test as eval-net's; streams are fused by the papers' weights.
-The folder of -o gets results.md, results.json and ablation.png, and a folder for each cell. A stopped run goes on by
-the same command; cells whose settings have changed are done again, all others are kept.
+Each cell is a training run of `pytsn finetune` and a test like eval-net's. Streams are fused with the papers' weights.
+The output folder (-o) gets results.md, results.json, ablation.png and a folder for each cell. To continue a stopped
+run, repeat the command: cells whose settings have changed are run again, all others are kept.
 
   pytsn ablation ucf101 FRAMES -o ablation --init bn_inception_rgb_init.caffemodel --warped_path WARPED
   pytsn ablation hmdb51 FRAMES -o ablation --tables consensus --consensus average,topk:2,attention --dry_run
@@ -30,13 +30,15 @@ the same command; cells whose settings have changed are done again, all others a
   pytsn ablation ucf101 FRAMES -o ablation --tables depth --net bn-inception --net vgg-16=vgg16_deploy.prototxt
   pytsn ablation demo DEMO -o ablation --seeds 0,1,2
 
-FRAMES is that of eval-net; a list's relative paths start there. `demo` takes the folder of `pytsn demo`, and has small
-nets. Warped flow lies in a folder of its own: pytsn build-of VIDEOS WARPED --flow_type warp_tvl1. A modality without
-images is left out. A deploy prototxt serves every modality: its input is made as wide as the modality needs.
+FRAMES is the same folder as for eval-net; relative paths in a list start there. For `demo` it is the folder that
+`pytsn demo` made, and the nets are small. Warped flow needs a folder of its own: pytsn build-of VIDEOS WARPED
+--flow_type warp_tvl1. A modality without images is left out. One deploy prototxt serves every modality: its number of
+input channels is changed to fit.
 
---init, --solver, --epochs, --iterations, --lr and --dropout take VALUE for all, or KEY=VALUE, KEY a modality, a net or
-NET:MODALITY; may be repeated. Other modalities start from rgb's weights, first filters averaged, unless they have their
-own (--init flow=none: from scratch). Without these, schedule and learning rate are the papers', for each modality.
+--init, --solver, --epochs, --iterations, --lr and --dropout take VALUE for all runs, or KEY=VALUE, where KEY is a
+modality, a net or NET:MODALITY; they may be repeated. Other modalities start from the rgb weights, with the first
+filters averaged, unless they have their own (--init flow=none: from scratch). The default schedule and learning rate
+are those of the papers for each modality.
 """
 
 
@@ -45,19 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     datasets = (*SPLIT_DATASETS, CUSTOM, "demo")
     add("dataset", choices=datasets, metavar="DATASET", help=", ".join(datasets))
-    add("frame_path", metavar="FRAMES", help="root folder of the frames; for demo: the folder that it made")
-    add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
+    add("frame_path", metavar="FRAMES", help="root folder of the frames; for demo: the folder that `pytsn demo` made")
+    add("-o", "--out", required=True, metavar="FOLDER", help="output folder; made if missing")
     add("--split", type=int, default=1, metavar="N", help=f"{one_of(map(str, SPLITS))} (default: %(default)s)")
     add_split_path(add, default=None)
-    add("--train_list", metavar="LIST", help="of a custom dataset: lines `path count label`")
-    add("--val_list", metavar="LIST", help="of a custom dataset: the videos that are tested")
+    add("--train_list", metavar="LIST", help="training videos of a custom dataset: lines `path count label`")
+    add("--val_list", metavar="LIST", help="test videos of a custom dataset")
     add("--warped_path", metavar="DIR", help="root folder of the warped flow")
-    add("--title", metavar="TEXT", help="what to call the videos (default: by dataset and split)")
+    add("--title", metavar="TEXT", help="name of the videos in the results (default: dataset and split)")
     add_allow_missing(add, "lack images of a modality")
-    frames = "names of frames (default: %(default)s)"
+    frames = "file names of the frames (default: %(default)s)"
     add("--rgb_pattern", "--frame_pattern", default=RGB.name_pattern, metavar="P", help=frames)
-    add("--flow_pattern", default=FLOW.name_pattern, metavar="P", help="of flow images (default: %(default)s)")
-    add("--dry_run", action="store_true", help="print the plan and how long it may take, train nothing")
+    add("--flow_pattern", default=FLOW.name_pattern, metavar="P", help="of the flow images (default: %(default)s)")
+    add("--dry_run", action="store_true", help="print the plan and the estimated time, train nothing")
     _add_tables(parser)
     _add_training(parser)
 
@@ -67,29 +69,42 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
     add("--tables", type=_names, metavar="T,T", help="modalities, consensus, depth (default: all)")
     add("--modalities", type=_names, metavar="M,M", help=f"{', '.join(MODALITIES)} (default: all that have images)")
     add("--consensus", type=_names, metavar="C,C", help="default: max,average,weighted,topk:2,attention")
-    add("--num_segments", type=int, default=3, metavar="S", help="of consensus table and + TSN row (default: 3)")
-    add("--net", action="append", metavar="NAME=FILE", help="a net of the depth table; the first is the others' too;")
+    add(
+        "--num_segments",
+        type=int,
+        default=3,
+        metavar="S",
+        help="segments in the consensus table and the + TSN row (default: 3)",
+    )
+    add(
+        "--net",
+        action="append",
+        metavar="NAME=FILE",
+        help="net of the depth table; the first serves the other tables too",
+    )
     add_trained_blob(add)
-    add("--seeds", type=_names, metavar="N,N", help="a run for each; the table gives mean and deviation (default: 0)")
-    add("--num_frame_per_video", type=int, metavar="T", help="snippets of a test (default: 25)")
-    add("--crops", type=int, choices=(1, 10), default=10, help="of a snippet in a test (default: %(default)s)")
+    add("--seeds", type=_names, metavar="N,N", help="one run per seed; the tables show mean and deviation (default: 0)")
+    add("--num_frame_per_video", type=int, metavar="T", help="snippets per test video (default: 25)")
+    add("--crops", type=int, choices=(1, 10), default=10, help="crops per snippet in the test (default: %(default)s)")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("training (see pytsn finetune)").add_argument
     add("--init", action="append", metavar="[K=]WEIGHTS", help="weights to start from")
     add_bn_style(add, "BN of --init caffemodels, see convert")
-    add("--solver", action="append", metavar="[K=]FILE", help="solver prototxt: rate, length, iter_size ...")
+    add("--solver", action="append", metavar="[K=]FILE", help="solver prototxt: learning rate, length, iter_size ...")
     add("--epochs", action="append", metavar="[K=]E", help="passes over the training videos (default: the papers')")
-    add("--iterations", action="append", metavar="[K=]N", help="updates instead")
+    add("--iterations", action="append", metavar="[K=]N", help="length in updates instead")
     add("--lr", action="append", metavar="[K=]R", help="learning rate (default: the papers')")
-    add("--dropout", action="append", metavar="[K=]R", help="ratio before the classifier (default: the papers')")
-    add("--batch_size", type=int, metavar="N", help="videos a pass (default: 32)")
-    add("--accumulate", type=int, metavar="A", help="passes an update (default: as many as make 128 videos)")
+    add(
+        "--dropout", action="append", metavar="[K=]R", help="dropout ratio before the classifier (default: the papers')"
+    )
+    add("--batch_size", type=int, metavar="N", help="videos per batch (default: 32)")
+    add("--accumulate", type=int, metavar="A", help="batches per update (default: enough for 128 videos)")
     add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
     add_overrides(add)
     add_device(add)
-    add_precision(add, "; of training, tests are fp32")
+    add_precision(add, "; for training only, tests use fp32")
     add_readers(add)
 
 

@@ -9,12 +9,12 @@ from pytsn.commands.arguments import add_bn_style
 
 HELP = """Converts Caffe weights to PyTorch (.pth, .safetensors) or ONNX files, and PyTorch files back to a caffemodel.
 
-Weights are told by what is in the file, so a checkpoint of tsn-pytorch or mmaction (.pth.tar) converts as well.
-The prototxt says what the net is; the suffix of each -o says what to write:
+The kind of the weight file is read from its content, so checkpoints of tsn-pytorch or mmaction (.pth.tar) convert too.
+The prototxt defines the net; the suffix of each -o selects the format:
 
   .safetensors, .pth   state dict; loads into pytsn.models.BNInception and earlier PyTorch ports of these nets
   .onnx                the net for inference, any batch size; checked, and compared with onnxruntime where installed
-  .caffemodel          weights under the prototxt's layer names, as Caffe itself would save them
+  .caffemodel          weights under the prototxt's layer names, as Caffe would save them
 
 Examples:
   convert.py deploy.prototxt net.caffemodel -o net.pth -o net.onnx
@@ -36,20 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inspect", action="store_true", help="print layers, shapes and numbers of parameters")
     add_bn_style(
         parser.add_argument,
-        "what the fourth blob of the caffemodel's BN layers holds: the variance, or in files from before 27 April 2016"
-        " the inverse standard deviation",
+        "content of the fourth blob of the caffemodel's BN layers: the variance, or the inverse standard deviation in"
+        " files from before 27 April 2016",
     )
     parser.add_argument(
         "--input_shape",
         metavar="BLOB=N,C,H,W",
         action="append",
         default=[],
-        help="shape of an input that the prototxt does not tell, of another Caffe's data layer say; may be repeated",
+        help="input shape that the prototxt does not give, e.g. of another Caffe's data layer; may be repeated",
     )
     parser.add_argument(
         "--allow_missing",
         action="store_true",
-        help="go on when layers of the net are missing in the weights; they keep their initial fill",
+        help="continue when the weights lack layers of the net; these keep their initial fill",
     )
 
 

@@ -15,7 +15,7 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates and prints what the original prints. Raises PytsnError before any work for what cannot be evaluated."""
+    """Evaluates and prints what the original prints. Raises PytsnError for bad input before any work."""
     import numpy as np
 
     from pytsn.evaluation.published import Evaluation
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _aggregation(args: argparse.Namespace):
-    """The aggregation; one of windows counts on the snippets' rate."""
+    """The aggregation; for windows it depends on the snippet rate."""
     from pytsn.scores.snippet_rate import aggregation_at
 
     aggregate, notes = aggregation_at(args.aggregation, [_rates(args)["snippet_rate"]], "--snippet_rate is")
@@ -71,7 +71,7 @@ def _note_ignored(args: argparse.Namespace) -> None:
 
 
 def _choose(args: argparse.Namespace):
-    """The videos to score (a ChosenVideos); all missing ones are named before any work starts."""
+    """The videos to score (a ChosenVideos). Names all missing ones before any work starts."""
     from pytsn.data.snippet_reader import video_ticks
     from pytsn.evaluation.choose_videos import VideoChoice, choose_videos
     from pytsn.evaluation.progress import counting_progress
@@ -95,12 +95,12 @@ def _choose(args: argparse.Namespace):
             print(f"{word}: {text}", file=sys.stderr)
     snippets = _options(args).snippets
     for video in chosen.videos:
-        video_ticks(video, snippets)  # a video that cannot be sampled is told now, not hours later
+        video_ticks(video, snippets)  # a video that cannot be sampled fails now, not hours later
     return chosen
 
 
 def _score(args: argparse.Namespace, chosen) -> list:
-    """The scores of all videos, V x (T, 10, K), from the store where it has them."""
+    """The scores of all videos, V x (T, 10, K); those already in the store are not computed again."""
     from dataclasses import replace
 
     from converter.errors import PytsnError
@@ -111,7 +111,7 @@ def _score(args: argparse.Namespace, chosen) -> list:
     from pytsn.weights.name_check import weights_warnings
 
     options = _options(args)
-    # One worker scores with this net; for several it is the check of files and arguments before they start.
+    # A single worker scores with this net; with several it checks files and arguments before they start.
     net = ActionNet(args.net_proto, args.net_weights, _on_device(options, worker_device(0, options)))
     for line in net.report.remarks():
         print(line, file=sys.stderr)
@@ -137,7 +137,7 @@ def _score(args: argparse.Namespace, chosen) -> list:
 
 
 def _rates(args: argparse.Namespace) -> dict:
-    """--snippet_rate and --video_fps as exact numbers by name, None where they are not given."""
+    """--snippet_rate and --video_fps by name as exact numbers, None where not given."""
     from pytsn.data.rate_ticks import parse_rate
 
     given = {"snippet_rate": args.snippet_rate, "video_fps": args.video_fps}

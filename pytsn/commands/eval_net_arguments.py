@@ -1,4 +1,4 @@
-"""The help text and the arguments of ``pytsn eval-net``: the original's, and those that came with the port."""
+"""The help text and the arguments of ``pytsn eval-net``: the original's and ours."""
 
 import argparse
 
@@ -22,14 +22,14 @@ from pytsn.commands.video_arguments import add_frame_size, add_videos
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM, SPLIT_DATASETS, SPLITS
 from pytsn.runtime.words import one_of
 
-#: what DATASET may be
+#: values of DATASET
 DATASETS = (*SPLIT_DATASETS, *ANNOTATED_DATASETS, CUSTOM)
 
 HELP = """\
 test a net on the videos of a split: class scores, class accuracies, mean accuracy
 
-Each video is sampled at 25 places, each place shown to the net as ten crops; scores are averaged, and the accuracy is
-the mean of the class accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .safetensors file made by `convert`.
+The net scores 25 snippets of each video, ten crops each. The scores are averaged; the accuracy is the mean of the class
+accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .safetensors file made by `convert`.
 
   pytsn eval-net ucf101 1 rgb FRAMES deploy.prototxt weights.caffemodel --save_scores scores_rgb
   pytsn eval-net hmdb51 2 flow FRAMES deploy.prototxt weights.caffemodel --num_worker 4 --gpus 0 1
@@ -38,16 +38,16 @@ the mean of the class accuracies. NET_WEIGHTS is a caffemodel, or a .pth or .saf
   pytsn eval-net custom 1 rgb . deploy.prototxt weights.pth --test_list videos.txt
   pytsn eval-net ucf101 1 rgb VIDEOS deploy.prototxt weights.caffemodel --videos
 
-FRAMES holds one folder a video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with dense_flow's
-img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. Numbers run from 1 or, as newer extractors have it, from 0. Other names
-are told by --frame_pattern image_%06d.jpg and --flow_pattern flow_%c_%06d.jpg. rgbdiff makes its differences from the
-rgb images. Split files are read below --split_path (data/ucf101_splits, data/hmdb51_splits). For `custom`, --test_list
-has a line `path count label` for each video; relative paths start at FRAMES, and the split number is only a label. For
-ActivityNet, FRAMES holds the untrimmed videos (folders ID or v_ID); split 1 is the validation, 2 the testing subset;
-mAP and hit@k are printed too.
-With --videos, FRAMES holds the videos themselves, found by their names at any depth; the scores are those of build-of
-and then eval-net. Lines of a --test_list may name video files without it, with a count of 0 where it is not known.
---aggregation window, anet2016 and multiscale take windows of 1 to 16 s over snippets of a known rate.
+FRAMES holds one folder per video with img_00001.jpg ..., flow_x_00001.jpg ..., flow_y_00001.jpg ..., or with
+dense_flow's img.zip, flow_x.zip, flow_y.zip, or a VIDEO.zip. Numbers start at 1 or, with newer extractors, at 0. For
+other names give patterns: --frame_pattern image_%06d.jpg --flow_pattern flow_%c_%06d.jpg. rgbdiff computes differences
+from the rgb images. Split files are read below --split_path (data/ucf101_splits, data/hmdb51_splits).
+For `custom`, --test_list has a line `path count label` for each video; relative paths start at FRAMES, and the split
+number is only a label. For ActivityNet, FRAMES holds the untrimmed videos (folders ID or v_ID); split 1 is the
+validation subset, 2 the testing subset; mAP and hit@k are printed too.
+With --videos, FRAMES holds the videos themselves, found by name at any depth; the scores equal those of build-of
+followed by eval-net. A --test_list may name video files without --videos, with the count 0 if it is unknown.
+--aggregation window, anet2016 and multiscale use windows of 1 to 16 s and need a known snippet rate.
 Fuse score files with `pytsn eval-scores`.
 """
 
@@ -64,31 +64,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prefixes(add)
     add_frame_patterns(add)
     add(
-        "--num_frame_per_video", type=_positive, default=25, metavar="T", help="snippets a video (default: %(default)s)"
+        "--num_frame_per_video",
+        type=_positive,
+        default=25,
+        metavar="T",
+        help="snippets per video (default: %(default)s)",
     )
-    add("--snippet_rate", metavar="R", help="R snippets a second instead of a fixed number, for untrimmed video")
+    add("--snippet_rate", metavar="R", help="R snippets per second instead of a fixed number, for untrimmed video")
     add(
         "--video_fps",
         metavar="F",
-        help="frames a second of the videos (default: by ActivityNet's durations, or as video files say)",
+        help="frame rate of the videos (default: from ActivityNet's durations or the video files)",
     )
     add_frame_size(add)
     add("--save_scores", metavar="F", help="write the scores to F.npz")
-    add("--resume", action="store_true", help="go on with the scores that an interrupted run left beside F")
+    add("--resume", action="store_true", help="continue with the scores that an interrupted run left beside F")
     add_workers(add, _positive)
     add_device(add)
-    add_precision(add, "; prints the drift")
+    add_precision(add, "; prints the drift from fp32")
     add_crop_batch(add, _positive)
     add_split_path(add)
     add("--test_list", metavar="FILE", help="list of a custom dataset")
     add_annotations(add)
-    add("--subset", choices=("training", "validation", "testing"), help="of ActivityNet (default: by the split)")
+    add("--subset", choices=("training", "validation", "testing"), help="subset of ActivityNet (default: by the split)")
     add_allow_missing(add)
     add_score_name(add)
     add_bn_style(add)
     add_difference(add, default=None)
     add_aggregation(add)
-    add("--caffe_path", metavar="DIR", help="accepted for old scripts; there is no Caffe any more")
+    add("--caffe_path", metavar="DIR", help="ignored; accepted for old scripts")
     add_videos(parser, "FRAMES holds video files")
 
 

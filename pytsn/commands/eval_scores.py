@@ -1,4 +1,4 @@
-"""``pytsn eval-scores``: the original ``tools/eval_scores.py``, fusing score files, with videos matched by name."""
+"""``pytsn eval-scores``: the original ``tools/eval_scores.py``. Fuses score files and matches videos by name."""
 
 import argparse
 import sys
@@ -9,19 +9,19 @@ from pytsn.commands.arguments import add_aggregation
 HELP = """\
 fuse score files of several streams and print the accuracy
 
-Each file's scores (made by `pytsn eval-net --save_scores`, or by the original) become one vector a video: crops by
---crop_agg, frames by --aggregation, no softmax. The weighted sum over the files decides; the accuracy is the mean
-of the class accuracies.
+The scores in each file (from `pytsn eval-net --save_scores` or the original) become one vector per video: --crop_agg
+merges crops, --aggregation merges frames, without softmax. The class with the largest weighted sum over the files is
+the prediction; the accuracy is the mean of the class accuracies.
 
   pytsn eval-scores rgb.npz flow.npz --score_weights 1 1.5
   pytsn eval-scores rgb.npz flow.npz warped.npz --score_weights 1 1 0.5
   pytsn eval-scores rgb.npz --aggregation topk:3 --crop_agg max
 
-For untrimmed video --aggregation takes windows: anet2016 (window), multiscale, multiscale:fps=2,spans=2+4+8 (windows of
-2, 4, 8 s over 2 snippets a second; the files' own rate where they tell it). Files of ActivityNet give mAP too.
+For untrimmed video --aggregation can use windows: anet2016 (window), multiscale, multiscale:fps=2,spans=2+4+8 (windows
+of 2, 4, 8 s over 2 snippets per second; by default the rate recorded in the files). ActivityNet files give mAP too.
 
-Files are matched by video name; files whose labels contradict, or that hold other videos, are refused. Files of the
-original have no names: they are matched by place, with a warning.
+Videos are matched by name. Files with other videos or contradicting labels are refused. The original's files have no
+names: their videos are matched by position, with a warning.
 """
 
 
@@ -30,13 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("score_files", nargs="+", metavar="F", help="score files (.npz)")
     add("--score_weights", nargs="+", type=float, metavar="W", help="weight of each file (default: 1 each)")
-    add("--crop_agg", choices=("max", "mean"), default="mean", help="crops to frame (default: mean; window takes max)")
+    add(
+        "--crop_agg",
+        choices=("max", "mean"),
+        default="mean",
+        help="how to merge crops (default: mean; window always takes max)",
+    )
     add_aggregation(add)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints ``Final accuracy`` as the original does, then further metrics and the published figure. Raises PytsnError
-    for files that do not fit together."""
+    """Prints ``Final accuracy`` as the original does, then further metrics and the published accuracy. Raises
+    PytsnError for files that do not fit together."""
     import numpy as np
 
     from pytsn.evaluation.summary import (

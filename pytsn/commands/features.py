@@ -24,34 +24,39 @@ from pytsn.data.modalities import MODALITIES
 HELP = """\
 write a blob of a net for each snippet of each video
 
-LIST is a list file, `path count label` a line as training reads it, or a folder that holds folders of frames or video
-files, which are decoded on the fly. Videos are sampled as in eval-net, the blob is averaged over ten crops and over
-space: (25, 1024) a video for global_pool.
+LIST is a list file with lines `path count label`, as for training, or a folder that holds frame folders or video files,
+which are decoded on the fly. Videos are sampled as in eval-net; the blob is averaged over the ten crops and over space:
+(25, 1024) per video for global_pool.
 
   pytsn features data/ucf101_rgb_val_split_1.txt -o rgb.npz --modality rgb --net deploy.prototxt rgb.caffemodel
   pytsn features FRAMES -o flow.h5 --modality flow --net flow_deploy.prototxt flow.pth --num_worker 4
   pytsn features FRAMES -o maps/ --modality rgb --net deploy.prototxt rgb.pth --blob inception_5b/output --spatial
 
-OUT ends in .npz or .h5 (needs h5py), or is a folder: one NAME.npy a video and an index.json. It appears when all videos
-are done; --resume goes on after an interruption. docs/predict.md tells the layout.
+OUT ends in .npz or .h5 (needs h5py), or is a folder with one NAME.npy per video and an index.json. It appears when all
+videos are done; --resume continues an interrupted run. docs/predict.md describes the layout.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of features."""
     add = parser.add_argument
-    add("list", metavar="LIST", help="list file, or folder of folders of frames or of videos")
+    add("list", metavar="LIST", help="list file, or folder of frame folders or videos")
     add("-o", "--output", required=True, metavar="OUT", help="FILE.npz, FILE.h5 or a folder")
     add_modality(add, "--modality", required=True)
     add("--net", required=True, nargs=2, metavar=("PROTO", "WEIGHTS"), help="deploy prototxt; caffemodel or converted")
-    add("--blob", default="global_pool", metavar="NAME", help="which blob (default: %(default)s)")
-    add("--spatial", action="store_true", help="keep the blob's height and width (default: averaged)")
-    add("--crops", choices=("mean", "centre", "all"), default="mean", help="mean of the ten (default), centre, or all")
-    add("--num_frames", type=int, default=25, metavar="T", help="snippets a video (default: %(default)s)")
-    add("--snippet_rate", metavar="R", help="R snippets a second instead; needs --video_fps")
-    add("--video_fps", metavar="F", help="frames a second of the videos")
+    add("--blob", default="global_pool", metavar="NAME", help="blob to write (default: %(default)s)")
+    add("--spatial", action="store_true", help="keep the blob's height and width (default: average)")
+    add(
+        "--crops",
+        choices=("mean", "centre", "all"),
+        default="mean",
+        help="mean of the ten (default), centre only, or all",
+    )
+    add("--num_frames", type=int, default=25, metavar="T", help="snippets per video (default: %(default)s)")
+    add("--snippet_rate", metavar="R", help="R snippets per second instead; needs --video_fps")
+    add("--video_fps", metavar="F", help="frame rate of the videos")
     add_frame_size(add)
-    add("--resume", action="store_true", help="go on with what an interrupted run left")
+    add("--resume", action="store_true", help="continue an interrupted run")
     add_frame_patterns(add)
     add_allow_missing(add)
     add_workers(add)
@@ -60,11 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_crop_batch(add)
     add_bn_style(add)
     add_difference(add)
-    add_videos(parser, "LIST is a folder of video files, even if it holds folders of frames too")
+    add_videos(parser, "LIST is a folder of video files, even if it also holds frame folders")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Extracts, writes and says where. Raises PytsnError before any work for arguments and videos that do not go."""
+    """Extracts and writes the features. Raises PytsnError for bad arguments and videos before any work."""
     from dataclasses import replace
 
     from pytsn.data.frame_size import frame_size_for
@@ -140,7 +145,7 @@ def _options(args: argparse.Namespace):
 
 
 def _net(args: argparse.Namespace, options):
-    """The net; for several workers it is the check of files and arguments before they start."""
+    """The net; with several workers it checks files and arguments before they start."""
     net = options.make_net(tuple(args.net))
     for line in net.report.remarks():
         print(line, file=sys.stderr)
@@ -161,7 +166,7 @@ def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
 
 
 def _settings(args: argparse.Namespace) -> dict:
-    """What the features depend on."""
+    """The settings that the features depend on."""
     from converter.files import sha256_of
 
     proto, weights = args.net

@@ -1,4 +1,4 @@
-"""``pytsn finetune``: a TSN trained on list files, without prototxts."""
+"""``pytsn finetune``: trains a TSN on list files, without prototxts."""
 
 import argparse
 import sys
@@ -25,37 +25,37 @@ fine-tune a TSN on lists of videos: any classes, modality, consensus and snippet
   pytsn finetune train.txt -o run --init w.caffemodel --solver solver.prototxt --net deploy.prototxt
   torchrun --nproc_per_node 4 tools/finetune.py train.txt --val_list val.txt -o run --init w.caffemodel
 
-Lists are those of build-file-list, one video a line: folder, number of frames, label from 0. For rgb and rgbdiff the
-folder may be a video file, decoded on the fly: `build-file-list folders VIDEOS` writes such lists. A classifier of
-another size than that of the start weights starts afresh; for flow and rgbdiff the first filters of rgb weights are
-averaged.
+Lists are as build-file-list writes them, one video per line: folder, number of frames, label from 0. For rgb and
+rgbdiff the folder may be a video file, decoded on the fly: `build-file-list folders VIDEOS` writes such lists. A
+classifier with another number of classes than --init starts from random weights. For flow and rgbdiff, the first
+filters of rgb weights are averaged over the colours.
 
-Defaults are the papers': schedule, learning rate, clipping, dropout and crops of the modality, updates of 128 videos.
-Data, update rule and learning rates are those of `pytsn train`; --set changes data layers and solver as there.
+The defaults are the papers': schedule, learning rate, clipping, dropout and crops of the modality, 128 videos per
+update. Data, update rule and learning rates work as in `pytsn train`; so does --set for data layers and solver.
 
-The folder of -o gets last and best weights (by accuracy on --val_list), which go straight into eval-net and convert
-with the deploy.prototxt beside them, loss.png and accuracy.png, and a checkpoint for --resume. Ctrl-C and SIGTERM: a
-last checkpoint, then the end.
+The output folder (-o) gets the last and the best weights (by accuracy on --val_list) with their deploy.prototxt, ready
+for eval-net and convert, loss.png and accuracy.png, and a checkpoint for --resume. Ctrl-C and SIGTERM write a
+checkpoint and stop the run.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of finetune."""
     add = parser.add_argument
-    add("train_list", metavar="TRAIN_LIST", help="videos to train on: lines `folder frames label`")
-    add("-o", "--out", required=True, metavar="FOLDER", help="where everything goes; made if it is not there")
-    add("--val_list", metavar="LIST", help="videos to validate by, each epoch")
+    add("train_list", metavar="TRAIN_LIST", help="training videos: lines `folder frames label`")
+    add("-o", "--out", required=True, metavar="FOLDER", help="output folder; made if missing")
+    add("--val_list", metavar="LIST", help="validation videos, tested after each epoch")
     add_frame_patterns(add)
     add_training_frame_size(add, "as they are; in proportion for nets of more than 256 pixels")
     add("--modality", default="rgb", help=f"{one_of(MODALITIES)} (default: %(default)s)")
-    add("--num_segments", type=int, default=3, metavar="S", help="snippets a video (default: %(default)s)")
+    add("--num_segments", type=int, default=3, metavar="S", help="snippets per video (default: %(default)s)")
     add("--consensus", default="average", help="average, max, topk:K, weighted or attention (default: %(default)s)")
-    add("--num_classes", type=int, metavar="K", help="classes (default: the largest label + 1)")
+    add("--num_classes", type=int, metavar="K", help="number of classes (default: the largest label + 1)")
     add("--init", metavar="WEIGHTS", help="weights to start from, of any kind: see convert")
     add_bn_style(add, "BN of an --init caffemodel, see convert")
     add("--net", metavar="DEPLOY", help="deploy prototxt of the snippet net (default: BN-Inception)")
     add_trained_blob(add)
-    add("--dropout", type=float, metavar="R", help="ratio before the classifier (default: the modality's)")
+    add("--dropout", type=float, metavar="R", help="dropout ratio before the classifier (default: the modality's)")
     add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
     _add_schedule(parser)
     _add_hardware(parser)
@@ -64,37 +64,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("schedule").add_argument
     add("--epochs", type=float, metavar="E", help="passes over the training list (default: the modality's)")
-    add("--lr", type=float, metavar="R", help="learning rate (default: the modality's, for 128 videos an update)")
-    add("--lr_steps", metavar="E,E", help="epochs where it falls to a tenth (default: as the released schedule)")
+    add("--lr", type=float, metavar="R", help="learning rate (default: the modality's, for 128 videos per update)")
+    add("--lr_steps", metavar="E,E", help="epochs after which --lr is divided by 10 (default: as released)")
     add(
-        "--solver", metavar="FILE", help="solver prototxt instead: rate, policy, length, iter_size, decay, clipping ..."
+        "--solver",
+        metavar="FILE",
+        help="take lr, policy, length, iter_size, decay, clipping ... from a solver prototxt",
     )
-    add("--batch_size", type=int, default=32, metavar="N", help="videos a pass and process (default: %(default)s)")
-    add("--val_batch_size", type=int, metavar="N", help="of a validation pass (default: --batch_size)")
-    add("--accumulate", type=int, metavar="A", help="passes an update (default: as many as make 128 videos)")
+    add("--batch_size", type=int, default=32, metavar="N", help="videos per batch and process (default: %(default)s)")
+    add("--val_batch_size", type=int, metavar="N", help="videos per validation batch (default: --batch_size)")
+    add("--accumulate", type=int, metavar="A", help="batches per update (default: enough for 128 videos)")
     add(
         "--clip_on",
         choices=("sum", "mean"),
-        help="clip the sum over passes (Caffe; default with --solver) or their mean",
+        help="clip the sum of the batches' gradients (Caffe; default with --solver) or their mean",
     )
     add_overrides(add)
-    add("--seed", type=int, metavar="N", help="of all random numbers")
-    add("--resume", action="store_true", help="go on from the checkpoint in FOLDER, same options")
+    add("--seed", type=int, metavar="N", help="random seed")
+    add("--resume", action="store_true", help="continue from the checkpoint in FOLDER, with the same options")
 
 
 def _add_hardware(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
     add_device(add)
     add_precision(add)
-    add(
-        "--graphs", choices=("auto", "on", "off"), default="auto", help="replay passes from CUDA graphs (auto: on CUDA)"
-    )
+    add("--graphs", choices=("auto", "on", "off"), default="auto", help="use CUDA graphs (auto: on CUDA)")
     add_readers(add)
-    add("--format", choices=("safetensors", "pth"), default="safetensors", help="of weights (default: %(default)s)")
+    add(
+        "--format",
+        choices=("safetensors", "pth"),
+        default="safetensors",
+        help="format of the weights (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains. Returns 0; 1 when a number is no longer finite; 130 or 143 when a signal stopped it."""
+    """Trains. Returns 0; 1 when loss or weights are no longer finite; 130 or 143 when a signal stopped it."""
     import contextlib
 
     from converter import caffe_tsn_pb2 as pb

@@ -11,17 +11,17 @@ from pytsn.commands.arguments import add_device, add_flow_method
 HELP = """\
 draw frames, flow and warped flow of a video on one sheet
 
-A row a pair of frames: the frame, its flow in the colour wheel of the Middlebury benchmark, the x and y images that the
-nets see (128 is no motion), and the flow with the camera's motion taken out. One scale for the whole sheet.
+Each row shows a pair of frames: the frame, its flow in the colours of the Middlebury benchmark, the x and y images that
+the nets see (128: no motion), and the flow without camera motion. The whole sheet uses one scale.
 
   pytsn flow-preview diving.mp4                       writes diving_flow.png
   pytsn flow-preview diving.mp4 --frames 10 11 12 -o three.png
-  pytsn flow-preview diving.mp4 --algorithm dis       quick, but not the flow that the models know
-  pytsn flow-preview FRAMES/v_Diving_g01_c01          what is in the images that build_of.py wrote (files or zips)
+  pytsn flow-preview diving.mp4 --algorithm dis       fast, but not the flow that the models were trained on
+  pytsn flow-preview FRAMES/v_Diving_g01_c01          the images that build-of wrote (files or zips)
 
-Numbers are those of the extracted images: number 7 is the flow between the video's frames 7 and 8, and image 7 is
-frame 8. Images hold no warped flow of their own, so a folder's sheet goes without, and nothing is computed for it: the
-options from --algorithm to --new_height are for videos.
+Numbers are those of the extracted images: number 7 is the flow from frame 7 of the video to frame 8, and image 7 is
+frame 8. For a folder the stored images are shown and nothing is computed: there is no warped flow, and the options from
+--algorithm to --new_height do not apply.
 """
 
 
@@ -29,20 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of flow-preview."""
     add = parser.add_argument
     add("source", metavar="VIDEO", help="a video, or a folder of extracted images (img_, flow_x_, flow_y_)")
-    add("-o", "--output", metavar="PNG", help="where to write (default: VIDEO_flow.png in the current folder)")
-    add("--rows", type=int, default=6, metavar="N", help="pairs, spread over the video (default: 6)")
-    add("--frames", type=int, nargs="+", metavar="K", help="the numbers of the pairs instead")
+    add("-o", "--output", metavar="PNG", help="output file (default: VIDEO_flow.png in the current folder)")
+    add("--rows", type=int, default=6, metavar="N", help="number of pairs, spread over the video (default: 6)")
+    add("--frames", type=int, nargs="+", metavar="K", help="numbers of the pairs instead")
     add_flow_method(add)
     add_device(add)
-    add("--new_width", type=int, default=340, metavar="W", help="frames are resized first (default: 340)")
-    add("--new_height", type=int, default=256, metavar="H", help="default: 256; 0 and 0 keep the video's size")
-    add("--bound", type=float, default=20.0, metavar="PX", help="pixels at the ends of the grey levels (default: 20)")
-    add("--no-warp", dest="warp", action="store_false", help="without the warped flow")
+    add("--new_width", type=int, default=340, metavar="W", help="width that frames are resized to first (default: 340)")
+    add("--new_height", type=int, default=256, metavar="H", help="height (default: 256); 0 and 0 keep the video's size")
+    add("--bound", type=float, default=20.0, metavar="PX", help="motion in pixels shown as 0 and 255 (default: 20)")
+    add("--no-warp", dest="warp", action="store_false", help="leave out the warped flow")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the sheet and says where. Raises PytsnError for bad input and before any work for an output that cannot
-    be written."""
+    """Writes the sheet and prints its path. Raises PytsnError for bad input and, before any work, for an output that
+    cannot be written."""
     from converter.files import atomic_path
     from pytsn.data.frame_store import is_frame_folder
     from pytsn.flow.preview.sheet import save_sheet

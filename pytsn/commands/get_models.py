@@ -1,4 +1,4 @@
-"""`get-models`: the weights that TSN's authors released, fetched, checked and put under the original's names."""
+"""`get-models`: downloads the weights that TSN's authors released, checks them and stores them under their names."""
 
 import argparse
 import sys
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 from pytsn.data.datasets import SPLITS
 
-HELP = """Downloads the released TSN weights, checks them, and puts them under the names of the original's scripts.
+HELP = """Downloads the released TSN weights, checks them, and stores them under the original's file names.
 
   reference   12 nets: UCF101 and HMDB51, rgb and flow, splits 1 to 3 (scripts/get_reference_models.sh)
   init        the rgb and flow nets that training starts from (scripts/get_init_models.sh)
 
-A download that stops goes on where it was when the command is run again; files that are there and intact are skipped.
-Each file must be a caffemodel with BN-Inception's layers, the classes and channels that its name promises, finite
-weights and no negative variances. One that is not is kept as NAME.bad, never as NAME.
+Run the command again to continue an interrupted download; files that are already there and intact are skipped. Each
+file must be a caffemodel with the layers of BN-Inception, the classes and channels that its name says, finite weights
+and no negative variances. A file that fails the check is kept as NAME.bad, never as NAME.
 
 Examples:
   pytsn get-models reference --dataset ucf101 --split 1
@@ -25,7 +25,7 @@ Examples:
   pytsn get-models reference --base_url ~/Downloads      copies and checks files found elsewhere
   pytsn get-models reference --list
 
-Exit status: 0 all files asked for are there; 1 some could not be had; 2 none could, or wrong arguments.
+Exit status: 0 all requested files are there; 1 some are missing; 2 all are missing, or wrong arguments.
 """
 
 
@@ -39,12 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base_url",
         metavar="URL",
-        help=f"http, https or file address, or a folder, to use instead of {HOST}: with the original's folders in it,"
-        " or with the files themselves, with or without .v5",
+        help=f"http, https or file URL, or a folder, to use instead of {HOST}: it holds the original's folders, or the"
+        " files themselves, with or without .v5",
     )
-    parser.add_argument("-o", "--output", metavar="DIR", default="models", help="folder (default: %(default)s)")
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds without a byte (default: 30)")
-    parser.add_argument("--list", action="store_true", help="print names and addresses, fetch nothing")
+    parser.add_argument("-o", "--output", metavar="DIR", default="models", help="output folder (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, metavar="S", help="seconds to wait for data (default: 30)"
+    )
+    parser.add_argument("--list", action="store_true", help="print names and URLs, download nothing")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Bars:
-    """A progress bar a file, on stderr, quiet when that is no terminal."""
+    """One progress bar per file, on stderr; none when that is no terminal."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
@@ -85,19 +87,19 @@ class _Bars:
         print(line, file=sys.stderr if line.startswith("failed") else sys.stdout, flush=True)
 
     def start(self, name: str):
-        """Begins the bar of a file; what comes back sets it."""
+        """Starts the bar of a file. Returns a function (done, size) that updates it."""
         from tqdm import tqdm
 
         from pytsn.weights.released_models import promised
 
         self.close()
-        title = str(promised(name))  # the name itself would leave no room for the time to go
+        title = str(promised(name))  # the name itself would leave no room for the remaining time
         self._bar = bar = tqdm(desc=title, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
 
         def show(done: int, size: int | None) -> None:
             begins = (bar.total is None and not bar.n) or done < bar.n
             bar.total = size
-            if begins:  # what an earlier run brought is no part of the speed
+            if begins:  # bytes of an earlier run must not count in the speed
                 bar.initial = bar.n = bar.last_print_n = done
                 bar.refresh()
             else:

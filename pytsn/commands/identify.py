@@ -1,4 +1,4 @@
-"""`identify`: what any weight file is, and whether it is whole."""
+"""`identify`: what a weight file is, and whether it is intact."""
 
 import argparse
 import dataclasses
@@ -7,24 +7,24 @@ import sys
 
 from converter.errors import PytsnError
 
-HELP = """Says what a weight file is: net, dataset, modality, BN; and whether it is damaged or not what its name says.
+HELP = """Says what a weight file is: net, dataset, modality, BN; and whether it is damaged or contradicts its name.
 
-Reads caffemodels of any age, .pth and .safetensors files; names archives, error pages, Git LFS pointers, solverstates
-and prototxts for what they are. The dataset is told by the number of classes, the modality by the channels of the first
-convolution. Nothing in a file is executed. Which split a net was trained on, no file can tell.
+Reads caffemodels of any age, .pth and .safetensors files. Recognises archives, error pages, Git LFS pointers,
+solverstates and prototxts. The number of classes gives the dataset, the input channels of the first convolution give
+the modality. Nothing in a file is executed. No file records the split that its net was trained on.
 
 Examples:
   pytsn identify models/*.caffemodel
   pytsn identify found.caffemodel.v5 --json
 
-Exit status: 0 all are fine; 1 some file is damaged, is no weight file though its suffix says so, or contradicts its
-name; 2 some file cannot be read.
+Exit status: 0 all files are fine; 1 a file is damaged, contradicts its name, or has the suffix of a weight file but is
+none; 2 a file cannot be read.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="weight file, or what was found under such a name")
-    parser.add_argument("--json", action="store_true", help="print a JSON list, one object a file")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="weight file, or any other file")
+    parser.add_argument("--json", action="store_true", help="print a JSON list, one object per file")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``pytsn make-prototxt``: the prototxts of TSN's BN-Inception, for any class count and number of segments."""
+"""``pytsn make-prototxt``: the prototxts of TSN's BN-Inception, for any number of classes and segments."""
 
 import argparse
 from dataclasses import replace
@@ -14,8 +14,8 @@ from pytsn.runtime.words import one_of
 HELP = """\
 write the deploy, train_val and solver prototxts of BN-Inception
 
-The files are those of the original (models/ucf101, models/hmdb51) where it has them: same layers, same settings. Any
-other class count, number of segments, split or dataset goes too.
+Where the original has these files (models/ucf101, models/hmdb51), layers and settings are the same. Any other number of
+classes or segments, split or dataset works too.
 
   pytsn make-prototxt ucf101 rgb                      three files in models/ucf101
   pytsn make-prototxt hmdb51 flow --kind deploy -o .  the net that eval-net needs, here
@@ -23,8 +23,8 @@ other class count, number of segments, split or dataset goes too.
   pytsn make-prototxt ucf101 rgb --num_segments 7 --split 2 -o models/seven
   pytsn make-prototxt diving rgb --num_classes 48 --train_list diving_train.txt --val_list diving_val.txt
 
-A dataset of your own is trained by UCF101's schedule; lists hold a line `folder count label` for each video. Without
---test_iter its test pass covers the videos of --val_list once, shared by four processes.
+Your own dataset gets the UCF101 schedule; lists have a line `folder count label` for each video. By default (without
+--test_iter) a test pass covers the videos of --val_list once, shared by four processes.
 """
 
 
@@ -36,8 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_modality(parser.add_argument, "modality", metavar="MODALITY")
     parser.add_argument("--kind", choices=("deploy", "train_val", "solver", "all"), default="all", help="default: all")
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="where to write (default: models/DATASET)")
-    parser.add_argument("--num_classes", type=int, metavar="K", help=f"default: the dataset's own, {classes}")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="output folder (default: models/DATASET)")
+    parser.add_argument(
+        "--num_classes", type=int, metavar="K", help=f"number of classes (default: the dataset's, {classes})"
+    )
     parser.add_argument(
         "--num_segments", type=int, default=3, metavar="S", help="snippets per training video (default: 3)"
     )
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the files and names each. Raises PytsnError for bad options and existing files, before writing any."""
+    """Writes the files and prints their paths. Raises PytsnError for bad options and existing files before writing."""
     from pytsn.models.net_spec import KINDS
     from pytsn.models.prototxt import WRITERS
 
@@ -99,7 +101,7 @@ def _spec(args: argparse.Namespace):
 
 
 def _test_iter(val_list: str) -> int:
-    """Batches of one video, on each of the schedule's processes, that cover the list once."""
+    """Number of one-video batches on each of the schedule's processes that covers the list once."""
     from pytsn.models.training_settings import PROCESSES
 
     try:

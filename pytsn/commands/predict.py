@@ -1,4 +1,4 @@
-"""``pytsn predict``: what happens in a video."""
+"""``pytsn predict``: the action classes of a video."""
 
 import argparse
 import sys
@@ -19,20 +19,21 @@ from pytsn.commands.video_arguments import add_frame_size
 from pytsn.data.modalities import MODALITIES
 
 HELP = """\
-tell what happens in videos: the best classes with probabilities, and a picture
+classify the actions in videos: the best classes with probabilities, and a picture
 
-Give a net (deploy prototxt and weights) for any of the streams rgb, flow, warped and rgbdiff. Frames and flow are made
-on the fly, and only for the snippets that the nets see; the scores are those of build-of followed by eval-net.
+Give a net (deploy prototxt and weights) for any of the streams rgb, flow, warped and rgbdiff. Frames and flow are
+computed on the fly, only for the snippets that the nets see; the scores equal those of build-of followed by eval-net.
 
   pytsn predict diving.mp4 --rgb rgb_deploy.prototxt rgb.caffemodel --labels classInd.txt
   pytsn predict diving.mp4 --rgb rgb_deploy.prototxt rgb.caffemodel --flow flow_deploy.prototxt flow.caffemodel
   pytsn predict VIDEOS --rgb rgb_deploy.prototxt rgb.pth --labels classInd.txt --json all.json --no_picture
   pytsn predict FRAMES/v_Diving_g01_c01 --flow flow_deploy.prototxt flow.pth --labels classInd.txt
 
-VIDEO is a video, a folder of extracted frames (files or dense_flow's zips), or a folder that holds such. --labels takes
-UCF101's classInd.txt, HMDB51's class_list.txt or any file of one name a line. Streams are fused 1 (rgb) : 1.5 (flow),
-with warped flow 1 : 1 : 0.5. NAME_prediction.png shows the video, its classes along time and what each stream thinks.
-The flow of 25 snippets takes half a minute on a CPU; --algorithm dis is quick but costs the released models accuracy.
+VIDEO is a video, a folder of extracted frames (files or dense_flow's zips), or a folder that holds either. --labels
+takes UCF101's classInd.txt, HMDB51's class_list.txt or any file with one name per line. Fusion weights are 1 (rgb) :
+1.5 (flow), with warped flow 1 : 1 : 0.5. NAME_prediction.png shows the video, its classes over time and the prediction
+of each stream. The flow of 25 snippets takes half a minute on a CPU; --algorithm dis is fast but costs the released
+models accuracy.
 
 Exit status: 0 all well, 1 some videos failed (each is named, the others are done), 2 wrong arguments.
 """
@@ -41,13 +42,13 @@ Exit status: 0 all well, 1 some videos failed (each is named, the others are don
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of predict."""
     add = parser.add_argument
-    add("videos", nargs="+", metavar="VIDEO", help="video, folder of frames, or folder of either")
+    add("videos", nargs="+", metavar="VIDEO", help="video, frame folder, or folder that holds either")
     for stream, row in MODALITIES.items():
-        add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=f"net of {row.title}")
+        add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=f"net for {row.title}")
     add("--labels", metavar="FILE", help="names of the classes (default: class 0, class 1, ...)")
     add("--weights", type=float, nargs="+", metavar="W", help=f"fusion weights, in the order {', '.join(MODALITIES)}")
-    add("--top", type=int, default=5, metavar="K", help="classes to tell (default: %(default)s)")
-    add("--json", metavar="FILE", help="write what was found as JSON; - writes it to stdout in place of the text")
+    add("--top", type=int, default=5, metavar="K", help="number of classes to print (default: %(default)s)")
+    add("--json", metavar="FILE", help="write the results as JSON; - writes them to stdout instead of the text")
     add("-o", "--output", default=".", metavar="DIR", help="folder for pictures (default: the current one)")
     add("--no_picture", action="store_true", help="no pictures")
     _add_sampling(add)
@@ -55,13 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sampling(add) -> None:
-    add("--num_frames", type=int, default=25, metavar="T", help="snippets a video (default: %(default)s)")
-    add("--snippet_rate", metavar="R", help="R snippets a second instead, for untrimmed video")
-    add("--video_fps", metavar="F", help="frames a second (default: as the video file says)")
+    add("--num_frames", type=int, default=25, metavar="T", help="snippets per video (default: %(default)s)")
+    add("--snippet_rate", metavar="R", help="R snippets per second instead, for untrimmed video")
+    add("--video_fps", metavar="F", help="frame rate (default: from the video file)")
     add_aggregation(add)
-    add("--crops", type=int, choices=(1, 10), default=10, help="1: the centre alone, ten times faster, less accurate")
+    add("--crops", type=int, choices=(1, 10), default=10, help="1: centre crop only, ten times faster, less accurate")
     add_frame_size(add)
-    add("--warped_frames", metavar="DIR", help="root of the warped flow's folders, for folders of frames")
+    add("--warped_frames", metavar="DIR", help="root folder of the warped flow, for frame folders")
     add_frame_patterns(add)
 
 
@@ -76,7 +77,7 @@ def _add_computing(add) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predicts and reports. Raises PytsnError before any work for arguments that do not go; 1 when a video failed."""
+    """Predicts and reports. Returns 1 when a video failed. Raises PytsnError for bad arguments before any work."""
     from tqdm import tqdm
 
     from pytsn.data.sources import find_sources
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
                 lambda line: tqdm.write(line, file=sys.stderr),
                 found,
             )
-    finally:  # a run that is stopped keeps what it has
+    finally:  # a stopped run keeps its results
         if args.json and found:
             write_json(args.json, output.settings, found, print)
     if predictor.from_zero:

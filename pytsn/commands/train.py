@@ -1,4 +1,4 @@
-"""``pytsn train``: ``caffe train`` of the original, its flags, its log lines, its files."""
+"""``pytsn train``: the original's ``caffe train``, with its flags, log lines and files."""
 
 import argparse
 import contextlib
@@ -17,14 +17,14 @@ train or fine-tune a net as its solver file says: the original's `caffe train`
   torchrun --nproc_per_node 4 tools/train_tsn.py --solver=solver.prototxt --weights=bn_inception.caffemodel
 
 Paths in solver, net and lists start at the current folder, as in Caffe. Snapshots are Caffe's (.caffemodel and
-.solverstate) with a side file (.pytsnstate) beside them, by which an interrupted run continues exactly; without it, it
-continues as Caffe's did. Ctrl-C and SIGTERM: a last snapshot, then the end.
+.solverstate) plus a side file (.pytsnstate). With the side file an interrupted run continues exactly; without it, it
+continues as Caffe does. Ctrl-C and SIGTERM write a snapshot and stop the run.
 
---set changes a field of the solver, or of the net's VideoData layers (video_data_param, transform_param), both phases
-or one: --set max_iter=100 --set test.batch_size=1 --set stepvalue=100,200 --set transform_param.mirror=false
---frame_pattern and --flow_pattern stand for name_pattern, of layers that read rgb frames and of those that read flow.
+--set changes a field of the solver, or of the net's VideoData layers (video_data_param, transform_param), in both
+phases or one: --set max_iter=100 --set test.batch_size=1 --set stepvalue=100,200 --set transform_param.mirror=false
+--frame_pattern and --flow_pattern set name_pattern in layers that read rgb frames and in layers that read flow.
 
-Where the solver has a random_seed, all random numbers are Caffe's own, and on a CPU the run is the same run.
+If the solver has a random_seed, all random numbers are Caffe's own, and a CPU run reproduces Caffe's.
 """
 
 
@@ -33,39 +33,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--solver", "-solver", required=True, metavar="S", help="solver prototxt")
     add("--weights", "-weights", metavar="A[,B]", help="weights to start from, of any kind: see convert")
-    add("--snapshot", "-snapshot", metavar="X", help="solverstate to go on from (not with --weights)")
-    add("--gpu", "-gpu", type=int, metavar="G", help="CUDA device, as Caffe's flag; same as --device cuda:G")
+    add("--snapshot", "-snapshot", metavar="X", help="solverstate to continue from (not with --weights)")
+    add("--gpu", "-gpu", type=int, metavar="G", help="CUDA device, Caffe's flag; same as --device cuda:G")
     add_device(add, "the solver's solver_mode, if there is CUDA")
     add_precision(add)
     add_readers(add)
-    add("--rng", choices=("caffe", "torch"), default="caffe", help="whose random numbers, where random_seed is set")
-    add("--seed", type=int, metavar="N", help="the solver's random_seed; negative for none")
+    add(
+        "--rng",
+        choices=("caffe", "torch"),
+        default="caffe",
+        help="random number generator to use if random_seed is set",
+    )
+    add("--seed", type=int, metavar="N", help="random_seed of the solver; negative: none")
     add_overrides(add)
     add_frame_patterns(add)
     add_training_frame_size(add, "as the net says")
+    add("--effective_batch", type=int, metavar="N", help="set iter_size for N videos per update (released models: 128)")
     add(
-        "--effective_batch", type=int, metavar="N", help="set iter_size so that an update sees N videos (128: released)"
+        "--clip_on",
+        choices=("sum", "mean"),
+        default="sum",
+        help="clip the gradients' sum over iter_size (Caffe) or mean",
     )
-    add("--clip_on", choices=("sum", "mean"), default="sum", help="clip the sum over iter_size (Caffe) or its mean")
-    add("--bn_variance", choices=("auto", "biased", "unbiased"), default="auto", help="what an unfrozen BN averages")
+    add(
+        "--bn_variance",
+        choices=("auto", "biased", "unbiased"),
+        default="auto",
+        help="variance that an unfrozen BN averages",
+    )
     add(
         "--memory_format",
         choices=("channels_last", "contiguous"),
         default="channels_last",
-        help="of images and weights",
+        help="memory layout of images and weights",
     )
     add(
         "--graphs",
         choices=("auto", "on", "off"),
         default="auto",
-        help="replay passes and updates from CUDA graphs: the same numbers, faster (auto: on CUDA)",
+        help="use CUDA graphs: the same numbers, faster (auto: on CUDA)",
     )
-    add("--glog", action="store_true", help="start log lines with date, time and place, as Caffe's did")
+    add("--glog", action="store_true", help="start log lines with date, time and source, as Caffe does")
     add("--tensorboard", metavar="DIR", help="write TensorBoard logs")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains. Returns 0; 1 when a number is no longer finite; 130 or 143 when a signal stopped it."""
+    """Trains. Returns 0; 1 when loss or weights are no longer finite; 130 or 143 when a signal stopped it."""
     from pytsn.runtime.distributed import join, world_from_environment
     from pytsn.runtime.stop_signals import StopSignals
     from pytsn.training.console import ProgressLog
@@ -124,7 +137,7 @@ def _solve(training, console) -> int:
         if training.processes.is_first:
             print(f"stopped; go on with --snapshot={training.last_snapshot}", file=sys.stderr)
         return 128 + stopped_by
-    console.print("Optimization Done.")  # once more: Caffe's solver and its command both say so
+    console.print("Optimization Done.")  # a second time: Caffe's solver and its command both print it
     if training.processes.is_first:
         training.curves.draw(os.path.dirname(training.param.snapshot_prefix) or ".")
     return 0

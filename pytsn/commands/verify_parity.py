@@ -1,16 +1,16 @@
-"""`verify_parity`: does this net compute what Caffe computed, blob by blob?"""
+"""`verify_parity`: does this net compute what Caffe computed? Compared blob by blob."""
 
 import argparse
 
 from converter.errors import PytsnError
 from pytsn.commands.arguments import add_bn_style
 
-HELP = """Compares a converted net with Caffe's recorded blobs, with BN-Inception by hand and with ONNX, blob by blob.
+HELP = """Compares a converted net, blob by blob, with Caffe's recorded blobs, hand-written BN-Inception and ONNX.
 
-Without --recording the net sees random pixels, and only our own ways to run it are compared. With it, the recording
-holds the input and what Caffe made of it; docs/parity.md tells how to record with pycaffe. A blob passes when its
-largest difference is at most --tolerance of its own largest magnitude. The first blob beyond that is where to look for
-the cause: all later ones inherit its error. Exit status 1 when any blob fails.
+Without --recording the input is random pixels, and only our own implementations are compared. A recording holds the
+input and Caffe's blobs; docs/parity.md shows how to record with pycaffe. A blob passes when its largest difference is
+at most --tolerance times its largest magnitude. Look for the cause at the first blob that fails: all later ones inherit
+its error. Exit status 1 when any blob fails.
 
 Examples:
   verify_parity.py deploy.prototxt net.caffemodel
@@ -22,9 +22,9 @@ Examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net_proto", metavar="NET_PROTO", help="prototxt of the net")
     parser.add_argument("net_weights", metavar="NET_WEIGHTS", help="weights of any kind: see convert")
-    parser.add_argument("--recording", metavar="FILE.npz", help="what Caffe computed (docs/parity.md)")
+    parser.add_argument("--recording", metavar="FILE.npz", help="blobs that Caffe computed (docs/parity.md)")
     parser.add_argument(
-        "--tolerance", type=float, metavar="SHARE", help="of a blob's largest magnitude (default: 3e-5)"
+        "--tolerance", type=float, metavar="SHARE", help="share of a blob's largest magnitude (default: 3e-5)"
     )
     add_bn_style(parser.add_argument)
     parser.add_argument("--blobs", nargs="+", metavar="BLOB", help="compare these blobs only")

@@ -1,1 +1,1 @@
-"""From a split or a list to pixels: which videos, which frames, which crops."""
+"""From a split or a list to pixels: chooses videos, frames and crops."""

@@ -1,7 +1,7 @@
 """ActivityNet 1.2 and 1.3: the official annotation file, its classes, videos and clips.
 
 Source of the format: the JSON files of the dataset's authors, with ``database`` (video id -> subset, duration,
-annotations of a label and a segment in seconds), ``taxonomy`` (nodes with nodeName and parentName) and ``version``.
+annotations with a label and a segment in seconds), ``taxonomy`` (nodes with nodeName and parentName) and ``version``.
 Classes are the taxonomy's leaves in alphabetical order, as in the original (``pyActionRecog/anet_db.py``).
 """
 
@@ -34,8 +34,8 @@ class Instance:
 
 @dataclass(frozen=True)
 class AnetVideo:
-    """An untrimmed video: its id, subset, annotated actions in the file's order (none in the testing subset), and its
-    duration in seconds, None where the file tells none."""
+    """An untrimmed video: id, subset, annotated actions in the file's order (none in the testing subset), and duration
+    in seconds, None if the file gives none."""
 
     name: str
     subset: str
@@ -44,7 +44,7 @@ class AnetVideo:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Its classes, each once; the one with the most annotated time first, the first annotated one of equals."""
+        """The video's classes, each once, by annotated time, longest first; equal ones in order of annotation."""
         seconds: dict[int, float] = {}
         for item in self.instances:
             seconds[item.label] = seconds.get(item.label, 0.0) + max(item.end - item.start, 0.0)
@@ -53,7 +53,7 @@ class AnetVideo:
 
 @dataclass(frozen=True)
 class ActivityNet:
-    """classes: names, the index is the label; videos: in the file's order."""
+    """classes: names, indexed by label; videos: in the file's order."""
 
     classes: tuple[str, ...]
     videos: tuple[AnetVideo, ...]
@@ -65,36 +65,36 @@ class ActivityNet:
         return [video for video in self.videos if video.subset == name]
 
     def clip_splits(self) -> list[Split]:
-        """The original's two splits: training clips against validation clips, and both against the testing videos,
-        whose labels are unknown and written as 0. A clip is one annotated instance, named ID_0, ID_1, ..."""
+        """The original's two splits: training clips and validation clips; both together and the testing videos, whose
+        unknown labels are written as 0. A clip is one annotated instance, named ID_0, ID_1, ..."""
         train, val = ([*_clips(self.subset(name))] for name in ("training", "validation"))
         testing = tuple((video.name, 0) for video in self.subset("testing"))
         return [Split(tuple(train), tuple(val)), Split((*train, *val), testing)]
 
     def video_splits(self) -> list[Split]:
-        """The same two splits of whole videos, each labelled by its longest action; videos without one are left out of
-        the training part."""
+        """The same two splits with whole videos, each labelled with its longest action; unlabelled videos are left out
+        of the training and validation parts."""
         train, val = ([*_first_labels(self.subset(name))] for name in ("training", "validation"))
         testing = tuple((video.name, 0) for video in self.subset("testing"))
         return [Split(tuple(train), tuple(val)), Split((*train, *val), testing)]
 
 
 def activitynet_path(dataset: str, split_path: str | os.PathLike = "data") -> Path:
-    """Where the original expects the annotation file: SPLIT_PATH/activitynet_splits/activity_net.v1-2.min.json."""
+    """Path of the annotation file in the original: SPLIT_PATH/activitynet_splits/activity_net.v1-2.min.json."""
     return Path(split_path) / "activitynet_splits" / f"activity_net.v{ACTIVITYNET[dataset].replace('.', '-')}.min.json"
 
 
 def frame_folder_names(names: Iterable[str]) -> dict[str, str]:
-    """Folder name -> video (or clip) name: a video's frames lie in ``ID`` or, as its file is called, in ``v_ID``."""
+    """Folder name -> video (or clip) name: a video's frames lie in ``ID`` or, like its file name, in ``v_ID``."""
     names = list(names)
-    return {f"v_{name}": name for name in names} | {name: name for name in names}  # an id may itself start with v_
+    return {f"v_{name}": name for name in names} | {name: name for name in names}  # an id may start with v_ itself
 
 
 def read_activitynet(path: str | os.PathLike, version: str | None = None) -> ActivityNet:
     """Reads an annotation file.
 
-    Raises PytsnError that names the file and the video when it is missing, no JSON or of another form, when a label is
-    no leaf of the taxonomy, and when it calls itself another version than ``version`` (1.2, 1.3).
+    Raises PytsnError that names file and video when the file is missing, is not JSON or has another form, when a label
+    is not a leaf of the taxonomy, and when the file's version is not ``version`` (1.2, 1.3).
     """
     if not os.path.exists(path):
         raise PytsnError(f"{path}: no such file; --anet_file tells where ActivityNet's annotations are")

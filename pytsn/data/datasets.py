@@ -1,16 +1,16 @@
-"""Every dataset that is known by name, in one table: classes, splits, how its split files are read.
+"""Every dataset known by name, in one table: classes, splits, layout of its split files.
 
-To add a dataset, add a row: command line choices, readers of splits, prototxts and the names of weight files follow
-from it. What a row cannot say: a new layout of split files (data/splits.py), a training schedule other than UCF101's
-(models/training_settings.py), published accuracies (evaluation/published.py).
+To add a dataset, add a row: command line choices, split readers, prototxts and names of weight files follow from it. A
+row does not cover a new layout of split files (data/splits.py), a training schedule other than UCF101's
+(models/training_settings.py) and published accuracies (evaluation/published.py).
 """
 
 from dataclasses import dataclass
 
-#: layouts of split files: UCF101's class index and two lists a split; HMDB51's file a class and split; ActivityNet's
-#: annotations (data/activitynet.py)
+#: layouts of split files: UCF101's class index and two lists per split; HMDB51's one file per class and split;
+#: ActivityNet's annotations (data/activitynet.py)
 CLASS_INDEX, CLASS_FILES, ANNOTATIONS = "class index", "class files", "annotations"
-#: on the command line, videos that a list file names
+#: name on the command line for videos from a list file
 CUSTOM = "custom"
 
 
@@ -18,11 +18,11 @@ CUSTOM = "custom"
 class Dataset:
     """One row.
 
-    title: in sentences. classes: of the dataset, and so of its nets. file_words: regular expression for names of weight
-    files. layout: of its split files; empty where nothing but weights is read. splits: how many. test_videos: of each
-    split, of the dataset whose accuracies are published. shared_videos: what one split tests, another trains on.
-    version: of the annotations. released: TSN's authors released nets for it. pretraining: beside another dataset its
-    name says where a net came from.
+    title: name in messages. classes: number of classes of the dataset and its nets. file_words: regular expression for
+    names of weight files. layout: of the split files; empty for datasets known only from weights. splits: their number.
+    test_videos: number in each split, for datasets with published accuracies. shared_videos: test videos of one split
+    are training videos of another. version: of the annotations. released: TSN's authors released nets for it.
+    pretraining: next to another dataset in a file name, it names the pretraining.
     """
 
     name: str
@@ -85,8 +85,8 @@ DATASETS = {
         Dataset("imagenet", "ImageNet", 1000, r"imagenet", pretraining=True),
     )
 }
-#: those with split files as UCF101 or HMDB51 has them, and those with annotations
+#: datasets with split files like UCF101's or HMDB51's, and datasets with annotations
 SPLIT_DATASETS = tuple(row.name for row in DATASETS.values() if row.layout in (CLASS_INDEX, CLASS_FILES))
 ANNOTATED_DATASETS = tuple(row.name for row in DATASETS.values() if row.layout == ANNOTATIONS)
-#: numbers of splits that some dataset has
+#: all split numbers that occur in any dataset
 SPLITS = tuple(range(1, max(row.splits for row in DATASETS.values()) + 1))

@@ -1,4 +1,4 @@
-"""Reading the images dense_flow wrote: ``img_00001.jpg`` (BGR), ``flow_x_00001.jpg`` and ``flow_y_00001.jpg``
+"""Reads the images that dense_flow writes: ``img_00001.jpg`` (BGR), ``flow_x_00001.jpg`` and ``flow_y_00001.jpg``
 (grey), as files or inside its zip archives (pytsn/data/frame_store.py)."""
 
 import functools
@@ -11,7 +11,7 @@ from converter.errors import PytsnError
 from pytsn.data.frame_names import frame_name
 from pytsn.data.frame_store import frame_source, read_frame
 
-#: the bytes every whole file of that kind ends with; OpenCV fills a cut JPEG with grey and says nothing
+#: first bytes -> end marker of a complete file; OpenCV fills a truncated JPEG with grey without an error
 _START_AND_END = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
 _JPEG_SCAN = b"\xff\xda"
 _AGAIN = "extract the frames of this video again"
@@ -19,7 +19,7 @@ _AGAIN = "extract the frames of this video again"
 
 @functools.cache
 def load_cv2():
-    """The cv2 module. Raises PytsnError that says what to install when a system library it needs is absent."""
+    """The cv2 module. Raises PytsnError that says what to install when a system library is missing."""
     try:
         import cv2
     except ImportError as error:
@@ -31,15 +31,15 @@ def load_cv2():
 
 
 def frame_path(folder: str, prefix: str, index: int, ext: str = "jpg") -> str:
-    """Path of the frame whose file carries the number ``index``: FOLDER/PREFIX00001.EXT, five digits as dense_flow
-    names them; ``prefix`` may also be a whole pattern (pytsn/data/frame_names.py)."""
+    """Path of the frame with number ``index`` in its file name: FOLDER/PREFIX00001.EXT, with five digits as in
+    dense_flow; ``prefix`` may also be a whole pattern (pytsn/data/frame_names.py)."""
     return os.path.join(folder, frame_name(prefix, index, ext))
 
 
 def read_rgb(folder: str, prefix: str = "img_", index: int = 1, ext: str = "jpg") -> np.ndarray:
-    """One colour frame: uint8 (H, W, 3), **BGR**, 0 to 255, as ``cv2.imread`` gives it (EXIF rotation ignored).
+    """One colour frame: uint8 (H, W, 3), **BGR**, 0 to 255, as from ``cv2.imread`` (EXIF rotation ignored).
 
-    Raises PytsnError that names the file when it is missing, empty, cut short or not an image.
+    Raises PytsnError that names the file when it is missing, empty, truncated or not an image.
     """
     cv2 = load_cv2()
     return read_image(frame_path(folder, prefix, index, ext), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -48,8 +48,8 @@ def read_rgb(folder: str, prefix: str = "img_", index: int = 1, ext: str = "jpg"
 def read_flow_stack(folder: str, x_prefix: str, y_prefix: str, indices: Sequence[int], ext: str = "jpg") -> np.ndarray:
     """The flow images ``indices`` (L of them): uint8 (2 L, H, W), x then y of the first, x then y of the second, ...
 
-    128 means no motion. A number that repeats (the end of a short video) is read once. Raises PytsnError as
-    ``read_rgb`` does, and when an image differs in size from the first of the stack.
+    128 means no motion. Repeated numbers (at the end of a short video) are read once. Raises PytsnError as ``read_rgb``
+    does, and when an image differs in size from the first of the stack.
     """
     cv2 = load_cv2()
     planes: dict[str, np.ndarray] = {}
@@ -61,9 +61,9 @@ def read_flow_stack(folder: str, x_prefix: str, y_prefix: str, indices: Sequence
 
 
 def read_rgb_stack(folder: str, prefix: str, indices: Sequence[int], ext: str = "jpg") -> np.ndarray:
-    """The colour frames ``indices`` (L of them): uint8 (L, H, W, 3), BGR, each as ``read_rgb`` gives it.
+    """The colour frames ``indices`` (L of them): uint8 (L, H, W, 3), BGR, each as from ``read_rgb``.
 
-    A number that repeats is read once. Raises PytsnError as ``read_flow_stack`` does.
+    Repeated numbers are read once. Raises PytsnError as ``read_flow_stack`` does.
     """
     frames: dict[int, np.ndarray] = {}
     for index in dict.fromkeys(indices):
@@ -74,9 +74,9 @@ def read_rgb_stack(folder: str, prefix: str, indices: Sequence[int], ext: str = 
 
 
 def read_image(path: str, flags: int) -> np.ndarray:
-    """An image as ``cv2.imread`` with these flags gives it, from its file or from an archive in its place: uint8
-    (H, W, 3) BGR or (H, W). Raises PytsnError that names the file, or archive and entry, when it is missing, empty, cut
-    short or not an image."""
+    """An image as from ``cv2.imread`` with these flags, read from its file or from an archive: uint8 (H, W, 3) BGR or
+    (H, W). Raises PytsnError that names the file, or archive and entry, when it is missing, empty, truncated or not an
+    image."""
     cv2 = load_cv2()
     data = read_frame(*os.path.split(path))
     if not data:
@@ -94,12 +94,12 @@ def read_image(path: str, flags: int) -> np.ndarray:
 
 
 def image_source(path: str) -> str:
-    """Where the image ``path`` comes from, for messages: the path itself, or an archive and its entry."""
+    """The source of the image ``path`` for messages: the path itself, or an archive and its entry."""
     return frame_source(*os.path.split(path))
 
 
 def _cut_short(data: bytes) -> bool:
-    """True for a JPEG or PNG without its end marker; a JPEG's is looked for after its last scan begins (thumbnails)."""
+    """True for a JPEG or PNG without its end marker; in a JPEG, the marker must follow its last scan (thumbnails)."""
     for start, end in _START_AND_END.items():
         if data.startswith(start):
             return data.find(end, max(data.rfind(_JPEG_SCAN), 0) if start == b"\xff\xd8" else 0) < 0

@@ -1,16 +1,16 @@
-"""Every modality in one table: which images it reads, what a net sees of them, how the papers train it.
+"""Every modality in one table: the images it reads, the net's input, the papers' training settings.
 
-To add a modality, add a row: command line choices, readers, nets, prototxts and schedules follow from it. What a row
-cannot say: its word in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
-(Images, Video.frame_count, snippet_reader.py; flow/extract, data/decoded_snippets.py), which rows an ablation's table
-has (ablation/plan.py).
+To add a modality, add a row: command line choices, readers, nets, prototxts and schedules follow from it. A row does
+not cover its name in VideoData layers (protos/, training/input/sample.py), how new images are read and computed
+(Images, Video.frame_count, snippet_reader.py; flow/extract, data/decoded_snippets.py), and the rows of ablation tables
+(ablation/plan.py).
 
 Sources: ECCV paper (1608.00859) and models/{ucf101,hmdb51}/tsn_bn_inception_{rgb,flow}_train_val.prototxt of the
-original. Layer names that differ between its rgb and flow files are kept: they stand in people's logs.
+original. Layer names that differ between its rgb and flow files are kept, because they appear in users' logs.
 
 No rgbdiff net was released for Caffe. Its settings are those of rgb, which the papers do not contradict. The authors'
-PyTorch code (yjxiong/tsn-pytorch, README.md and models.py) agrees in the learning rate, dropout 0.8, clipping at 40 and
-conv1's learning rate, and the three scale ratios are from there. It trains 2.25 times as long as rgb, on 7 segments.
+PyTorch code (yjxiong/tsn-pytorch, README.md and models.py) has the same learning rate, dropout 0.8, clipping at 40 and
+conv1 learning rate; the three scale ratios are from there. It trains 2.25 times as long as rgb, on 7 segments.
 """
 
 from dataclasses import dataclass, replace
@@ -20,10 +20,10 @@ from converter.errors import PytsnError
 
 @dataclass(frozen=True)
 class Images:
-    """One kind of image in a video's folder of frames.
+    """One kind of image in a video's frame folder.
 
-    name: in the names of lists, and of the schedule that nets of such images share. title: in messages. planes: 3 for
-    B, G, R; 2 for x and y. prefixes: of its files; name_pattern: of the same files, as a VideoData layer wants it.
+    name: used in names of lists, and for the training schedule of nets with such images. title: used in messages.
+    planes: 3 for B, G, R; 2 for x and y. prefixes: of the file names; name_pattern: the same for VideoData layers.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Images:
 
 @dataclass(frozen=True)
 class Training:
-    """What only training needs.
+    """Settings for training only.
 
-    scale_ratios: crop sides, as shares of the frame's shorter side. dropout: ratio on the pooled features. conv1_lr:
-    factor on the learning rate of conv1. bn_engine: of BN layers, "" for Caffe's default. fold: the layer and blob that
-    folds segments into the batch. consensus, consensus_blob: the layer that averages the segments, and its result.
-    cross_modality: starts from an RGB net, its first filters averaged over the colours
-    (pytsn/models/cross_modality.py). partial_bn: only the first BN keeps learning.
+    scale_ratios: crop sides as shares of the frame's shorter side. dropout: ratio on the pooled features. conv1_lr:
+    factor on the learning rate of conv1. bn_engine: of BN layers, "" for Caffe's default. fold: name of the layer and
+    blob that fold segments into the batch. consensus, consensus_blob: the layer that averages the segments, and its
+    blob. cross_modality: starts from an RGB net with its first filters averaged over the colours
+    (pytsn/models/cross_modality.py). partial_bn: all BN layers but the first are frozen.
     """
 
     scale_ratios: tuple[float, ...]
@@ -59,14 +59,14 @@ class Training:
 class Modality:
     """One row.
 
-    title: what a net of it sees, in help texts. identified: what `identify` says of its number of channels. read_as:
-    the modality that VideoData layers, prototxts and tests know it by; warped flow is flow in folders of its own
-    (own_folders), and build_flags are what `build-of` needs to make them. images: what it reads. length: images, or
-    differences of images, in a snippet. mean: subtracted per channel of one image, or one value for all; empty: none.
-    difference: the net is given the differences of consecutive images (pytsn/data/rgb_difference.py). fusion_weight:
-    beside rgb's 1, and weight_of_three where rgb, flow and warped flow are fused. released: the authors released
-    weights. file_words: regular expression for names of weight files; stream_words: one that counts only where no
-    modality's file_words stand there. colour: in pictures.
+    title: the net's input, in help texts. identified: how `identify` names nets with its number of channels. read_as:
+    its modality in VideoData layers, prototxts and tests; warped flow is flow in separate folders (own_folders), which
+    `build-of` makes with build_flags. images: what it reads. length: images, or differences of images, per snippet.
+    mean: subtracted per channel of one image, or one value for all; empty: none. difference: the net's input is
+    differences of consecutive images (pytsn/data/rgb_difference.py). fusion_weight: relative to rgb's 1;
+    weight_of_three: when rgb, flow and warped flow are fused. released: the authors released weights. file_words:
+    regular expression for names of weight files; stream_words: one that is used only if no modality's file_words match.
+    colour: in pictures.
     """
 
     name: str
@@ -89,22 +89,22 @@ class Modality:
 
     @property
     def channels(self) -> int:
-        """Input channels of the net: of one snippet."""
+        """Input channels of the net, for one snippet."""
         return self.length * self.images.planes
 
     @property
     def stack(self) -> int:
-        """Images, or pairs of x and y, that a snippet is read from: a difference takes two."""
+        """Images, or pairs of x and y, to read per snippet; L differences need L + 1 images."""
         return self.length + self.difference
 
     @property
     def least_frames(self) -> int:
-        """Frames without which a video cannot be sampled; with one alone every difference would be 0."""
+        """Fewest frames that a video needs for sampling; with a single frame all differences would be 0."""
         return 1 + self.difference
 
     @property
     def is_flow(self) -> bool:
-        """Whether the images point somewhere: a mirrored x image then has 255 - v."""
+        """Whether the images are flow: mirroring then replaces v by 255 - v in x images."""
         return self.images == FLOW
 
 
@@ -121,7 +121,7 @@ _RGB = Modality(
     identified="rgb",
     images=RGB,
     length=1,
-    mean=(104, 117, 123),  # B, G, R; 123 is right, 128 is a slip found in several later ports
+    mean=(104, 117, 123),  # B, G, R; 123 is right, several later ports have 128 by mistake
     training=Training(
         scale_ratios=(1, 0.875, 0.75, 0.66),
         dropout=0.8,
@@ -194,9 +194,9 @@ _RGBDIFF = replace(
     released=False,
 )
 
-#: the table; a modality whose file_words hold another's comes after it
+#: the table; a modality whose file_words contain another's comes after it
 MODALITIES = {row.name: row for row in (_RGB, _FLOW, _WARPED, _RGBDIFF)}
-#: those that VideoData layers, prototxts and tests tell apart
+#: modalities that differ in VideoData layers, prototxts and tests
 READ_MODALITIES = tuple(name for name, row in MODALITIES.items() if row.read_as == name)
 
 
@@ -208,6 +208,6 @@ def find_modality(name: str) -> Modality:
 
 
 def modality_of_channels(channels: int) -> Modality:
-    """The modality that nets of so many input channels see: rgb for 3, rgbdiff for 15, flow for any other number."""
+    """The modality of nets with so many input channels: rgb for 3, rgbdiff for 15, flow for any other number."""
     found = (MODALITIES[name] for name in READ_MODALITIES)
     return next((row for row in found if row.channels == channels), _FLOW)

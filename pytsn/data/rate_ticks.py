@@ -1,4 +1,4 @@
-"""Ticks at a known rate, so many snippets a second, for untrimmed video whose windows are measured in seconds."""
+"""Ticks at a given number of snippets per second, for untrimmed video with windows in seconds."""
 
 import re
 from fractions import Fraction
@@ -7,13 +7,13 @@ from converter.errors import PytsnError
 
 
 def rate_ticks(frame_count: int, snippet_rate: Fraction, video_fps: Fraction, stack: int = 1) -> list[int]:
-    """Frame numbers (1-based) where the snippets of a video start, ``snippet_rate`` a second from its first frame on.
+    """First frames (1-based) of a video's snippets, ``snippet_rate`` per second from its first frame on.
 
     Snippet i starts at i / snippet_rate seconds, at frame 1 + floor(i * video_fps / snippet_rate), as long as its
-    ``stack`` frames lie in the video; a video too short for one snippet is sampled once, at frame 1. One a second of a
-    video of 30 frames a second is what anet2016-cuhk does (every 30th frame). Exact for rates such as 30000/1001.
+    ``stack`` frames lie in the video. A video too short for one snippet is sampled once, at frame 1. One per second at
+    30 frames per second is the rule of anet2016-cuhk (every 30th frame). Exact for rates such as 30000/1001.
 
-    Raises PytsnError when there are no frames, or the rate exceeds the video's frame rate.
+    Raises PytsnError when there are no frames, or when the rate exceeds the video's frame rate.
     """
     if frame_count < 1:
         raise PytsnError("it has no frames")
@@ -29,7 +29,7 @@ def rate_ticks(frame_count: int, snippet_rate: Fraction, video_fps: Fraction, st
 
 
 def parse_rate(text: str) -> Fraction:
-    """A rate a second from a command line, exact: ``1``, ``0.5``, ``29.97`` or ``30000/1001``.
+    """A rate per second from a command line, as an exact number: ``1``, ``0.5``, ``29.97`` or ``30000/1001``.
 
     Raises PytsnError for other texts and for zero.
     """

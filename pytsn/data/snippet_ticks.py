@@ -1,8 +1,8 @@
-"""Which frames of a video are shown to the network at test time: the rule of the original ``tools/eval_net.py``."""
+"""The frames of a video that the net sees at test time, by the rule of the original ``tools/eval_net.py``."""
 
 from converter.errors import PytsnError
 
-#: snippets of a video that can be asked for; a slip of the finger beyond it would fill the memory
+#: most snippets per video; a larger number is taken for a typo, as it would fill the memory
 MOST_SNIPPETS = 100_000
 
 
@@ -10,15 +10,14 @@ def frame_ticks(frame_count: int, num_frames: int = 25, stack: int = 1) -> list[
     """First frame number (1-based) of each of ``num_frames`` snippets of ``stack`` frames.
 
     The original's rule: step = floor((frame_count - stack) / (num_frames - 1)). A positive step gives ticks 1,
-    1 + step, 1 + 2 step, ...; otherwise the video is too short to spread (it may even be shorter than ``stack``) and
-    every tick is frame 1. There are always exactly ``num_frames`` of them: the original's upper limit, min(2 +
-    step (n - 1), frame_count + 1), never cuts one off because step (n - 1) <= frame_count - stack, so it is not
-    needed here.
+    1 + step, 1 + 2 step, ...; otherwise the video is too short (perhaps shorter than ``stack``) and every tick is
+    frame 1. There are always exactly ``num_frames`` ticks: the original's upper limit, min(2 + step (n - 1),
+    frame_count + 1), never removes one because step (n - 1) <= frame_count - stack, so it is omitted here.
 
-    ``num_frames == 1`` divides by zero in the original. Here the one snippet lies in the middle:
+    ``num_frames == 1`` divides by zero in the original. Here the single snippet lies in the middle:
     1 + floor((frame_count - stack) / 2), or frame 1 when the video is shorter than ``stack``.
 
-    Raises PytsnError when the video has no frames, and when no snippet or more than MOST_SNIPPETS are asked for.
+    Raises PytsnError when the video has no frames, and when ``num_frames`` is below 1 or above MOST_SNIPPETS.
     """
     if frame_count < 1:
         raise PytsnError(f"a video of {frame_count} frames cannot be sampled")
@@ -34,5 +33,5 @@ def frame_ticks(frame_count: int, num_frames: int = 25, stack: int = 1) -> list[
 
 def flow_indices(tick: int, frame_count: int, stack: int = 5) -> list[int]:
     """Numbers (1-based) of the ``stack`` flow or rgb images of the snippet at ``tick``; past the end of a short video
-    its last one repeats."""
+    the last image repeats."""
     return [min(frame_count, tick + offset) for offset in range(stack)]

@@ -1,4 +1,4 @@
-"""Split files in the layouts of UCF101 and HMDB51 (facts of the original ``pyActionRecog/benchmark_db.py``)."""
+"""Split files in the layouts of UCF101 and HMDB51 (source: the original's ``pyActionRecog/benchmark_db.py``)."""
 
 import os
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ Entry = tuple[str, int]
 
 @dataclass(frozen=True)
 class Split:
-    """The training and the test videos of one split, in the order of the split files."""
+    """The training and test videos of one split, in the order of the split files."""
 
     train: tuple[Entry, ...]
     test: tuple[Entry, ...]
 
 
 def parse_split_file(dataset: str, split_path: str | os.PathLike = "data") -> list[Split]:
-    """The splits of a dataset in one of SPLIT_DATASETS, read below SPLIT_PATH/<dataset>_splits.
+    """The splits of a dataset in SPLIT_DATASETS, read from SPLIT_PATH/<dataset>_splits.
 
-    HMDB51 has one file per class; the original takes them in the arbitrary order of a directory listing, here they
-    are taken in alphabetical order of the class names. Labels come from class_list.txt
-    (HMDB51) and classInd.txt less one (UCF101).
+    HMDB51 has one file per class. The original reads them in the arbitrary order of a directory listing; here they are
+    read in alphabetical order of the class names. Labels come from class_list.txt (HMDB51), or are the numbers in
+    classInd.txt minus one (UCF101).
 
-    Raises PytsnError for another dataset, for files that are missing, and for lines that do not parse.
+    Raises PytsnError for another dataset, for missing files, and for lines that do not parse.
     """
     if dataset not in SPLIT_DATASETS:
         raise PytsnError(
@@ -93,7 +93,7 @@ def _parse_class_file(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-#: by layout: the folder of the split files and the number of splits -> the splits
+#: layout -> parser: (folder of the split files, number of splits) -> splits
 _PARSERS = {CLASS_INDEX: _parse_class_index, CLASS_FILES: _parse_class_files}
 
 

@@ -1,7 +1,7 @@
 """Entries of zip archives, read by many threads and processes at once.
 
-An archive's directory is cached and its file opened anew for each entry: no open file is shared by threads or forked
-processes. An archive that was replaced is noticed by its size, time or inode.
+An archive's directory is cached, and its file is opened for each entry, so threads and forked processes share no open
+file. A replaced archive is detected by its size, time or inode.
 """
 
 import os
@@ -14,17 +14,17 @@ from typing import NamedTuple
 from converter.errors import PytsnError
 from converter.files import explain_os_error
 
-#: archives whose directories are kept, at about 0.3 KB an entry
+#: number of cached directories, at about 0.3 KB per entry
 _CACHED = 32
-#: no image is larger; an entry that says so is damaged
+#: no image is larger: an entry with a larger size is damaged
 _LARGEST = 1 << 28
 _AGAIN = "extract the frames of this video again"
-#: what zipfile raises for bytes that are no archive
+#: errors that zipfile raises for bytes that are not an archive
 _NOT_A_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, OSError)
 
 
 class Entry(NamedTuple):
-    """Where an entry lies in its archive, its size there and unpacked, its CRC-32, and how it is packed."""
+    """An entry's offset in its archive, packed and unpacked size, CRC-32, compression method, and whether encrypted."""
 
     offset: int
     packed: int
@@ -35,7 +35,8 @@ class Entry(NamedTuple):
 
 
 def zip_directory(archive: str) -> dict[str, Entry]:
-    """The archive's entries by name. Raises PytsnError naming an archive that is not there, cut short or none."""
+    """The archive's entries by name. Raises PytsnError that names the archive when it is missing, truncated or not a
+    zip."""
     try:
         state = os.stat(archive)
     except OSError as error:
@@ -44,8 +45,8 @@ def zip_directory(archive: str) -> dict[str, Entry]:
 
 
 def read_entry(archive: str, name: str) -> bytes:
-    """The entry's bytes, unpacked. Raises PytsnError naming the archive, and the entry where it is missing, damaged
-    (length or CRC), encrypted, or packed by another method than deflate."""
+    """The entry's bytes, unpacked. Raises PytsnError that names archive and entry when the entry is missing, damaged
+    (length or CRC), encrypted, or neither stored nor deflated."""
     directory = zip_directory(archive)
     if name not in directory:
         raise PytsnError(f"{archive}: holds no entry {name} ({len(directory)} entries); {_AGAIN}")
@@ -76,14 +77,14 @@ def _entry(item: zipfile.ZipInfo) -> Entry:
 
 
 def _packed_bytes(archive: str, entry: Entry) -> bytes | None:
-    """The entry as it is in the file; None where the file does not hold it whole."""
+    """The entry's packed bytes; None if the file does not hold all of them."""
     try:
         with open(archive, "rb") as file:
             file.seek(max(entry.offset, 0))
             header = file.read(30)
             if len(header) < 30 or not header.startswith(b"PK\3\4"):
                 return None
-            file.seek(sum(struct.unpack_from("<HH", header, 26)), os.SEEK_CUR)  # the entry's name, its extra field
+            file.seek(sum(struct.unpack_from("<HH", header, 26)), os.SEEK_CUR)  # skip the entry's name and extra field
             packed = file.read(min(entry.packed, _LARGEST))
     except OSError as error:
         raise explain_os_error(error, archive) from None
@@ -91,7 +92,7 @@ def _packed_bytes(archive: str, entry: Entry) -> bytes | None:
 
 
 def _unpack(packed: bytes | None, entry: Entry) -> bytes | None:
-    """The entry's bytes; None where they are damaged."""
+    """The entry's unpacked bytes; None if they are damaged."""
     if packed is None or entry.size > _LARGEST:
         return None
     try:

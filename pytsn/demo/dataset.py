@@ -1,4 +1,4 @@
-"""The demo's dataset on disk, in ucf101's layout: videos, frame folders, and split files as ucf101 has them.
+"""The demo's dataset on disk, in the layout of UCF101: videos, frame folders and split files.
 
 <root>/videos/<class>/<name>.avi
 <root>/frames/<name>/img_00001.jpg, flow_x_00001.jpg, flow_y_00001.jpg, ...
@@ -20,7 +20,7 @@ from pytsn.runtime.cores import cpu_count
 
 @dataclass(frozen=True)
 class Dataset:
-    """Where the dataset lies and which clips it has; train and test clips have no group (and no seed) in common."""
+    """Folder and clips of the dataset; train and test clips share no group (and no seed)."""
 
     root: Path
     train: list[Clip]
@@ -34,7 +34,7 @@ class Dataset:
 
 
 def plan_dataset(root: Path, train: int, test: int, frames: int, seed: int) -> Dataset:
-    """``train`` and ``test`` clips a class, each of ``frames`` frames. Nothing is written yet."""
+    """Plans ``train`` and ``test`` clips per class, of ``frames`` frames each. Writes nothing."""
     return Dataset(Path(root), plan_clips(train, frames, seed), plan_clips(test, frames, seed, first_group=train + 1))
 
 
@@ -49,16 +49,16 @@ def write_videos(dataset: Dataset) -> int:
 
 
 def _for_each(work, clips: list[Clip], title: str) -> int:
-    # Threads, not processes: OpenCV leaves the interpreter lock, and a pool of processes would have to start first.
+    # Threads, not processes: OpenCV releases the interpreter lock, and processes would take time to start.
     with ThreadPoolExecutor(cpu_count()) as pool:
         return len(list(tqdm(pool.map(work, clips), title, len(clips), unit="video", disable=None)))
 
 
 def write_splits(dataset: Dataset) -> Path:
-    """Writes ucf101's split files and returns the folder to give as --split_path (the one above ucf101_splits).
+    """Writes UCF101's split files and returns the folder for --split_path (the parent of ucf101_splits).
 
-    classInd counts from 1; train lines carry that number, test lines the path alone, as in the original lists. UCF101
-    has three splits and its readers want all of them; here they are one and the same.
+    As in the original lists, classInd counts from 1, train lines have path and class number, test lines only the path.
+    UCF101 has three splits and its readers expect all of them; here all three are the same.
     """
     folder = dataset.root / "data" / "ucf101_splits"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
-"""The demo's two small nets as the prototxt text that Caffe would be given: deploy and train_val form.
+"""The demo's two small nets as Caffe prototxts, in deploy and train_val form.
 
-A level is convolution, BN (the fork's), ReLU; a 3x3/2 maximum stands between levels. The mean over all places of the
-last level, through a BN of its own, is `global_pool`, and the classifier reads that. Without this last BN the few
-hundred updates that the demo has time for do not suffice: means over places hardly differ from one another. Training
-is TSN's: three snippets a video, folded into the batch, scores averaged before the loss.
+A level is convolution, BN (of TSN's Caffe fork) and ReLU; between levels lies 3x3 max pooling with stride 2. The last
+level is averaged over all positions and normalised by another BN: `global_pool`, the input of the classifier. Without
+this BN the averages hardly differ, and the few hundred updates of the demo do not suffice. Training is TSN's: three
+snippets per video, folded into the batch, scores averaged before the loss.
 
-Both nets look at frames of half the size. Training has them shrunk as they are read; the deploy net, which eval-net
-hands 224x224 crops of 340x256 frames, takes the mean of 2x2 pixels first, and that is what shrinking by two does.
+Both nets see frames at half size. In training, frames are resized when read. The deploy net, which gets 224x224 crops
+of 340x256 frames from eval-net, averages 2x2 pixels first, which equals resizing by two.
 """
 
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ _BN = {"bn_param": {"slope_filler": {"type": "constant", "value": 1}}}
 
 @dataclass(frozen=True)
 class Stream:
-    """One of the two streams: its modality, channels of each level; ``conv1_given``: the first filters are given and
-    stay."""
+    """One of the two streams: modality, channels of each level; ``conv1_given``: the first filters are given and not
+    trained."""
 
     modality: str
     widths: tuple[int, ...]
@@ -37,7 +37,7 @@ class Stream:
 
     @property
     def row(self) -> Modality:
-        """Of the table of modalities."""
+        """The row in the table of modalities."""
         return MODALITIES[self.modality]
 
     @property
@@ -46,7 +46,7 @@ class Stream:
         return self.row.channels
 
 
-#: The flow net has fewer levels, and fewer channels: motion is all it has to tell.
+#: The flow net has fewer levels and channels: it only has to recognise motion.
 STREAMS = {
     "rgb": Stream("rgb", (16, 32, 64), conv1_given=True),
     "flow": Stream("flow", (16, 32), conv1_given=False),
@@ -62,7 +62,7 @@ def deploy_prototxt(stream: Stream, num_classes: int) -> str:
 
 
 def train_val_prototxt(stream: Stream, num_classes: int, train: Path, test: Path, batch: int, dropout: float) -> str:
-    """The net of training and of its test passes. train, test: list files; batch: videos in one."""
+    """The net for training and its test passes. train, test: list files; batch: videos per batch."""
     fold = {"reshape_param": {"shape": {"dim": (-1, stream.channels, _SIDE, _SIDE)}}}
     return "".join(
         [

@@ -1,4 +1,4 @@
-"""The demo's steps in order: data, weights, then the project's own commands, each shown as a user would type it."""
+"""The demo's steps in order: data, weights, then pytsn's own commands, each printed as a user would type it."""
 
 import shlex
 import shutil
@@ -25,10 +25,10 @@ from pytsn.demo.summary import (
 from pytsn.demo.training import StreamFiles, stream_files, write_training_files
 from pytsn.demo.videos import CLASSES, HEIGHT, MOTIONS, SHAPES, WIDTH
 
-#: of the extracted images, and the flow they can show: TV-L1 of whole frames takes ten times as long, and nothing in
-#: these videos moves by more than 2 such pixels a frame
+#: size of the extracted images, and their flow bound: TV-L1 at full size takes ten times as long, and nothing in these
+#: videos moves by more than 2 pixels of this size per frame
 _FRAME_SIZE, _FLOW_BOUND = (113, 85), 5
-_MARK = ".pytsn-demo"  # lies in every folder the demo made: only such a folder is ever cleared
+_MARK = ".pytsn-demo"  # in every folder that the demo makes: only such folders are ever cleared
 WEIGHTS_NOTE = (
     "trained here on the training videos; flow from random filters; rgb too, but for its first 16 filters, which are"
     " given and stay: edges, blind to colour"
@@ -37,8 +37,8 @@ WEIGHTS_NOTE = (
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """How much the demo makes: training and test videos a class, frames a video, updates of each net, snippets of a
-    test video; ``seed`` decides videos, random filters and the course of training."""
+    """Size of the demo: training and test videos per class, frames per video, updates of each net, snippets per test
+    video; ``seed`` determines videos, random filters and training."""
 
     root: Path
     train: int = 10
@@ -56,7 +56,7 @@ class DemoOptions:
 
 
 class CommandFailed(Exception):
-    """A command of the project ended with this exit status; it has told why."""
+    """A command ended with this exit status; it has printed the reason."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -65,22 +65,22 @@ class CommandFailed(Exception):
 
 @dataclass
 class Steps:
-    """The steps of a demo and the seconds spent in each, in order. run_command: runs a command of the project by its
-    name and arguments and returns its exit status (pytsn.cli)."""
+    """The steps of a demo and the seconds spent in each, in order. run_command: runs a pytsn command by name and
+    arguments and returns its exit status (pytsn.cli)."""
 
     run_command: Callable[[str, list[str]], int]
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Everything in the context is one step."""
+        """Prints the title and times everything in the context as one step."""
         print(f"\n== {len(self.seconds) + 1}. {title}", flush=True)
         start = time.perf_counter()
         yield
         self.seconds[title] = time.perf_counter() - start
 
     def command(self, name: str, *arguments: str) -> None:
-        """Runs a command in this process, its command line and time shown. Raises CommandFailed."""
+        """Runs a command in this process and prints its command line and time. Raises CommandFailed."""
         print(f"\n$ {shlex.join(['pytsn', name, *arguments])}", flush=True)
         start = time.perf_counter()
         status = self.run_command(name, list(arguments))
@@ -92,9 +92,9 @@ class Steps:
 
 
 def run_demo(options: DemoOptions, run_command: Callable[[str, list[str]], int]) -> int:
-    """Runs everything, the project's commands by ``run_command``. Returns exit status 0, or 1 when a check failed.
+    """Runs the whole demo; ``run_command`` runs the commands. Returns exit status 0, or 1 when a check failed.
 
-    Raises PytsnError when the folder is not the demo's.
+    Raises PytsnError when the folder is not a demo's.
     """
     clear_folder(options.root)
     dataset = plan_dataset(options.root, options.train, options.test, options.frames, options.seed)
@@ -110,7 +110,7 @@ def run_demo(options: DemoOptions, run_command: Callable[[str, list[str]], int])
 
 
 def clear_folder(root: Path) -> None:
-    """Makes the folder, or empties one that an earlier demo made. Raises PytsnError for any other with content."""
+    """Makes the folder, or empties one from an earlier demo. Raises PytsnError for any other folder with content."""
     try:
         if root.exists() and any(root.iterdir()):
             if not (root / _MARK).is_file():
@@ -165,7 +165,7 @@ def _convert(options: DemoOptions, steps: Steps) -> None:
 
 
 def _evaluate(options: DemoOptions, steps: Steps) -> None:
-    """The rgb net from the very file that training wrote, the flow net from the converted one."""
+    """Evaluates the rgb net from the caffemodel that training wrote, and the flow net from the converted file."""
     rgb, flow = options.streams()
     settings = ["--split_path", str(options.root / "data"), "--num_frame_per_video", str(options.test_snippets)]
     for files, weights in ((rgb, rgb.snapshot), (flow, flow.converted(".safetensors"))):

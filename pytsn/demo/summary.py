@@ -1,4 +1,4 @@
-"""What the demo found: accuracies and confusion of each stream and of their fusion, as text, JSON and pictures."""
+"""The demo's results: accuracies and confusion of each stream and of their fusion, as text, JSON and pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def result_table(results: Sequence[StreamResult]) -> list[str]:
 def write_results(
     folder: Path, results: Sequence[StreamResult], seconds: Mapping[str, float], settings: Mapping[str, object]
 ) -> None:
-    """results.txt (what the terminal showed last) and results.json (the same for programs, confusion matrices too)."""
+    """Writes results.txt (the last lines of the terminal) and results.json (the same plus the confusion matrices)."""
     lines = [
         *result_table(results),
         "",

@@ -1,4 +1,4 @@
-"""The files of the demo's training: prototxts, solvers, start weights, and where each of them lies.
+"""The files of the demo's training: prototxts, solvers, start weights, and their paths.
 
 <root>/models/demo_<modality>_deploy.prototxt, ..._train_val.prototxt, ..._solver.prototxt, demo_rgb_start.caffemodel
 <root>/lists/ucf101_<modality>_train_split_1.txt, ..._val_split_1.txt    (build-file-list writes them)
@@ -15,13 +15,13 @@ from pytsn.models.prototxt_text import Word, field
 BATCH = 16  # videos
 DROPOUT = 0.5
 BASE_LR = 0.05
-#: a solver's seed has 64 bits, of which Caffe's generator takes 32
+#: a solver's seed has 64 bits; Caffe's generator uses 32 of them
 _SEEDS = 2**32
 
 
 @dataclass(frozen=True)
 class StreamFiles:
-    """Where the files of one stream lie; ``iterations`` are in the names of its snapshots."""
+    """The paths of one stream's files; ``iterations`` is part of the snapshots' names."""
 
     root: Path
     stream: Stream
@@ -44,7 +44,7 @@ class StreamFiles:
 
     @property
     def start(self) -> Path | None:
-        """The weights to start from; None: the solver's seed and the fillers."""
+        """The weights to start from; None: random weights from the fillers and the solver's seed."""
         return self._path("models", "demo_{}_start.caffemodel") if self.stream.conv1_given else None
 
     @property
@@ -53,11 +53,11 @@ class StreamFiles:
 
     @property
     def snapshot(self) -> Path:
-        """What training ends with."""
+        """The last snapshot of the training."""
         return self.snapshot_folder / f"demo_{self.stream.modality}_iter_{self.iterations}.caffemodel"
 
     def converted(self, end: str) -> Path:
-        """The snapshot in another format, ``end`` its suffix."""
+        """The snapshot in another format with suffix ``end``."""
         return self._path("models", "demo_{}" + end)
 
     def file_list(self, part: str) -> Path:
@@ -66,12 +66,12 @@ class StreamFiles:
 
 
 def stream_files(root: Path, modality: str, iterations: int) -> StreamFiles:
-    """The files of a stream, by its name."""
+    """The files of the stream of a modality."""
     return StreamFiles(root, STREAMS[modality], iterations)
 
 
 def write_training_files(files: StreamFiles, num_classes: int, tested: int, seed: int) -> list[Path]:
-    """Writes prototxts, solver and start weights; ``tested``: how many videos a test pass covers. Returns the paths."""
+    """Writes prototxts, solver and start weights. ``tested``: videos per test pass. Returns the paths."""
     seed %= _SEEDS
     for folder in (files.deploy.parent, files.snapshot_folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,8 +92,8 @@ def write_training_files(files: StreamFiles, num_classes: int, tested: int, seed
 
 
 def solver_prototxt(files: StreamFiles, test_iter: int, seed: int) -> str:
-    """The solver: the learning rate falls to 0 in a straight line, four test passes. With a random_seed all
-    random numbers are Caffe's own, and on a CPU a run repeats."""
+    """The solver: the learning rate falls linearly to 0, with four test passes. With a random_seed all random numbers
+    are Caffe's own, and a run on a CPU is reproducible."""
     shown = max(files.iterations // 10, 1)
     settings = {
         "net": str(files.train_val),

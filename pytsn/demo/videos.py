@@ -1,9 +1,9 @@
-"""Small videos of moving shapes. A class is a (shape, motion) pair, so that neither stream alone can tell the classes:
-a single frame shows the shape and not the motion, the optical flow shows the motion and hardly the shape.
+"""Small videos of moving shapes. A class is a (shape, motion) pair, so neither stream alone can tell the classes
+apart: a single frame shows the shape but not the motion, the optical flow shows the motion and hardly the shape.
 
-Nothing but the motion differs between the motions: every clip draws a whole trajectory (sideways, up or down, rocking),
-follows the part that its motion names and freezes the rest at a random moment. A frame's position, size and
-tilt therefore have one and the same distribution in all classes.
+The motion classes differ in nothing but motion: every clip draws a full trajectory (sideways, up or down, rocking),
+follows the part that its motion names, and freezes the rest at a random time. So the position, size and tilt of the
+shape in a frame have the same distribution in all classes.
 """
 
 import itertools
@@ -19,20 +19,20 @@ from pytsn.data.frame_images import load_cv2
 WIDTH, HEIGHT = 340, 256  # the frame size of the original's extraction and evaluation
 FPS = 25
 SHAPES = ("Disc", "Square", "Triangle", "Star")
-#: Sideways goes left or right by chance: half of the ten crops are mirrored, so no flow net could tell the two apart.
+#: Slides goes left or right at random: half of the ten crops are mirrored, so no flow net could tell the two apart.
 MOTIONS = ("Slides", "Rises", "Falls", "Rocks")
 CLASSES = tuple(shape + motion for shape, motion in itertools.product(SHAPES, MOTIONS))
 
 _VERTICAL = {"Rises": -1, "Falls": 1}
-_SWING = 18.0  # degrees a shape tilts to either side
+_SWING = 18.0  # largest tilt to either side, in degrees
 _CORNERS = {"Square": 4, "Triangle": 3}
-_PATCH = 128  # side of the shape's drawing; it is shrunk to its size in the frame
+_PATCH = 128  # side of the shape's drawing, which is resized for the frame
 _RIM = 56  # circumscribed radius in the drawing
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video to be made. ``name`` follows ucf101 (v_<class>_g<group>_c01), ``seed`` alone decides the content."""
+    """One video to make. ``name`` is as in UCF101 (v_<class>_g<group>_c01). The other fields determine the content."""
 
     name: str
     shape: str
@@ -46,7 +46,7 @@ class Clip:
 
 
 def plan_clips(per_class: int, frames: int, seed: int, first_group: int = 1) -> list[Clip]:
-    """``per_class`` clips of each class, groups numbered from ``first_group``. Another group or class, another seed."""
+    """``per_class`` clips of each class, with groups from ``first_group`` on. Each class and group has its own seed."""
     return [
         Clip(f"v_{shape}{motion}_g{group:02d}_c01", shape, motion, frames, (seed, index, group))
         for index, (shape, motion) in enumerate(itertools.product(SHAPES, MOTIONS))
@@ -57,7 +57,7 @@ def plan_clips(per_class: int, frames: int, seed: int, first_group: int = 1) -> 
 def shape_mask(shape: str) -> np.ndarray:
     """(128, 128) float32 in [0, 1]: the upright shape with soft edges."""
     cv2 = load_cv2()
-    scale = 4  # drawn large and averaged, for edges softer than a pixel
+    scale = 4  # drawn large and averaged, for smooth edges
     image = np.zeros((_PATCH * scale, _PATCH * scale), np.uint8)
     centre, radius = _PATCH * scale // 2, _RIM * scale
     if shape == "Disc":
@@ -68,7 +68,7 @@ def shape_mask(shape: str) -> np.ndarray:
 
 
 def _outline(shape: str) -> np.ndarray:
-    """(corners, 2) x, y of the shape's corners, circumscribed radius 1."""
+    """(corners, 2): x, y of the shape's corners, circumscribed radius 1."""
     count = _CORNERS.get(shape, 10)
     angle = np.arange(count) * 2 * np.pi / count
     radius = np.where(np.arange(count) % 2, 0.42, 1.0) if shape == "Star" else np.ones(count)
@@ -76,7 +76,7 @@ def _outline(shape: str) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, size: tuple[int, int], cell: int, strength: float) -> np.ndarray:
-    """(H, W, 3) smooth noise with grains of about ``cell`` pixels; without texture there would be no flow to see."""
+    """(H, W, 3) smooth noise with grains of about ``cell`` pixels; without texture, flow cannot be computed."""
     height, width = size
     grain = rng.normal(0, strength, (height // cell + 2, width // cell + 2, 3)).astype(np.float32)
     cv2 = load_cv2()
@@ -98,24 +98,24 @@ def trajectory(clip: Clip, rng: np.random.Generator) -> np.ndarray:
     speed = rng.uniform(2.5, 4.0, 2) * rng.choice([-1, 1], 2)  # pixels a frame, sideways and down
     if clip.motion in _VERTICAL:
         speed[1] = _VERTICAL[clip.motion] * abs(speed[1])
-    room = np.array([clip.frames * 2.0 + 24] * 2)  # half the longest way, and part of the shape: it stays in sight
+    room = np.array([clip.frames * 2.0 + 24] * 2)  # half the longest path, and part of the shape: it stays visible
     middle = np.array([WIDTH, HEIGHT]) / 2
     centre = rng.uniform(np.minimum(room, middle), np.maximum(2 * middle - room, middle))
     phase, period = rng.uniform(0, 2 * np.pi), rng.uniform(9, 13)
     moves = [clip.motion == "Slides", clip.motion in _VERTICAL, clip.motion == "Rocks"]
-    when = np.where(moves, time[:, None], rng.choice(time, 3))  # (T, 3): what does not move is frozen at a random time
+    when = np.where(moves, time[:, None], rng.choice(time, 3))  # (T, 3): other motions are frozen at a random time
     tilt = _SWING * np.sin(phase + when[:, 2:] * 2 * np.pi / period)
     return np.concatenate([centre + when[:, :2] * speed, tilt], axis=1)
 
 
 def render(clip: Clip) -> np.ndarray:
-    """(T, 256, 340, 3) uint8 BGR: the clip's frames. Same clip, same pixels."""
+    """The clip's frames, (T, 256, 340, 3) uint8 BGR. The same clip gives the same pixels."""
     cv2, rng = load_cv2(), np.random.default_rng(clip.seed)
     ground_colour, shape_colour = _colours(rng)
     ground = ground_colour + _texture(rng, (HEIGHT, WIDTH), 24, 9)
     paint = shape_colour + _texture(rng, (_PATCH, _PATCH), 16, 20)
     mask, radius = shape_mask(clip.shape), rng.uniform(40, 54)
-    noise = rng.normal(0, 2, (2 * HEIGHT, 2 * WIDTH, 1)).astype(np.float32)  # each frame shows another part of it
+    noise = rng.normal(0, 2, (2 * HEIGHT, 2 * WIDTH, 1)).astype(np.float32)  # each frame uses another part of it
     frames = np.empty((clip.frames, HEIGHT, WIDTH, 3), np.uint8)
     for frame, (x, y, tilt) in zip(frames, trajectory(clip, rng), strict=True):
         place = cv2.getRotationMatrix2D((_PATCH / 2, _PATCH / 2), tilt, radius / _RIM)

@@ -1,7 +1,7 @@
-"""The filters that the demo's rgb net is given: edges in sixteen directions, blind to colour.
+"""The first filters of the demo's rgb net: edge filters in sixteen directions that ignore colour.
 
-Real rgb nets start from ImageNet. Trained from nothing, on a few hundred videos in random colours, a net learns
-the colours of its training videos by heart (measured: shapes right in 25 % of the test videos, which is chance).
+Real rgb nets start from ImageNet. Trained from scratch on a few hundred videos in random colours, a net memorises the
+colours of its training videos (measured: the shape is right in 25 % of the test videos, which is chance).
 """
 
 from pathlib import Path
@@ -16,8 +16,8 @@ _GREY = (0.114, 0.587, 0.299)  # of B, G, R: ITU-R BT.601, OpenCV's weights
 
 
 def edge_filters(count: int, size: int, sigma: float = 1.0) -> np.ndarray:
-    """(count, 3, size, size) float32: derivatives of a Gaussian along ``count`` directions around the circle, on the
-    grey value of B, G, R. Each sums to 0: an even colour, whichever it is, gives no response."""
+    """(count, 3, size, size) float32: derivatives of a Gaussian along ``count`` directions around the circle, applied
+    to the grey value of B, G, R. Each filter sums to 0: a uniform colour gives no response."""
     place = np.arange(size) - (size - 1) / 2
     angle = 2 * np.pi * np.arange(count)[:, None, None] / count
     along = np.cos(angle) * place[None, None, :] + np.sin(angle) * place[None, :, None]  # (count, size, size)
@@ -26,7 +26,7 @@ def edge_filters(count: int, size: int, sigma: float = 1.0) -> np.ndarray:
 
 
 def write_start(caffemodel: Path, deploy: Path, seed: int) -> None:
-    """Writes a caffemodel to start training from: edge filters in conv1, everything else as the fillers say."""
+    """Writes a caffemodel to start training from: edge filters in conv1, all other weights from the fillers."""
     net = load_net(deploy, generator=torch.Generator().manual_seed(seed))
     weight = net.get_parameter("conv1.weight")
     count, _, size, _ = weight.shape

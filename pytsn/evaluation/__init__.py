@@ -1,1 +1,1 @@
-"""Scoring videos at test time: the net, the videos, the summary and the published figures."""
+"""Scoring videos at test time: the net, the videos, the summary and the published accuracies."""

@@ -1,6 +1,6 @@
-"""The test-time net: snippets of a video in, class scores of ten crops out.
+"""The test-time net: takes snippets of a video, returns class scores of ten crops.
 
-Facts of the original: ``pyActionRecog/action_caffe.py``. Letters: T snippets, C planes of the net (3, 10 for
+Source: the original's ``pyActionRecog/action_caffe.py``. Letters: T snippets, C input channels of the net (3, 10 for
 flow, 15 for rgbdiff), P planes of a snippet (C, but 18 for rgbdiff), H, W frame size, S the crop's side, K classes.
 """
 
@@ -27,9 +27,10 @@ NUM_CROPS = 10
 @dataclass(frozen=True)
 class NetOptions:
     """How to run the net. device: auto, cpu, cuda or cuda:N; precision: fp32 (parity), tf32 or bf16 (CUDA);
-    score_name: the score blob, None for fc-action or fc_action; batch_size: crops a forward, None for the default;
-    rgbdiff: how a net of 15 planes was trained, signed or absolute (pytsn/data/rgb_difference.py); crops: 10, or 1 for
-    the centre alone (a tenth of the work, and not what the papers report)."""
+    score_name: the score blob, None for fc-action or fc_action; batch_size: crops per forward pass, None for the
+    default; rgbdiff: differences that a net of 15 channels was trained on, signed or absolute
+    (pytsn/data/rgb_difference.py); crops: 10, or 1 for the centre crop only (a tenth of the work, but the papers report
+    ten)."""
 
     device: str = "auto"
     precision: str = "fp32"
@@ -43,8 +44,8 @@ class NetOptions:
 class ActionNet:
     """A deploy prototxt with weights, ready to score snippets.
 
-    ``report`` tells what was loaded, ``drift`` (None for fp32) how far the chosen precision moved the first scores.
-    Raises PytsnError for weights of another net, a missing score blob, or an input that is no (N, C, S, S).
+    ``report`` says what was loaded, ``drift`` (None for fp32) how much the first scores differ from fp32. Raises
+    PytsnError for weights of another net, a missing score blob, or an input that is not (N, C, S, S).
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class ActionNet:
 
     @torch.inference_mode()
     def _fuse(self, net: CaffeNet) -> FusedNet:
-        """The net for inference, on the device, in the layout that is fastest there."""
+        """The net for inference, on the device, in the memory layout that is fastest there."""
 
         def make(channels_last: bool) -> FusedNet:
             return fuse(net, keep=(self.score_name,), precision=self.precision, channels_last=channels_last)
@@ -90,7 +91,7 @@ class ActionNet:
 
     @property
     def modality(self) -> str:
-        """rgb for 3 planes, rgbdiff for 15, flow for any other number."""
+        """rgb for 3 channels, rgbdiff for 15, flow for any other number."""
         return self._row.name
 
     @property
@@ -100,15 +101,15 @@ class ActionNet:
 
     @property
     def planes(self) -> int:
-        """Planes of a snippet: the net's own, or those of the frames whose differences it takes."""
+        """Planes of a snippet: the net's input channels, or for rgbdiff the planes of the frames."""
         return self.channels + self._row.difference * self._row.images.planes
 
     @torch.inference_mode()
     def score_snippets(self, planes: np.ndarray) -> np.ndarray:
         """Scores before the softmax, float32 (T, 10, K), of snippets uint8 (T, P, H, W); (T, 1, K) with one crop.
 
-        Planes are B, G, R of each frame, or x and y in turn, at the size that crops are cut from (256 x 340). Crop
-        order as in pytsn.data.ten_crops. Raises PytsnError when planes do not fit the net.
+        Planes are B, G, R of each frame, or x, y of each flow pair, at the size that crops are cut from (256 x 340).
+        Crop order as in pytsn.data.ten_crops. Raises PytsnError when planes do not fit the net.
         """
         self.check_planes(planes)
         crops = self.cut(torch.from_numpy(planes).to(self.device, non_blocking=True))
@@ -117,22 +118,22 @@ class ActionNet:
         return scores.unflatten(0, (len(planes), self.crops)).cpu().numpy()
 
     def check_planes(self, planes: np.ndarray) -> None:
-        """Raises PytsnError for snippets, uint8 (T, P, H, W), that are not the net's."""
+        """Raises PytsnError for snippets, uint8 (T, P, H, W), that do not fit the net."""
         if planes.ndim != 4 or planes.shape[1] != self.planes:
             raise PytsnError(f"snippets of {planes.shape[1:2]} planes, the net takes {self.planes}: other modality?")
 
     def cut(self, snippets: torch.Tensor) -> torch.Tensor:
-        """The crops of snippets uint8 (T, P, H, W), on their device: (10 T, P, S, S), or (T, P, S, S) of one crop."""
+        """Crops of snippets uint8 (T, P, H, W), on the same device: (10 T, P, S, S), or (T, P, S, S) for one crop."""
         if self.crops == 1:
             return centre_crops(snippets, self.crop_size)
         return ten_crops(snippets, self.crop_size, self.is_flow)
 
     def score_crops(self, crops: torch.Tensor) -> torch.Tensor:
-        """Scores float32 (N, K) of crops uint8 (N, P, S, S); nothing in it waits for the device."""
+        """Scores float32 (N, K) of crops uint8 (N, P, S, S). Does not wait for the device."""
         return self._forward(self.net, crops)
 
     def compare_with_fp32(self, crops: torch.Tensor, scores: torch.Tensor) -> None:
-        """Sets ``drift`` by the first crops that were scored in another precision than fp32."""
+        """Sets ``drift`` from the first crops that were scored in another precision than fp32."""
         if self._unfused is not None:
             self.drift = self._measure_drift(self._unfused, crops, scores)
 
@@ -146,8 +147,8 @@ class ActionNet:
         return self._shaped(scores)
 
     def _mean(self) -> tuple[float, ...]:
-        """What is subtracted from each channel: what the weights were trained with where their file tells, else as in
-        Caffe; 0 of differences, where it cancels."""
+        """The mean to subtract from each channel: the one recorded with the weights if there is one, else Caffe's; 0
+        for differences, where it cancels."""
         trained = self.report.means(self.channels)
         if trained is not None:
             return tuple(trained.reshape(-1).tolist())
@@ -155,15 +156,15 @@ class ActionNet:
         return mean if len(mean) == self.channels else mean * self.channels
 
     def _width(self, net: CaffeNet, source: str | os.PathLike) -> int:
-        """Values of a crop in the score blob. Raises PytsnError when it holds no class scores."""
+        """Values per crop in the score blob. Raises PytsnError when the blob holds no class scores."""
         return _num_classes(net, self.score_name, source)
 
     def _shaped(self, scores: torch.Tensor) -> torch.Tensor:
-        """The score blob as (N, K): a 1x1 classifier's is (N, K, 1, 1)."""
+        """The score blob as (N, K): a 1x1 convolution as classifier gives (N, K, 1, 1)."""
         return scores.flatten(1)
 
     def _measure_drift(self, unfused: CaffeNet, crops: torch.Tensor, fast: torch.Tensor) -> tuple[float, float]:
-        """Largest difference to fp32 over the largest magnitude; share of crops whose best class is the same."""
+        """Largest difference from fp32 over the largest magnitude; share of crops with the same best class."""
         exact = self._forward(fuse(unfused, keep=(self.score_name,)).to(self.device), crops)
         self._unfused = None
         relative = (exact - fast).abs().max() / exact.abs().max()

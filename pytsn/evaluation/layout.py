@@ -1,4 +1,4 @@
-"""Which memory layout a GPU runs a net fastest in, found by trying: neither wins on every card, in every precision."""
+"""Finds the memory layout in which a GPU runs a net fastest, by timing both: it depends on card and precision."""
 
 import time
 from collections.abc import Callable
@@ -12,10 +12,10 @@ _WARM_UP, _TURNS = 2, 3
 
 
 def fastest(make: Callable[[bool], FusedNet], run: Callable[[FusedNet], object], device: torch.device) -> FusedNet:
-    """The net of the layout whose ``run`` takes least time on the device; both give the same scores up to rounding.
+    """The net in the layout whose ``run`` is fastest on the device; both give the same scores up to rounding.
 
-    make: channels-last (N, H, W, C in memory) or not -> the net. On a CPU channels-last is taken untried: it was faster
-    on every one measured (benchmarks/eval_speed.py).
+    make: channels-last (N, H, W, C in memory) or not -> the net. On a CPU channels-last is used without timing: it was
+    faster on every CPU measured (benchmarks/eval_speed.py).
     """
     if device.type == "cpu":
         return make(True)
@@ -25,7 +25,7 @@ def fastest(make: Callable[[bool], FusedNet], run: Callable[[FusedNet], object],
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """The shortest of a few turns, after some that do not count."""
+    """The shortest of a few runs, after a warm-up."""
     taken = []
     for _ in range(_WARM_UP + _TURNS):
         torch.cuda.synchronize(device)

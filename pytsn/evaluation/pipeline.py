@@ -1,7 +1,7 @@
-"""Scores of one video after another on a GPU that never waits: reading, upload, forward and download overlap.
+"""Scores videos one after another and keeps the GPU busy: reading, upload, forward and download overlap.
 
-Batches hold a fixed number of crops and may span videos. Their size never changes (what the last one lacks is filled up
-with old crops), so that one CUDA graph serves them all, and a crop's scores depend on nothing but the crop.
+A batch may hold crops of several videos. All batches have the same size (the last one is filled up with old crops), so
+one CUDA graph serves them all and the scores of a crop depend only on the crop.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 
 class _Scores:
-    """The scores of one video: pieces of batches on the device until all are there, then on their way to the host."""
+    """The scores of one video: collected on the device from batches; when complete, copied to the host."""
 
     def __init__(self, item, crops: int) -> None:
         self.item, self._missing = item, crops
@@ -29,7 +29,7 @@ class _Scores:
         self._arrived: torch.cuda.Event | None = None
 
     def add(self, piece: torch.Tensor) -> None:
-        """Some crops' scores (n, K), a copy."""
+        """Adds the scores (n, K) of some crops; the tensor must be a copy."""
         self._pieces.append(piece)
         self._missing -= len(piece)
         if self._missing == 0:
@@ -47,7 +47,7 @@ class _Scores:
 
     @property
     def is_sent(self) -> bool:
-        """Whether all its batches have been started."""
+        """Whether all batches with its crops have been started."""
         return self._host is not None
 
     def array(self, crops: int) -> np.ndarray:
@@ -55,11 +55,11 @@ class _Scores:
         assert self._host is not None
         if self._arrived is not None:
             self._arrived.synchronize()
-        return self._host.unflatten(0, (-1, crops)).numpy().copy()  # the pinned memory goes back to its pool
+        return self._host.unflatten(0, (-1, crops)).numpy().copy()  # a copy: pinned memory returns to its pool
 
 
 class Pipeline:
-    """``net`` with what it takes to keep its device busy. On a CPU it works too, without graphs and overlap."""
+    """Feeds ``net`` so that its device stays busy. Works on a CPU too, without CUDA graphs and overlap."""
 
     def __init__(self, net: ActionNet) -> None:
         self._net, self._device = net, net.device
@@ -67,21 +67,21 @@ class Pipeline:
         self._batch = torch.zeros(shape, dtype=torch.uint8, device=self._device)
         self._forward = Replayed(lambda: net.score_crops(self._batch), self._device)
         self._filled = 0
-        self._owners: list[tuple[_Scores, int]] = []  # whose crops lie in the batch, and how many
+        self._owners: list[tuple[_Scores, int]] = []  # the videos with crops in the batch, and how many crops
         self._waiting: deque[_Scores] = deque()
         self._uploads = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
 
     @property
     def note(self) -> str:
-        """Why the forward is not replayed from a CUDA graph; "" where it is, and on a CPU."""
+        """Why no CUDA graph is used for the forward; "" where one is, and on a CPU."""
         return self._forward.note
 
     @torch.inference_mode()
     def scores(self, videos: Iterable[tuple[Item, np.ndarray]]) -> Generator[tuple[Item, np.ndarray], None, None]:
-        """Each item with the scores of its snippets, float32 (T, crops, K), in order.
+        """Yields each item with the scores of its snippets, float32 (T, crops, K), in order.
 
-        videos: items with snippets uint8 (T, P, H, W) as ActionNet.score_snippets takes them, which are fetched ahead
-        of the scores that are given. Raises PytsnError as that.
+        videos: items with snippets uint8 (T, P, H, W) as for ActionNet.score_snippets. Later videos are fetched before
+        the scores of earlier ones are yielded. Raises PytsnError as score_snippets does.
         """
         for item, snippets in videos:
             self._net.check_planes(snippets)
@@ -98,7 +98,7 @@ class Pipeline:
             self._put(scores, self._net.cut(self._upload(snippets[start : start + step])))
 
     def _upload(self, snippets: np.ndarray) -> torch.Tensor:
-        """To the device, on a stream of its own: the forward of the batch before goes on meanwhile."""
+        """Copies to the device on a separate stream, while the forward of the previous batch runs."""
         tensor = torch.from_numpy(snippets)
         if self._uploads is None:
             return tensor
@@ -110,7 +110,7 @@ class Pipeline:
         return there
 
     def _put(self, scores: _Scores, crops: torch.Tensor) -> None:
-        """Crops (n, P, S, S) into the batch, which is run whenever it is full."""
+        """Copies crops (n, P, S, S) into the batch and runs it whenever it is full."""
         while len(crops):
             part = crops[: len(self._batch) - self._filled]
             self._batch[self._filled : self._filled + len(part)].copy_(part)
@@ -121,7 +121,7 @@ class Pipeline:
                 self._run()
 
     def _run(self) -> None:
-        """The batch through the net, what is old in it included; each owner gets its rows."""
+        """Runs the net on the batch, old crops included, and gives each video its rows."""
         if not self._filled:
             return
         rows = self._forward()[: self._filled].clone()  # a replay overwrites its result
@@ -132,7 +132,7 @@ class Pipeline:
         self._filled = 0
 
     def _finished(self, most: int) -> Generator[tuple, None, None]:
-        """The first videos, until ``most`` are left on their way; one whose batch has not run stays."""
+        """Yields the first videos until ``most`` are in flight; a video whose batch has not run stays."""
         while len(self._waiting) > most and self._waiting[0].is_sent:
             first = self._waiting.popleft()
             yield first.item, first.array(self._net.crops)

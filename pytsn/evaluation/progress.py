@@ -1,4 +1,4 @@
-"""Scoring the videos of an evaluation with a progress bar, kept in a store as they finish."""
+"""Scores the videos of an evaluation with a progress bar, and stores each one when it is finished."""
 
 import sys
 from collections.abc import Generator, Iterable, Sequence
@@ -14,7 +14,7 @@ from pytsn.scores.resume import ScoreStore
 
 
 def counting_progress(paths: Sequence[str]) -> Iterable[str]:
-    """The paths of video files with a bar that moves as their images are counted; none without any."""
+    """Wraps the paths of video files with a progress bar for counting their frames; no bar without paths."""
     return tqdm(paths, "counting frames", unit="video", disable=None if paths else True)
 
 
@@ -25,10 +25,10 @@ def collect_scores(
     options: EvalOptions,
     store: ScoreStore | None = None,
 ) -> list[np.ndarray]:
-    """The scores of all videos, V x float32 (T, 10, K), from the store where it has them, which is then finished.
+    """The scores of all videos, V x float32 (T, 10, K). Scores in the store are not computed again; finishes the store.
 
-    Prints ``video NAME done`` for each, as the original does. net: made of net_files, prototxt and weights, which
-    several workers load themselves. Raises PytsnError as ``score_videos``.
+    Prints ``video NAME done`` for each, as the original does. net: made from net_files (prototxt, weights), which
+    several workers load themselves. Raises PytsnError as ``score_videos`` does.
     """
     todo = store.todo() if store else list(range(len(videos)))
     if len(todo) < len(videos):

@@ -1,7 +1,7 @@
 """Published accuracies of TSN in one table, and the line that compares a test with them.
 
-Sources: ``page`` the authors' project page (25 frames, ten crops, BN-Inception, the released models); ``independent``
-runs of those models by others, on frames of their own; ``tpami`` the paper arXiv 1705.02953.
+Sources: ``page``: the authors' project page (25 frames, ten crops, BN-Inception, the released models);
+``independent``: tests of those models by others, on their own frames; ``tpami``: the paper arXiv 1705.02953.
 """
 
 import math
@@ -15,9 +15,9 @@ from pytsn.data.datasets import DATASETS
 class Published:
     """One figure, in %.
 
-    split: 1, 2, 3, or None for the average of the three (or where there is one test set). streams: modalities;
-    weights: those of their fusion, none where the source does not tell them. metric: ``accuracy`` (mean of the class
-    accuracies), ``top-1``, ``top-5`` or ``mAP``. segments: of training. net: BN-Inception unless said.
+    split: 1, 2, 3, or None for the average of the three (or if there is only one test set). streams: modalities;
+    weights: their fusion weights, empty where the source does not give them. metric: ``accuracy`` (mean of the class
+    accuracies), ``top-1``, ``top-5`` or ``mAP``. segments: number of segments in training.
     """
 
     dataset: str
@@ -33,9 +33,9 @@ class Published:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was tested, as far as a comparison depends on it.
+    """A test, as far as a comparison depends on it.
 
-    num_videos: those with scores; num_frames: snippets a video, None when they vary or nothing is known of them.
+    num_videos: videos with scores; num_frames: snippets per video, None when they vary or are unknown.
     """
 
     dataset: str
@@ -63,7 +63,7 @@ def _by_split(dataset: str, streams: tuple[str, ...], weights: tuple[float, ...]
 
 
 def _by_segments(dataset: str, metric: str, table: dict[int, tuple[float, ...]]) -> list[Published]:
-    """Averages by number of training segments: rgb, flow, 1:1 and, where there is one, 1:1.5."""
+    """Averages by number of training segments: rgb, flow, fused 1:1 and, where published, 1:1.5."""
     kinds = ((_RGB, (1,)), (_FLOW, (1,)), (_BOTH, (1, 1)), (_BOTH, (1, 1.5)))
     return [
         Published(dataset, None, streams, weights, value, segments, metric)
@@ -147,10 +147,10 @@ ECCV_TABLES: dict[str, dict[str, tuple[float, ...]]] = {
 def find_published(
     dataset: str, split: int | None, streams: Sequence[str], weights: Sequence[float] = (1,)
 ) -> Published | None:
-    """The project page's figure of a split (None: the average) for these streams at these fusion weights, the ones of
-    three training segments; None where none was published.
+    """The project page's figure for a split (None: the average), these streams and fusion weights, trained with three
+    segments; None where none was published.
 
-    The order of the streams does not matter, nor a common factor of the weights.
+    Neither the order of the streams nor a common factor of the weights matters.
     """
     wanted = _proportions(streams, weights)
     for item in PUBLISHED:
@@ -165,8 +165,8 @@ def find_published(
 
 
 def comparison(run: Evaluation, accuracy: float) -> str | None:
-    """``published: 85.5 (ucf101 split 1 rgb) difference -1.2`` for an accuracy in %, or why the two cannot be compared;
-    None where nothing was published, or the net's class count shows that it is another dataset under the same name."""
+    """``published: 85.5 (ucf101 split 1 rgb) difference -1.2`` for an accuracy in %, or why the two are not comparable.
+    None where nothing was published, or where the number of classes shows another dataset under the same name."""
     item = find_published(run.dataset, run.split, run.streams, run.weights)
     row = DATASETS.get(run.dataset)
     if item is None or row is None or not row.test_videos or run.num_classes != row.classes:
@@ -180,7 +180,7 @@ def comparison(run: Evaluation, accuracy: float) -> str | None:
 
 
 def _differences(run: Evaluation) -> list[str]:
-    """What sets the run apart from the published test."""
+    """How the run differs from the published test."""
     total = DATASETS[run.dataset].test_videos[run.split - 1]
     rules = (
         (run.num_videos != total, f"{run.num_videos} of {total} test videos"),

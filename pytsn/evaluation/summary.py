@@ -1,4 +1,4 @@
-"""The lines that end an evaluation, the same for one net and for fused score files."""
+"""The last lines of an evaluation, the same for one net and for fused score files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +16,14 @@ from pytsn.scores.metrics import ClassAccuracy, ClassNumbers, class_accuracy, to
 from pytsn.scores.score_file import ScoreFile
 from pytsn.weights.name_check import stream_under_test, weights_warnings
 
-#: hit@k is printed for these
+#: values of k for which hit@k is printed
 HITS = (1, 3, 5)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted for V videos: scores float (V, K), labels (V,), and all classes of each video where it may
-    have several. softmaxed: whether the scores went through the softmax."""
+    """Predictions for V videos: scores float (V, K), labels (V,); label_sets: all classes of each video if it may have
+    several. softmaxed: whether the softmax was applied to the scores."""
 
     scores: np.ndarray
     labels: ClassNumbers
@@ -33,7 +33,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Summary:
-    """What an evaluation comes to. accuracy: None where no video has a label; top5: None for five classes or fewer;
+    """The results of an evaluation. accuracy: None if no video has a label; top5: None for five classes or fewer;
     further: lines of multi-label metrics; published: the comparison, or None; warnings: lines for the user."""
 
     accuracy: ClassAccuracy | None
@@ -43,7 +43,7 @@ class Summary:
     warnings: tuple[str, ...] = ()
 
     def lines(self, accuracy: str, top5: str, class_accuracies: bool = False) -> list[str]:
-        """The lines to print; ``accuracy`` and ``top5`` are formats of a figure in %, each command's own."""
+        """The lines to print. ``accuracy`` and ``top5``: the command's format strings for a number in %."""
         if self.accuracy is None:
             return ["the videos have no labels: no accuracy"]
         lines = [str(self.accuracy.accuracies)] if class_accuracies else []
@@ -53,9 +53,9 @@ class Summary:
 
 
 def summarise(predictions: Predictions, evaluation: Evaluation | None) -> Summary:
-    """Accuracy and further metrics of the predictions, and how they compare with what was published of such a test.
+    """Accuracy and further metrics of the predictions, and the comparison with published accuracies.
 
-    A video without a label counts in mAP alone, as one that belongs to no class.
+    A video without a label counts only in mAP, as a video of no class.
     """
     scores, labels, sets = predictions.scores, np.asarray(predictions.labels), predictions.label_sets
     if sets is not None:
@@ -73,8 +73,8 @@ def summarise(predictions: Predictions, evaluation: Evaluation | None) -> Summar
 
 
 def _label_set_lines(predictions: Predictions) -> list[str]:
-    """mAP and hit@k of multi-label videos. mAP compares scores of different videos, so it takes them after the softmax,
-    as the scores that the original fuses are."""
+    """mAP and hit@k of multi-label videos. mAP compares scores of different videos, so it uses scores after the
+    softmax, as the original's fusion does."""
     if predictions.label_sets is None:
         return []
     scores = predictions.scores
@@ -85,8 +85,8 @@ def _label_set_lines(predictions: Predictions) -> list[str]:
 
 
 def fused_evaluation(evaluations: Sequence[Evaluation | None], weights: Sequence[float]) -> Evaluation | None:
-    """The evaluation that the fusion of these streams is, one weight each; None unless all are known and tests of one
-    split of one dataset."""
+    """The evaluation of these streams fused, one weight each; None unless all are known and test the same split of the
+    same dataset."""
     known = [item for item in evaluations if item is not None]
     if len(known) < len(evaluations) or len({(item.dataset, item.split) for item in known}) != 1:
         return None
@@ -98,7 +98,7 @@ def fused_evaluation(evaluations: Sequence[Evaluation | None], weights: Sequence
 
 
 def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluation | None:
-    """What a score file says it is a test of; None for files that do not say (those of the original)."""
+    """The evaluation that a score file records; None for files without that record (those of the original)."""
     settings = file.settings or {}
     dataset, split, modality = (settings.get(key) for key in ("dataset", "split", "modality"))
     if not isinstance(dataset, str) or not isinstance(modality, str):
@@ -116,7 +116,7 @@ def evaluation_of(file: ScoreFile, aggregation: str, crop_agg: str) -> Evaluatio
 
 
 def file_warnings(file: ScoreFile) -> list[str]:
-    """What the name of the weights behind a score file says against the test in it."""
+    """Warnings when the file name of the weights contradicts the test recorded in a score file."""
     evaluation, weights = evaluation_of(file, "", ""), (file.settings or {}).get("net_weights")
     if evaluation is None or not isinstance(weights, str):
         return []
@@ -124,9 +124,9 @@ def file_warnings(file: ScoreFile) -> list[str]:
 
 
 def snippet_rate_of(file: ScoreFile) -> Fraction | None:
-    """The snippets a second that a file was sampled at; None where they were sampled by number, or it does not say.
+    """The rate, in snippets per second, that a file was sampled at; None for a fixed number of snippets or no record.
 
-    Raises PytsnError that names the file when its settings hold something else there.
+    Raises PytsnError that names the file when the recorded rate is invalid.
     """
     rate = (file.settings or {}).get("snippet_rate")
     try:
@@ -136,7 +136,7 @@ def snippet_rate_of(file: ScoreFile) -> Fraction | None:
 
 
 def label_sets_of(file: ScoreFile) -> list[list[int]] | None:
-    """All classes of each video of a score file, where it holds them. Raises PytsnError when they are no such thing."""
+    """All classes of each video of a score file, or None if not recorded. Raises PytsnError when they are invalid."""
     sets = (file.settings or {}).get("label_sets")
     if sets is None:
         return None

@@ -1,5 +1,5 @@
-"""Videos to arrays with a row for each snippet, scores or features, in this process or in several; what is finished is
-kept as it comes."""
+"""Computes an array per video with a row for each snippet (scores or features), in this process or in several, and
+keeps each array when it is finished."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -14,17 +14,17 @@ from pytsn.data.videos import Video
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.worker_pool import ordered_results
 
-#: videos with their distinct snippets, uint8 (T, P, 256, 340), as they are read -> the same videos in the same order
-#: with float32 (T, ...), a row for each snippet
+#: videos with their distinct snippets, uint8 (T, P, 256, 340), as read -> the same videos, in the same order, with
+#: float32 (T, ...), a row for each snippet
 Compute = Callable[[Iterable[tuple[Video, np.ndarray]]], Iterator[tuple[Video, np.ndarray]]]
-#: videos -> an array each, in order
+#: videos -> one array each, in order
 ArrayMaker = Callable[[Sequence[Video]], Generator[np.ndarray, None, None]]
 
 
 @dataclass(frozen=True)
 class Workers:
-    """``count`` processes with ``threads`` that read; worker i calls ``make(*arguments, i)`` for its Compute. All of it
-    can be pickled. chunk: videos a worker takes at a time: few, so that the last one does not keep others waiting."""
+    """``count`` processes with ``threads`` reader threads each; worker i gets its Compute from ``make(*arguments, i)``.
+    All fields must be picklable. chunk: videos per task; few, so that the others do not wait long for the last one."""
 
     make: Callable[..., Compute]
     arguments: tuple
@@ -34,12 +34,12 @@ class Workers:
 
 
 def video_by_video(rows: Callable[[np.ndarray], np.ndarray]) -> Compute:
-    """The Compute that takes one video's snippets after the other's."""
+    """The Compute that processes one video at a time."""
     return lambda read: ((video, rows(snippets)) for video, snippets in read)
 
 
 def repeat_ticks(rows: np.ndarray, video: Video, options: SnippetOptions) -> np.ndarray:
-    """(distinct snippets, ...) -> (T, ...): a short video repeats its ticks, and so their rows."""
+    """(distinct snippets, ...) -> (T, ...): a short video has repeated ticks, so their rows are repeated."""
     ticks = video_ticks(video, options)
     place = {tick: index for index, tick in enumerate(dict.fromkeys(ticks))}
     return rows[[place[tick] for tick in ticks]]
@@ -48,7 +48,7 @@ def repeat_ticks(rows: np.ndarray, video: Video, options: SnippetOptions) -> np.
 def video_arrays(
     compute: Compute, videos: Sequence[Video], options: SnippetOptions, threads: int
 ) -> Generator[np.ndarray, None, None]:
-    """Each video's array, in order, computed in this process while ``threads`` threads read ahead."""
+    """Yields each video's array in order, computed in this process while ``threads`` threads read ahead."""
     with contextlib.closing(read_videos(videos, options, threads)) as read:
         for video, rows in compute(read):
             yield repeat_ticks(rows, video, options)
@@ -57,8 +57,8 @@ def video_arrays(
 def video_arrays_in_processes(
     workers: Workers, videos: Sequence[Video], options: SnippetOptions
 ) -> Generator[np.ndarray, None, None]:
-    """The same by processes; the arrays do not depend on their number. Raises a worker's PytsnError, and WorkerKilled
-    (pytsn.runtime.worker_pool)."""
+    """The same with worker processes; their number does not change the arrays. Raises the PytsnError of a worker, and
+    WorkerKilled (pytsn.runtime.worker_pool)."""
     chunks = [videos[start : start + workers.chunk] for start in range(0, len(videos), workers.chunk)]
     arguments = [(workers, options, number) for number in range(workers.count)]
     with contextlib.closing(ordered_results(_Worker, arguments, chunks)) as results:
@@ -67,7 +67,7 @@ def video_arrays_in_processes(
 
 
 class _Worker:
-    """What a worker process does: videos -> their arrays."""
+    """The task of a worker process: videos -> their arrays."""
 
     def __init__(self, workers: Workers, options: SnippetOptions, number: int) -> None:
         self.options, self.threads = options.for_worker(number), workers.threads
@@ -81,9 +81,9 @@ class _Worker:
 def finish_videos(
     videos: Sequence[Video], todo: Sequence[int], arrays: ArrayMaker, keep: Callable[[int, np.ndarray], object]
 ) -> None:
-    """Computes the videos of ``todo`` (indices) with a progress bar and keeps each array as it comes.
+    """Computes the arrays of the videos ``todo`` (indices) with a progress bar, and keeps each one when finished.
 
-    arrays: makes them of a list of videos; keep: takes index and array. The makers' processes end with an error or
+    arrays: makes the arrays of a list of videos; keep: takes index and array. Worker processes end on an error or
     Ctrl-C.
     """
     waiting = [videos[index] for index in todo]

@@ -1,4 +1,4 @@
-"""Per-snippet features of many videos: which videos, and their snippets through the net, in one process or several."""
+"""Per-snippet features of many videos: finds the videos and runs the net, in one process or several."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -33,7 +33,7 @@ class FeatureOptions:
     gpus: tuple[int, ...] = ()
 
     def devices(self) -> tuple[str, ...]:
-        """Where each worker computes. Raises PytsnError for a device that is not there."""
+        """The device of each worker. Raises PytsnError for a device that does not exist."""
         spread = EvalOptions(self.net, gpus=self.gpus)
         return tuple(worker_device(worker, spread) for worker in range(self.num_worker))
 
@@ -51,13 +51,13 @@ def listed_videos(
     video_files: bool = False,
     progress: Progress = lambda paths: paths,
 ) -> tuple[list[Video], list[str], list[str]]:
-    """The videos of a list file (``path count label``), or of a folder that holds folders of frames or else video files
-    (label -1); the names of those left out for want of frames (``allow_missing``); and lines for the user.
+    """The videos of a list file (``path count label``), or of a folder of frame folders or, if there are none, of video
+    files (label -1); the names of videos left out because they have no frames (``allow_missing``); and notes.
 
-    kinds: of rgb, flow x and flow y files. video_files: the folder's video files, whatever else is there; ``progress``
-    wraps those that have to be counted.
+    kinds: of rgb, flow x and flow y files. video_files: take the folder's video files even if it holds frame folders;
+    ``progress`` wraps those whose frames must be counted.
 
-    Raises PytsnError naming the file and line, or the videos without frames, or a folder in which some are missing.
+    Raises PytsnError that names the file and line, the videos without frames, or a folder in which some are missing.
     """
     notes: list[str] = []
     if os.path.isdir(source):
@@ -80,8 +80,8 @@ def listed_videos(
 def extract_features(
     net: FeatureNet, net_files: tuple[str, str], videos: Sequence[Video], options: FeatureOptions
 ) -> Generator[np.ndarray, None, None]:
-    """Each video's features, float32 (T, D) or as FeatureNet gives them, in order: by ``net`` in this process, or by
-    several that load it themselves. A short video repeats its ticks, and so its features."""
+    """Yields each video's features in order, float32 (T, D) or another shape of FeatureNet: computed by ``net`` in this
+    process, or by several that load the net themselves. A short video has repeated ticks, so its features repeat."""
     if options.num_worker == 1:
         return video_arrays(video_by_video(net.features), videos, options.snippets, max(2, cpu_count() // 2))
     threads = max(1, cpu_count() // options.num_worker)

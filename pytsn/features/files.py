@@ -1,8 +1,8 @@
-"""Files of features: .npz, .h5, or a folder of one .npy a video. The first two hold, for V videos:
+"""Feature files: .npz, .h5, or a folder with one .npy per video. The first two hold, for V videos:
 
 names      unicode (V,), h5: variable-length UTF-8
-labels     int64 (V,), -1 where there are none
-settings   unicode (), h5: attribute of the file: JSON object of how the features were made
+labels     int64 (V,), -1 if there are none
+settings   unicode (), h5: attribute of the file: JSON object, how the features were made
 features_000000, ...  float32 (T, D) of video 0, ... in the order of ``names``; h5: features/000000
 ticks_000000, ...     int64 (T,): the first image (from 1) of each snippet; h5: ticks/000000
 
@@ -31,7 +31,7 @@ _DAMAGED = (zipfile.BadZipFile, KeyError, ValueError, EOFError)
 
 @dataclass(frozen=True)
 class FeatureIndex:
-    """What a file of features says about its V videos; ``settings``: JSON-able, how they were made."""
+    """What a feature file records about its V videos; ``settings``: JSON-able, how the features were made."""
 
     names: Sequence[str]
     labels: Sequence[int]
@@ -40,9 +40,9 @@ class FeatureIndex:
 
 
 def feature_kind(path: str | os.PathLike) -> str:
-    """npz, h5 or folder, by the ending of the path (none, or / or a folder that is there: folder).
+    """npz, h5 or folder, by the path's suffix (folder: no suffix, a final /, or an existing folder).
 
-    Raises PytsnError for other endings, and for h5 where h5py is not installed.
+    Raises PytsnError for other suffixes, and for h5 if h5py is not installed.
     """
     text = os.fspath(path)
     suffix = os.path.splitext(text)[1].lower()
@@ -57,7 +57,7 @@ def feature_kind(path: str | os.PathLike) -> str:
 
 
 def load_h5py():
-    """The h5py module. Raises PytsnError that says how to get it."""
+    """The h5py module. Raises PytsnError that says how to install it."""
     try:
         import h5py
     except ImportError:
@@ -66,7 +66,7 @@ def load_h5py():
 
 
 def write_features(path: Path, kind: str, index: FeatureIndex, load: Callable[[int], np.ndarray]) -> None:
-    """Writes all videos, ``load(number)`` giving one's array; the file appears whole or not at all."""
+    """Writes all videos; ``load(number)`` returns the array of one. The file appears whole or not at all."""
     if kind == "folder":
         _write_folder(path, index, load)
         return
@@ -75,7 +75,7 @@ def write_features(path: Path, kind: str, index: FeatureIndex, load: Callable[[i
 
 
 def read_index(path: Path, kind: str) -> FeatureIndex:
-    """Names, labels, ticks and settings of finished features. Raises PytsnError when they are none, or damaged."""
+    """Names, labels, ticks and settings of finished features. Raises PytsnError when the file is none or is damaged."""
     try:
         return {"npz": _index_npz, "h5": _index_h5, "folder": _index_folder}[kind](path)
     except OSError as error:
@@ -85,7 +85,7 @@ def read_index(path: Path, kind: str) -> FeatureIndex:
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """Names of the files of a folder, without two alike: the videos' own, / as _, and a number where that clashes."""
+    """Distinct file names for a folder: the videos' names with _ for /, and a number added where two would clash."""
     plain = [name.strip("/").replace("/", "_").lstrip(".")[:200] or "video" for name in names]
     taken: set[str] = set()
     found = []
@@ -118,7 +118,7 @@ def _write_h5(path: Path, index: FeatureIndex, load: Callable[[int], np.ndarray]
 
 
 def _write_folder(path: Path, index: FeatureIndex, load: Callable[[int], np.ndarray]) -> None:
-    """Into a hidden folder beside ``path``, which then takes its place; an older one stays until then."""
+    """Writes a hidden folder beside ``path`` and then renames it to ``path``; an older folder stays until then."""
     path = Path(os.path.abspath(path))
     aside = path.with_name(f".{path.name}.pytsn-old")
     recover_folder(path, aside)
@@ -143,7 +143,7 @@ def _write_folder(path: Path, index: FeatureIndex, load: Callable[[int], np.ndar
 
 
 def check_folder(path: Path) -> None:
-    """Raises PytsnError for a folder that is no earlier run's and would be replaced, and for a file in its place."""
+    """Raises PytsnError if ``path`` is a file, or a folder with content that is not from an earlier run."""
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / INDEX).is_file()):
         raise PytsnError(f"{path}: holds other things than features; choose another folder")
 

@@ -1,4 +1,4 @@
-"""A net read at any of its blobs. Letters: T snippets, P planes, D channels of the blob, h x w its extent in space."""
+"""A net whose output is any of its blobs. Letters: T snippets, P planes, D channels of the blob, h x w its size."""
 
 import os
 
@@ -9,17 +9,17 @@ from converter.errors import PytsnError
 from converter.net import CaffeNet
 from pytsn.evaluation.action_net import NUM_CROPS, ActionNet, NetOptions
 
-#: what becomes of the crops of a snippet: averaged, the centre alone, or all ten kept
+#: crops of a snippet: the mean of ten, the centre only, or all ten
 CROPS = ("mean", "centre", "all")
-#: snippets a forward at most: ten crops of the first convolution's blob are 32 MB each
+#: most snippets per forward pass: the first convolution's blob of ten crops takes 32 MB each
 _SNIPPETS = 8
 
 
 class FeatureNet(ActionNet):
     """A deploy prototxt with weights whose named blob is the output.
 
-    The blob is read from the fused net, which keeps it: values are Caffe's up to rounding. ``options.score_name`` names
-    the blob, ``options.crops`` is set by ``crops``. Raises PytsnError as ActionNet, and for a blob without channels.
+    The fused net keeps this blob, so its values are Caffe's up to rounding. ``options.score_name`` names the blob;
+    ``options.crops`` must fit ``crops``. Raises PytsnError as ActionNet does, and for a blob without channels.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class FeatureNet(ActionNet):
         super().__init__(net_proto, net_weights, options)
 
     def features(self, planes: np.ndarray) -> np.ndarray:
-        """The blob of snippets uint8 (T, P, H, W) as float32 (T, D); spatial: (T, D, h, w); crops all: (T, 10, ...)."""
+        """The blob for snippets uint8 (T, P, H, W): float32 (T, D); spatial: (T, D, h, w); crops all: (T, 10, ...)."""
         parts = [self._part(planes[start : start + _SNIPPETS]) for start in range(0, len(planes), _SNIPPETS)]
         return np.concatenate(parts)
 

@@ -1,4 +1,4 @@
-"""Features under construction: finished videos are kept on disk, so that an interrupted run can go on."""
+"""Features under construction: finished videos are kept on disk, so that an interrupted run can continue."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ from pytsn.runtime.resumable_arrays import ResumableArrays, videos_digest
 
 
 class FeatureStore(ResumableArrays):
-    """Features of V videos, collected in OUT.partial/ (one .npy each) and then written as OUT (feature_files)."""
+    """Features of V videos, collected in OUT.partial/ (one .npy each) and then written to OUT (features/files.py)."""
 
     contents, dimensions = "features", (2, 3, 4, 5)
 
     def __init__(self, path: str | os.PathLike, index: FeatureIndex, resume: bool = False) -> None:
-        """Starts a store for ``path``, or goes on with an earlier run's (``resume``): see ResumableArrays."""
+        """Starts a store for ``path``, or continues that of an earlier run (``resume``): see ResumableArrays."""
         self.path, self.kind, self.ticks = Path(path), feature_kind(path), index.ticks
         if self.kind == "folder":
             check_folder(self.path)
@@ -21,8 +21,8 @@ class FeatureStore(ResumableArrays):
         super().__init__(folder, index.names, index.labels, index.settings, resume)
 
     def finish(self) -> None:
-        """Writes the file or folder and removes the partial one. Raises PytsnError when a video is missing, and when it
-        cannot be written; the partial folder then stays."""
+        """Writes the file or folder and removes the partial folder. Raises PytsnError when a video is missing or
+        writing fails; the partial folder then stays."""
         if self.finished:
             return
         index = FeatureIndex(self.names, self.labels, self.settings, self.ticks)

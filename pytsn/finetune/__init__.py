@@ -1,1 +1,1 @@
-"""``pytsn finetune``: a TSN trained on lists of videos, in the solver route's loop."""
+"""``pytsn finetune``: trains a TSN on lists of videos, with the same loop as ``pytsn train``."""

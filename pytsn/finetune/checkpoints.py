@@ -1,8 +1,8 @@
-"""What fine-tuning leaves in its folder.
+"""The files that fine-tuning writes to its folder.
 
-``last.safetensors`` and ``best.safetensors``: weights for eval-net and convert, with ``deploy.prototxt`` (or .pth).
-``state/iter_N.*``: the newest checkpoint to go on from, three files as of a snapshot (snapshot.py), the older one
-removed only when the newer is whole.
+``last.safetensors`` and ``best.safetensors`` (or .pth): weights for eval-net and convert, with ``deploy.prototxt``.
+``state/iter_N.*``: the newest checkpoint, three files like a snapshot (training/snapshot.py). The older checkpoint is
+removed only when the newer one is complete.
 """
 
 import os
@@ -23,24 +23,24 @@ from pytsn.training.snapshot import SnapshotPaths
 from pytsn.training.solver import CaffeSolver
 
 FORMATS = ("safetensors", "pth")
-ACCURACY_DIGITS = 6  # that ``best`` tells, after the point
-#: segment weights that cancel out to less are left as they are: dividing by their sum would only magnify noise
+ACCURACY_DIGITS = 6  # decimals of the accuracy recorded in ``best``
+#: segment weights with a smaller sum are not divided by it: that would only magnify noise
 _SMALLEST_SUM = 1e-3
 _STATE = re.compile(r"iter_(\d+)\.solverstate")
 
 
 def file_state(tsn: TSN) -> dict[str, Tensor]:
-    """The weights as files hold them: the base's keys as any converted file has them, then a learned consensus'."""
+    """The weights as stored in files: the base net under the keys of converted files, then those of the consensus."""
     own = {f"consensus.{key}": tensor for key, tensor in tsn.consensus.state_dict().items()}
     return {**tsn.base.state_dict(), **own}
 
 
 def state_for_tests(tsn: TSN) -> dict[str, Tensor]:
-    """``file_state`` for nets that are tested by the plain average over snippets, as eval-net does.
+    """``file_state`` for nets that are tested with the plain average over snippets, as in eval-net.
 
-    Learned segment weights need not add up to 1; when they are negative the classifier has learned its scores the other
-    way round, and their average would rank the classes upside down. So the classifier takes the sum over, and the
-    weights are divided by it: the TSN's scores stay what they were.
+    Learned segment weights need not sum to 1. If the sum is negative, the classifier has learned scores of the opposite
+    sign, and their average would rank the classes upside down. So the classifier is multiplied by the sum, and the
+    segment weights are divided by it: the TSN's scores stay the same.
     """
     state = file_state(tsn)
     if not isinstance(tsn.consensus, Weighted):
@@ -60,9 +60,10 @@ class Checkpoints:
         self.last, self.best = (str(self.folder / f"{name}.{suffix}") for name in ("last", "best"))
 
     def prepare(self, resume: bool) -> str | None:
-        """Makes the folder. Returns the solverstate to go on from, None without ``resume``.
+        """Makes the folder. Returns the solverstate to continue from, None without ``resume``.
 
-        Raises PytsnError when there is none, or when the folder holds another run that would be overwritten.
+        Raises PytsnError when there is no checkpoint to resume, or when the folder holds a run that would be
+        overwritten.
         """
         found = self.newest()
         if resume and found is None:
@@ -78,7 +79,7 @@ class Checkpoints:
         return found
 
     def newest(self) -> str | None:
-        """The solverstate of the last whole checkpoint."""
+        """The solverstate of the last complete checkpoint, None if there is none."""
         found = [match for name in self._names() if (match := _STATE.fullmatch(name))]
         newest = max(found, key=lambda match: int(match[1]), default=None)
         return newest and str(self.folder / "state" / newest[0])
@@ -90,7 +91,7 @@ class Checkpoints:
             return []
 
     def weights_of(self, solverstate: str) -> str:
-        """The weights of a checkpoint. Raises PytsnError when they are not there."""
+        """Path of the weights of a checkpoint. Raises PytsnError when the file is missing."""
         stem = os.path.splitext(solverstate)[0]
         for suffix in (self._suffix, *FORMATS):
             if os.path.isfile(f"{stem}.{suffix}"):
@@ -98,7 +99,7 @@ class Checkpoints:
         raise PytsnError(f"{solverstate}: its weights, {stem}.{self._suffix}, are not there: put them beside it")
 
     def write(self, tsn: TSN, solver: CaffeSolver, tree: Mapping, metadata: Mapping[str, str]) -> str:
-        """A checkpoint of this iteration, and ``last``. Returns its solverstate."""
+        """Writes a checkpoint of this iteration, and ``last``. Returns the path of the solverstate."""
         stem = str(self.folder / "state" / f"iter_{solver.iteration}")
         paths = SnapshotPaths(f"{stem}.{self._suffix}", f"{stem}.solverstate", f"{stem}.pytsnstate")
         state_files.write_state(paths.caffemodel, file_state(tsn), metadata)
@@ -106,13 +107,13 @@ class Checkpoints:
         state_files.write_state(self.last, state_for_tests(tsn), metadata)
         kept = {os.path.basename(path) for path in (paths.caffemodel, paths.solverstate, paths.side)}
         solverstates_first = sorted(set(self._names()) - kept, key=lambda name: not _STATE.fullmatch(name))
-        for name in solverstates_first:  # without it the others are no checkpoint
-            if name.lstrip(".").startswith("iter_"):  # .iter_: what a killed run was writing
+        for name in solverstates_first:  # without its solverstate, the rest of a checkpoint is ignored
+            if name.lstrip(".").startswith("iter_"):  # .iter_: unfinished files of a killed run
                 (self.folder / "state" / name).unlink(missing_ok=True)
         return paths.solverstate
 
     def found_best(self) -> tuple[float, int]:
-        """Accuracy and iteration of ``best`` as it lies there; (-1, 0) for none."""
+        """Accuracy and iteration recorded in ``best``; (-1, 0) if there is none."""
         if not os.path.isfile(self.best):
             return -1.0, 0
         _, metadata = state_files.read_state(self.best)
@@ -122,5 +123,5 @@ class Checkpoints:
             return -1.0, 0
 
     def write_best(self, tsn: TSN, metadata: Mapping[str, str]) -> None:
-        """The weights of the best validation so far."""
+        """Writes ``best``, the weights with the best validation accuracy so far."""
         state_files.write_state(self.best, state_for_tests(tsn), metadata)

@@ -1,4 +1,4 @@
-"""The data of fine-tuning: VideoData layers, as the prototxt writer makes them for training."""
+"""The data of fine-tuning: the same VideoData layers that the prototxt writer makes for training."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _LEAST_CLASSES = 2
 
 @dataclass(frozen=True)
 class Lists:
-    """The videos to train on, and those to validate by (none without a list)."""
+    """The training and the validation videos (val is empty without a list)."""
 
     train: list[ListedVideo]
     val: list[ListedVideo]
@@ -35,8 +35,8 @@ class Lists:
 
 
 def read_lists(options: FinetuneOptions) -> Lists:
-    """Reads both. Raises PytsnError naming list and line, also for a label that ``num_classes`` does not allow, and for
-    a folder that is not there: better now than in the middle of an epoch."""
+    """Reads both lists. Raises PytsnError that names list and line, also for labels beyond ``num_classes`` and for
+    missing folders: better now than in the middle of an epoch."""
     paths = (options.train_list, options.val_list)
     train, val = (read_video_list(path) if path else [] for path in paths)
     for path, videos in zip(paths, (train, val), strict=True):
@@ -58,7 +58,7 @@ def _check_folders(videos: list[ListedVideo], source: str) -> None:
 
 
 def make_spec(options: FinetuneOptions, row: Modality, classes: int) -> NetSpec:
-    """What prototxts are written for. Raises PytsnError for fewer than two classes."""
+    """The spec from which prototxts are written. Raises PytsnError for fewer than two classes."""
     if classes < _LEAST_CLASSES:
         raise PytsnError(f"{options.train_list}: videos of {classes} class: nothing to tell apart (or --num_classes)")
     return NetSpec(
@@ -73,7 +73,7 @@ def make_spec(options: FinetuneOptions, row: Modality, classes: int) -> NetSpec:
 
 
 def data_layer(options: FinetuneOptions, spec: NetSpec, phase: str, planes: int, shape: tuple) -> pb.LayerParameter:
-    """The VideoData layer of a phase for a net of input (N, C, H, W), ``planes`` of them a frame; ``--set`` applied.
+    """The VideoData layer of a phase, with ``--set`` applied. shape: the net's input (N, C, H, W); planes: per frame.
 
     Frames are read as large as they are, and resized for a net whose crops 340x256 does not hold.
     Raises PytsnError for a net whose input is not square.

@@ -1,4 +1,4 @@
-"""Start weights: a caffemodel or converted file of this net, of one with other classes, or of an RGB net for flow."""
+"""Start weights: a caffemodel or converted file for the same net, for other classes, or of an RGB net for flow."""
 
 import os
 
@@ -15,11 +15,11 @@ _CONSENSUS = "consensus.weight"
 
 
 def start_from(tsn: TSN, path: str | os.PathLike, bn_style: str = "var") -> list[str]:
-    """Weights of any kind (converter/weights.py) into ``tsn``, over a CaffeNet. Returns lines that tell how.
+    """Loads weights of any kind (converter/weights.py) into ``tsn``, whose base is a CaffeNet. Returns notes.
 
-    The classifier keeps its fill where the file's has another shape or name; the first convolution's filters are
-    averaged over the colours where the file's net takes rgb and this one does not. Raises PytsnError for anything else
-    that is missing or has another shape.
+    The classifier keeps its initial fill if the file's has another shape or name. The first convolution's filters are
+    averaged over the colours if the file is of an rgb net and this net takes other input. Raises PytsnError for any
+    other missing layer or other shape.
     """
     state, metadata = read_any_weights(path, bn_style)
     about = origin_notes(metadata)
@@ -45,13 +45,13 @@ def _inflate(tsn: TSN, state: dict[str, Tensor]) -> str:
     if first is None or own is None or found is None or found.dim() != own.dim() or found.shape[1] == own.shape[1]:
         return ""
     if found.shape[1] != RGB_CHANNELS or found.shape[2:] != own.shape[2:]:
-        return ""  # load_state says what is wrong
+        return ""  # load_state reports the mismatch
     state[key] = torch.from_numpy(inflate_weights(found.float().numpy(), own.shape[1]))
     return f"'{first.name}': filters of rgb averaged over the colours for {own.shape[1]} channels (cross-modality)"
 
 
 def _drop_classifier(tsn: TSN, state: dict[str, Tensor]) -> str:
-    """Takes a classifier of other classes out of ``state``."""
+    """Removes a classifier with another number of classes from ``state``."""
     name, wanted = state_name(tsn.about.classifier), tsn.base.state_dict()
     own = [key for key in (f"{name}.weight", f"{name}.bias") if key in state and key in wanted]
     if all(same_shape(tuple(state[key].shape), tuple(wanted[key].shape)) for key in own):

@@ -1,4 +1,4 @@
-"""The net of fine-tuning: BN-Inception or the user's deploy net, with as many classes as the lists, as a TSN."""
+"""The net of fine-tuning: a TSN of BN-Inception or the user's deploy net, with as many classes as the lists."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,7 @@ from pytsn.models.snippet_net import describe
 from pytsn.models.tsn import TSN
 from pytsn.training.solver_blobs import SolverBlob, solver_blobs
 
-#: layer type -> (factor on the learning rate, on the decay) of its blobs, where a prototxt says nothing: the released
-#: nets' own
+#: layer type -> (lr_mult, decay_mult) of its blobs where the prototxt gives none: the values of the released nets
 _FACTORS = {
     "Convolution": ((1, 1), (2, 0)),
     "Deconvolution": ((1, 1), (2, 0)),
@@ -31,7 +30,7 @@ _FACTORS = {
 
 @dataclass(frozen=True)
 class NetPlan:
-    """tsn: the model. deploy: the prototxt that fits its base's weights. notes: lines for the user."""
+    """tsn: the model. deploy: the prototxt for the weights of its base. notes: lines for the user."""
 
     tsn: TSN
     deploy: str
@@ -39,9 +38,9 @@ class NetPlan:
 
 
 def build_tsn(options: FinetuneOptions, row: Modality, spec: NetSpec) -> NetPlan:
-    """A TSN of ``spec.num_classes`` classes over a CaffeNet, as its fillers leave it.
+    """A TSN with ``spec.num_classes`` classes and a CaffeNet as base; the weights are filled by its fillers.
 
-    Raises PytsnError naming the file.
+    Raises PytsnError that names the file.
     """
     notes: tuple[str, ...] = ()
     if options.net is None:
@@ -64,20 +63,20 @@ def build_tsn(options: FinetuneOptions, row: Modality, spec: NetSpec) -> NetPlan
 
 
 def caffe_base(tsn: TSN) -> CaffeNet:
-    """The base of a TSN of ``build_tsn``."""
+    """The base of a TSN made by ``build_tsn``."""
     assert isinstance(tsn.base, CaffeNet)
     return tsn.base
 
 
 def input_shape(tsn: TSN) -> tuple[int, ...]:
-    """(N, C, H, W) of the one input of such a base, which TSN insists on."""
+    """(N, C, H, W) of the base's input; TSN accepts only nets with one input."""
     (shape,) = caffe_base(tsn).inputs.values()
     assert shape is not None
     return shape
 
 
 def _own_net(options: FinetuneOptions, path: str, classes: int) -> tuple[pb.NetParameter, tuple[str, ...]]:
-    """The user's net, its classifier as wide as is needed."""
+    """The user's net, with the classifier's width set to the number of classes."""
     notes: list[str] = []
     param = filter_net(read_net(path, notes), "TEST")
     try:
@@ -99,8 +98,8 @@ def _own_net(options: FinetuneOptions, path: str, classes: int) -> tuple[pb.NetP
 
 
 def set_factors(param: pb.NetParameter, row: Modality) -> None:
-    """Factors on learning rate and decay where a deploy net has none, those of the modality's first convolution (5 for
-    flow) unless it has its own, and which variance an unfrozen BN averages."""
+    """Sets lr_mult and decay_mult where a deploy net has none, the modality's lr_mult of the first convolution (5 for
+    flow) unless it is given, and the variance that an unfrozen BN averages."""
     for layer in param.layer:
         if not layer.param:
             layer.param.extend(pb.ParamSpec(lr_mult=lr, decay_mult=decay) for lr, decay in _FACTORS.get(layer.type, ()))
@@ -114,7 +113,7 @@ def set_factors(param: pb.NetParameter, row: Modality) -> None:
 
 
 def tsn_blobs(tsn: TSN) -> list[SolverBlob]:
-    """The base's blobs in net order, then what the consensus learns. Call it when the net is on its device."""
+    """The base's blobs in net order, then the consensus parameters. Call it when the net is on its device."""
     own = [
         SolverBlob("consensus", name, tensor, tuple(tensor.shape), 1.0, tsn.consensus.decay_mult)
         for name, tensor in tsn.consensus.named_parameters()

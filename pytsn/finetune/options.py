@@ -1,4 +1,4 @@
-"""What a fine-tuning run is asked for."""
+"""The options of a fine-tuning run."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ _OWN_OPTIONS = {
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """The wishes of a run; None takes the papers' setting (pytsn/data/modalities.py) or what the lists say.
+    """The options of a run; None: the papers' setting (pytsn/data/modalities.py), or taken from the lists.
 
-    train_list, val_list: files of ``folder frames label`` lines. out: folder for everything that is written. net: a
-    deploy prototxt (None: BN-Inception); score_name: its blob of scores. init: weights to start from; bn_style: of a
-    caffemodel. accumulate: batches an update sums up, in each process. epochs, lr_steps: passes over the training
-    videos; or solver: a solver file for all that concerns updates. overrides: of the data layers, and of the solver.
-    partial_bn: None is yes where there are weights to start from. format: suffix of the weights written.
+    train_list, val_list: files with lines ``folder frames label``. out: output folder. net: a deploy prototxt (None:
+    BN-Inception); score_name: its score blob. init: weights to start from; bn_style: of a caffemodel. accumulate:
+    batches per update, in each process. epochs, lr_steps: passes over the training videos; or solver: a solver file for
+    everything about updates. overrides: of the data layers and the solver. partial_bn: None means yes if init is given.
+    format: suffix of the weight files.
     """
 
     train_list: str
@@ -66,5 +66,6 @@ class FinetuneOptions:
 
     @property
     def learns_partially(self) -> bool:
-        """Whether BN is frozen but for the first: statistics that nobody has learned are not worth keeping."""
+        """Whether all BN layers but the first are frozen; by default only with init, as untrained statistics are not
+        worth keeping."""
         return self.init is not None if self.partial_bn is None else self.partial_bn

@@ -1,6 +1,6 @@
 """Passes of a TSN over its data: training batches, and validation over the whole list, every video once.
 
-Both do for TrainLoop what NetRunner (train_pass.py) does for the nets of a solver file. Letters: N videos, K classes.
+Both give TrainLoop what NetRunner gives it for the nets of a solver file. Letters: N videos, K classes.
 """
 
 import time
@@ -21,7 +21,7 @@ from pytsn.training.log_lines import Outputs
 
 
 class TsnPass:
-    """A TSN with the data of one VideoData layer; losses are Caffe's SoftmaxWithLoss of the video's scores."""
+    """A TSN with the data of one VideoData layer; the loss is Caffe's SoftmaxWithLoss of the video's scores."""
 
     def __init__(self, tsn: TSN, data_layers: DataLayers, hardware: Hardware, processes: Processes) -> None:
         self.tsn, self.data_layers, self.hardware, self.processes = tsn, data_layers, hardware, processes
@@ -31,7 +31,7 @@ class TsnPass:
         self.accuracy = Accuracy(pb.LayerParameter(), shapes, Context())
 
     def scores(self, raw: RawBatch | None = None) -> tuple[Tensor, Tensor]:
-        """Of the next batch, or of one as bytes (DataLayers.next_raw): scores (N, K), labels int64 (N,)."""
+        """Scores (N, K) and labels int64 (N,) of the next batch, or of the batch ``raw`` (DataLayers.next_raw)."""
         layers = self.data_layers
         start = time.perf_counter()
         batch = layers.next_batch(self.hardware.device) if raw is None else layers.blobs(raw)
@@ -42,28 +42,29 @@ class TsnPass:
 
 
 class TrainPass(TsnPass):
-    """The training half of TrainLoop's wishes."""
+    """The training passes for TrainLoop."""
 
     def forward(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """The next batch's loss, a scalar, and what is printed."""
+        """The loss of the next batch, a scalar, and the outputs to print."""
         return self.forward_raw(None)
 
     def forward_raw(self, raw: RawBatch | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same of a batch as bytes on the device, as NetRunner.forward_raw."""
+        """The same for the bytes of a batch on the device, as NetRunner.forward_raw."""
         loss = self.loss(*self.scores(raw))
         return loss, {"loss": loss.detach()}
 
     def printable(self, outputs: dict[str, Tensor]) -> Outputs:
-        """The outputs of one pass, the mean over all processes."""
+        """The outputs of one pass, averaged over all processes."""
         loss = outputs["loss"].float().reshape(1).clone()
         self.processes.mean_([loss])
         return {"loss": (loss.cpu().numpy(), 1.0)}
 
 
 class ValidationPass(TsnPass):
-    """The test half: ``test`` sees the list from its start, each video once, whatever the batches and processes.
+    """The test passes for TrainLoop: ``test`` reads the list from its start, each video once, for any batch size and
+    number of processes.
 
-    on_tested: told accuracy (0 to 1) and mean loss, on every process alike.
+    on_tested: called with accuracy (0 to 1) and mean loss, the same in every process.
     """
 
     def __init__(self, tsn, data_layers, hardware, processes, on_tested: Callable[[float, float], None]) -> None:
@@ -73,12 +74,12 @@ class ValidationPass(TsnPass):
 
     @property
     def batches(self) -> int:
-        """Of one pass, in each process."""
+        """Number of batches of one pass, in each process."""
         every = self.data_layers.batch_size * self.processes.world
         return -(-len(self._data.videos) // every)
 
     def test(self, batches: int) -> tuple[float, Outputs]:
-        """Loss and accuracy over the videos of so many batches."""
+        """Loss and accuracy over the videos of ``batches`` batches."""
         self.data_layers.load_state(self._start)
         self.tsn.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.hardware.device)
@@ -94,10 +95,10 @@ class ValidationPass(TsnPass):
 
     @torch.no_grad()
     def _sums(self, index: int) -> Tensor:
-        """Sum of losses, right answers and videos of this process's next batch; (3,) float64."""
+        """Sums over this process's next batch: losses, correct predictions, videos; float64 (3,)."""
         scores, labels = self.scores()
         first = (index * self.processes.world + self.processes.rank) * len(labels)
-        count = min(len(labels), len(self._data.videos) - first)  # what follows is the list from its start again
+        count = min(len(labels), len(self._data.videos) - first)  # the rest repeats the list's start
         if count <= 0:
             return torch.zeros(3, dtype=torch.float64, device=scores.device)
         pair = scores[:count].float(), labels[:count]

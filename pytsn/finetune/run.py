@@ -1,6 +1,6 @@
-"""Fine-tuning from list files: a TSN in the solver route's training loop, with its data code and update rule.
+"""Fine-tuning from list files: a TSN in the training loop of ``pytsn train``, with its data code and update rule.
 
-What is this module's own: the model, validation over the whole list, checkpoints, the best weights.
+This module adds the model, validation over the whole list, checkpoints and the best weights.
 """
 
 from converter.errors import PytsnError
@@ -30,7 +30,7 @@ from pytsn.training.solver import CaffeSolver, DivergedError
 
 
 class FinetuneLoop(TrainLoop):
-    """TrainLoop, with a validation at the end whatever the interval."""
+    """TrainLoop, with a validation at the end for any test_interval."""
 
     def solve(self) -> int:
         stopped = super().solve()
@@ -40,10 +40,10 @@ class FinetuneLoop(TrainLoop):
 
 
 class Finetuning:
-    """A run, ready for ``solve()``; close it when done. ``summary``: lines that tell what it will do.
+    """A run, ready for ``solve()``; close it when done. ``summary``: lines that describe the run.
 
-    ``best``: (accuracy, iteration) of the best validation, (-1, 0) before the first. Raises PytsnError for what cannot
-    be run, before any training.
+    ``best``: (accuracy, iteration) of the best validation, (-1, 0) before the first. Raises PytsnError for bad input
+    before any training.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Finetuning:
         )
 
     def _make_data_layers(self, phase: str, spec) -> DataLayers:
-        """The data of a phase, checked against the net."""
+        """The data layers of a phase, checked against the net."""
         about, world = self.tsn.about, self.processes
         layer = data_layer(self.options, spec, phase, self.row.images.planes, input_shape(self.tsn))
         ahead = self.random.batches_ahead
@@ -105,7 +105,7 @@ class Finetuning:
         return data_layers
 
     def _assemble(self, train: DataLayers, tests: list[DataLayers], found: str | None) -> None:
-        """Everything to the device, the solver over the weights, the loop over both; a checkpoint taken up."""
+        """Moves the net to the device and makes solver and loop; restores a checkpoint if ``found``."""
         self.hardware.move(self.tsn)
         blobs = tsn_blobs(self.tsn)
         fold_frozen_bn(caffe_base(self.tsn))
@@ -140,7 +140,7 @@ class Finetuning:
         tree, _ = read_side(solverstate, weights)
         if tree:
             self.best = (float(tree["best"][0]), int(tree["best"][1]))
-        found = self.checkpoints.found_best()  # of a validation after that checkpoint: the one at a run's end, say
+        found = self.checkpoints.found_best()  # a validation after that checkpoint, e.g. the one at the end of a run
         if found[0] > round(self.best[0], ACCURACY_DIGITS):
             self.best = found
         if reason:
@@ -150,7 +150,7 @@ class Finetuning:
         return lasting_settings(self.options, self.tsn.num_classes)
 
     def _tested(self, accuracy: float, loss: float) -> None:
-        """Keeps the weights of the best validation; of equal ones the first."""
+        """Keeps the weights of the best validation, the first one if several are equal."""
         if accuracy > self.best[0]:
             self.best = (accuracy, self.solver.iteration)
             if self.processes.is_first:
@@ -162,7 +162,7 @@ class Finetuning:
         return self._settings() | {"iteration": str(self.solver.iteration), "written_by": "pytsn finetune"}
 
     def checkpoint(self) -> None:
-        """Writes a checkpoint. Raises DivergedError for weights that are not finite: the last one stays."""
+        """Writes a checkpoint. Raises DivergedError for weights that are not finite; the last checkpoint then stays."""
         bad = not_finite(self.tsn)
         if self.processes.max_of(len(bad)):
             where = f"iteration {self.solver.iteration}"
@@ -181,14 +181,14 @@ class Finetuning:
         return self.loop.solve()
 
     def outcome(self) -> str:
-        """What came of it, in a line."""
+        """The result of the run, in a line."""
         if self.best[0] < 0:
             return f"weights: {self.checkpoints.last}"
         accuracy, iteration = self.best
         return f"best accuracy {accuracy:.4f}, iteration {iteration}: {self.checkpoints.best}"
 
     def close(self) -> None:
-        """Ends reading processes, leaves the group of processes."""
+        """Ends the reading processes and leaves the process group."""
         for data_layers in self._data_layers:
             data_layers.close()
         if self._pool:

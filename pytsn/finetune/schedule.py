@@ -1,4 +1,4 @@
-"""From epochs, or a solver file, to the SolverParameter that pytsn/training/solver.py and the training loop run by."""
+"""Makes the SolverParameter for pytsn/training/solver.py and the training loop, from epochs or a solver file."""
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
@@ -10,7 +10,7 @@ from pytsn.training.learning_rate import learning_rate, next_step
 from pytsn.training.overrides import override_solver
 from pytsn.training.solver import check_solver
 
-#: a solver file's fields that say how to learn; nets, lists and files are this command's
+#: the solver file's fields about learning, which are used; nets, lists and files come from the command line
 _RATE = ("base_lr", "lr_policy", "gamma", "power", "stepsize", "stepvalue")
 _RULE = ("momentum", "weight_decay", "regularization_type", "clip_gradients", "type", "solver_type", "delta")
 _COURSE = ("max_iter", "iter_size", "display", "average_loss", "test_interval", "test_initialization", "snapshot")
@@ -21,10 +21,10 @@ _MOST_UPDATES = 2**31 - 1  # max_iter is an int32
 
 
 def plan_schedule(options: FinetuneOptions, row: Modality, videos: int, world: int) -> pb.SolverParameter:
-    """The solver of a run over ``videos`` training videos in ``world`` processes, ``--set`` applied.
+    """The solver of a run over ``videos`` training videos in ``world`` processes, with ``--set`` applied.
 
-    Without a solver file: SGD as the released solvers do it, epochs turned into updates, a validation and a checkpoint
-    each epoch. Raises PytsnError for settings that cannot be run.
+    Without a solver file: SGD as in the released solvers, epochs converted to updates, a validation and a checkpoint
+    each epoch. Raises PytsnError for invalid settings.
     """
     solver = _from_file(options) if options.solver else _from_epochs(options, row, videos, world)
     if options.seed is not None:
@@ -44,13 +44,13 @@ def plan_schedule(options: FinetuneOptions, row: Modality, videos: int, world: i
 
 
 def effective_batch(options: FinetuneOptions, solver: pb.SolverParameter, world: int) -> int:
-    """Videos that an update sees."""
+    """Videos per update."""
     return options.batch_size * solver.iter_size * world
 
 
 def clip_on(options: FinetuneOptions) -> str:
-    """What clip_gradients meets: Caffe's sum over iter_size where a solver file counts on it, else the mean, so that
-    --accumulate changes nothing but the memory."""
+    """What clip_gradients applies to: the sum over iter_size as in Caffe if there is a solver file, else the mean, so
+    that --accumulate changes only the memory use."""
     return options.clip_on or ("sum" if options.solver else "mean")
 
 
@@ -75,7 +75,7 @@ def _from_epochs(options: FinetuneOptions, row: Modality, videos: int, world: in
     released = released_schedule(row)
     epochs = options.epochs or released.epochs
     max_iter, drops = _whole(epochs * updates, "epochs"), options.lr_steps
-    if drops is None:  # where the released schedule has them, in parts of its length
+    if drops is None:  # as in the released schedule, scaled to this length
         drops = tuple(step / released.epochs * epochs for step in released.lr_steps)
     return pb.SolverParameter(
         base_lr=options.lr or released.base_lr,
@@ -94,13 +94,13 @@ def _from_epochs(options: FinetuneOptions, row: Modality, videos: int, world: in
 
 
 def _whole(updates: float, option: str) -> int:
-    if not updates < _MOST_UPDATES:  # nor infinite, nor nan
+    if not updates < _MOST_UPDATES:  # also true for infinity and nan
         raise PytsnError(f"--{option}: that is {updates:g} updates: fewer than 2^31 can be counted")
     return max(1, round(updates))
 
 
 def rate_text(solver: pb.SolverParameter) -> str:
-    """The learning rates of a schedule: ``0.001, 0.0001 from update 1500``, or first and last of many."""
+    """The learning rates of a schedule: ``0.001, 0.0001 from update 1500``, or the first and last if there are many."""
     step = 0
     rates: list[tuple[int, float]] = []
     for iteration in range(solver.max_iter):

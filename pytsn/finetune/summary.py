@@ -1,4 +1,4 @@
-"""What a run is going to do, said before it starts."""
+"""The lines that describe a run before it starts."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def summary(
     hardware: Hardware,
     world: int,
 ) -> list[str]:
-    """The lines."""
+    """The lines: model, parameters, data, batch, schedule, solver, checkpoints; warnings last."""
     videos = effective_batch(options, solver, world)
     batch = f"{options.batch_size} x {solver.iter_size} accumulated x {world} process{'es' * (world > 1)}"
     lines = [

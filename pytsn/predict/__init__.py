@@ -1,1 +1,1 @@
-"""``pytsn predict``: what happens in a video, by the nets' own pipeline, on the fly."""
+"""``pytsn predict``: classifies a video on the fly, with the same pipeline as the evaluation."""

@@ -1,4 +1,4 @@
-"""Predicting many videos: a broken one is told and the rest go on."""
+"""Predicts many videos: reports a broken one and continues with the rest."""
 
 import json
 import tempfile
@@ -15,8 +15,8 @@ from pytsn.predict.scores import Predictor, Progress
 
 @dataclass(frozen=True)
 class Output:
-    """labels: names of the classes; top: classes told of each video; pictures: folder for NAME_prediction.png, None for
-    none; settings: what to tell in JSON and below a picture's title."""
+    """labels: class names; top: number of classes printed per video; pictures: folder for NAME_prediction.png, None for
+    no pictures; settings: written to the JSON; subtitle: line below a picture's title."""
 
     labels: Sequence[str]
     top: int
@@ -34,8 +34,8 @@ def predict_all(
     complain: Callable[[str], object],
     found: list[dict],
 ) -> int:
-    """Predicts video by video: lines to ``say``, errors to ``complain``, pictures, and an entry a video to ``found``
-    (``as_json``, or path and error). Returns how many failed."""
+    """Predicts video by video. Passes result lines to ``say`` and errors to ``complain``, writes pictures, and appends
+    an entry per video to ``found`` (``as_json``, or path and error). Returns how many videos failed."""
     failed = 0
     for source in sources:
         try:
@@ -48,7 +48,7 @@ def predict_all(
 
 
 def write_json(path: str, settings: dict, videos: Sequence[dict], say: Callable[[str], object]) -> None:
-    """The file, whole or not at all; ``-`` says it instead."""
+    """Writes the JSON file, whole or not at all; with the path ``-`` passes the text to ``say`` instead."""
     text = json.dumps({"settings": settings, "videos": videos}, indent=2, ensure_ascii=False)
     if path == "-":
         say(text)
@@ -57,11 +57,11 @@ def write_json(path: str, settings: dict, videos: Sequence[dict], say: Callable[
 
 
 def make_folder(path: Path) -> Path:
-    """The folder for pictures, made if missing. Raises PytsnError when it cannot be written."""
+    """The folder for pictures, made if missing. Raises PytsnError when it is not writable."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
-            pass  # before the work, not after it
+            pass  # fail before the work, not after it
     except FileExistsError:
         raise PytsnError(f"{path}: is a file; -o is a folder for pictures") from None
     except OSError as error:

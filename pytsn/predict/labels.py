@@ -1,4 +1,4 @@
-"""Names of classes, from the lists that come with the datasets."""
+"""Class names, from the lists that come with the datasets."""
 
 import os
 import re
@@ -10,11 +10,11 @@ _NUMBERED = re.compile(r"(\d+)\s+(\S.*)")
 
 
 def read_labels(path: str | os.PathLike, num_classes: int, source: str) -> list[str]:
-    """The names of classes 0, 1, ...: a line `number name` each, numbered from 1 (UCF101's classInd.txt) or from 0, in
-    any order; or a line `name` each in the net's order (HMDB51's class_list.txt).
+    """The names of classes 0, 1, ...: from lines `number name`, numbered from 1 (UCF101's classInd.txt) or from 0, in
+    any order; or from lines `name` in the net's order (HMDB51's class_list.txt).
 
-    Blank lines count for nothing. Raises PytsnError when there are not ``num_classes`` names (those of the net
-    ``source``), or numbers repeat or leave gaps.
+    Ignores blank lines. Raises PytsnError when there are not ``num_classes`` names (as many as the net ``source`` has
+    classes), and when numbers repeat or leave gaps.
     """
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     matches = [_NUMBERED.fullmatch(line) for line in lines]
@@ -30,5 +30,5 @@ def read_labels(path: str | os.PathLike, num_classes: int, source: str) -> list[
 
 
 def number_labels(num_classes: int) -> list[str]:
-    """Names where there are none: class 0, class 1, ..."""
+    """Default names: class 0, class 1, ..."""
     return [f"class {label}" for label in range(num_classes)]

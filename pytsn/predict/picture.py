@@ -1,4 +1,4 @@
-"""The picture of a prediction: the video's frames along time, its best classes' curves below, then bars by stream."""
+"""The picture of a prediction: frames of the video over time, below them curves of the best classes, bars by stream."""
 
 import os
 import warnings
@@ -23,13 +23,13 @@ _LEGEND_LEFT = _PLOT_LEFT + _PLOT_WIDTH + 28
 _HEADER, _THUMB_GAP, _TALLEST, _LEADER = 88, 8, 150, 16
 _NAMES, _ROW, _BAR_GAP, _BAR_TEXT = 232, 26, 30, 62
 _SMALL, _LONGEST_NAME = 9.5, 28
-#: Okabe and Ito's colours, told apart by colour-blind readers: one a class that is drawn
+#: Okabe and Ito's colours, which colour-blind readers can tell apart: one per class drawn
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What is drawn. classes: labels, best first; positions (T,): of the snippets, in units of ``unit``."""
+    """The data to draw. classes: labels, best first; positions (T,): of the snippets, in ``unit``."""
 
     prediction: Prediction
     names: Sequence[str]
@@ -41,22 +41,22 @@ class _Content:
     unit: str
 
     def position(self, image: int) -> float:
-        """Where image number ``image`` (from 1) lies on the time axis."""
+        """The position of image number ``image`` (from 1) on the time axis."""
         fps = self.prediction.fps
         return image / fps if fps else float(image)
 
 
 def save_picture(path: str | os.PathLike, prediction: Prediction, labels: Sequence[str], subtitle: str = "") -> None:
-    """Draws the prediction to a PNG file. ``subtitle``: how it was made."""
+    """Draws the prediction to a PNG file. ``subtitle``: how the prediction was made."""
     figure = picture_figure(prediction, labels, subtitle)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
+        warnings.filterwarnings("ignore", message="Glyph")  # names with characters that the font lacks
         figure.savefig(path, format="png", dpi=_DOTS_PER_INCH)
 
 
 def picture_figure(prediction: Prediction, labels: Sequence[str], subtitle: str = "") -> "Figure":
-    """The matplotlib figure: the frames' axes, the curves' axes, an axes of bars for the fused scores and, of several,
-    for each stream."""
+    """The matplotlib figure: axes of the curves, of each frame, and of the bars for the fused scores and, if there are
+    several streams, for each stream."""
     content = _content(prediction, labels)
     thumb_height = _thumb_size(prediction)[1]
     curves_top = _HEADER + thumb_height + _LEADER
@@ -84,7 +84,7 @@ def _content(prediction: Prediction, labels: Sequence[str]) -> _Content:
 
 
 class _Board:
-    """A figure addressed in pixels from its top left corner."""
+    """A figure with coordinates in pixels from its top left corner."""
 
     def __init__(self, height: int) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -92,11 +92,11 @@ class _Board:
 
         self.height = height
         self.figure = Figure(figsize=(_WIDTH / _DOTS_PER_INCH, height / _DOTS_PER_INCH), dpi=_DOTS_PER_INCH)
-        FigureCanvasAgg(self.figure)  # drawn to memory: no display, no pyplot state
+        FigureCanvasAgg(self.figure)  # renders to memory: needs no display and no pyplot state
 
     def text(self, x: float, y: float, text: str, size: float, **style) -> None:
-        """A line of text with its top at y; a $ in a name is no formula."""
-        base = y + 0.93 * size * _DOTS_PER_INCH / 72  # the font's ascent; va="top" would go by the letters' own height
+        """A line of text with its top at y; a $ in a name starts no formula."""
+        base = y + 0.93 * size * _DOTS_PER_INCH / 72  # the font's ascent; va="top" depends on the letters in the text
         place = x / _WIDTH, 1 - base / self.height
         self.figure.text(*place, text, fontsize=size, va="baseline", parse_math=False, **style)
 
@@ -120,7 +120,7 @@ def _thumb_size(prediction: Prediction) -> tuple[float, int]:
 
 
 def _draw_thumbnails(board: _Board, content: _Content, bottom: int) -> None:
-    """The frames in a row over the curves, each with a line to its place in time."""
+    """Draws the frames in a row above the curves, each with a line to its time."""
     pitch, row = _thumb_size(content.prediction)
     for place, (image, frame) in enumerate(content.prediction.thumbnails):
         height = min(row, (pitch - _THUMB_GAP) * frame.shape[0] / frame.shape[1])
@@ -159,7 +159,7 @@ def _draw_legend(board: _Board, content: _Content, top: int) -> None:
 
 
 def _draw_bars(board: _Board, content: _Content, top: int) -> None:
-    """A row a class, a column for the fused scores and for each stream."""
+    """Draws a row per class, with a column for the fused scores and one for each stream."""
     streams = list(content.prediction.scores)
     columns = [("whole video, fused" if len(streams) > 1 else "whole video", content.fused)]
     if len(streams) > 1:
@@ -186,7 +186,7 @@ def _draw_bar_column(axes: "Axes", values: np.ndarray) -> None:
 
 
 def _draw_own_best(board: _Board, content: _Content, values: np.ndarray, x: float, y: float, pitch: float) -> None:
-    """What a stream would have said by itself, where that is another class."""
+    """Writes the stream's own best class where it differs from the fused one."""
     own = best_classes(values, 1)[0]
     if own != content.classes[0]:
         name = _shortened(content.names[own], int(pitch / 7.5) - 12)

@@ -9,12 +9,12 @@ from pytsn.predict.result import Prediction
 
 
 def best_classes(probabilities: np.ndarray, top: int) -> list[int]:
-    """The ``top`` classes of largest probability (K,), best first; of equals the first."""
+    """The ``top`` classes with the largest probabilities (K,), best first; of equal ones the lower class first."""
     return np.argsort(-probabilities, kind="stable")[:top].tolist()
 
 
 def text_lines(prediction: Prediction, labels: Sequence[str], top: int) -> list[str]:
-    """The video's name, then a line a class: its probability in the fused streams and, of several, in each of them."""
+    """The video's name, then a line per class: its fused probability and, with several streams, that of each stream."""
     fused = prediction.probabilities()
     streams = [prediction.stream_probabilities(stream) for stream in prediction.scores]
     columns = [("fused", fused), *zip(prediction.scores, streams, strict=True)] if len(streams) > 1 else [("", fused)]
@@ -28,7 +28,7 @@ def text_lines(prediction: Prediction, labels: Sequence[str], top: int) -> list[
 
 
 def as_json(prediction: Prediction, labels: Sequence[str], top: int) -> dict:
-    """JSON-able: the best classes of the fused streams, of each stream and of each snippet's fused scores.
+    """JSON-able: the best classes of the fused streams, of each stream, and of each snippet (fused).
 
     Labels count from 0, image numbers from 1.
     """

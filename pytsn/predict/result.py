@@ -1,4 +1,4 @@
-"""What is predicted of a video: scores of every stream, fused. Letters: T snippets, C crops, K classes."""
+"""The prediction for a video: scores of every stream, and their fusion. Letters: T snippets, C crops, K classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ _THREE = {"rgb", "flow", "warped"}
 
 @dataclass(frozen=True)
 class Prediction:
-    """One video's scores. images: that it has or would be extracted to; fps: frames a second, None where unknown.
+    """One video's scores. images: number that it has or would be extracted to; fps: frame rate, None if unknown.
 
-    ticks, scores, weights by stream: first image of each snippet; float32 (T, C, K) before the softmax; weight in the
-    sum. thumbnails: (image number, uint8 (H, W, 3) BGR), in order of time.
+    By stream: ticks: first image of each snippet; scores: float32 (T, C, K) before the softmax; weights: weight in the
+    sum. thumbnails: (image number, uint8 (H, W, 3) BGR) in order of time.
     """
 
     source: Source
@@ -39,8 +39,8 @@ class Prediction:
         return self._fused([self.aggregation(scores, normalization=False) for scores in self.scores.values()])
 
     def snippet_probabilities(self) -> np.ndarray:
-        """Softmax of the weighted sum of the streams' scores of each snippet: (T, K). Where sampling by rate gave one
-        stream a snippet more, that one is left out."""
+        """Softmax of the weighted sum of the streams' scores of each snippet: (T, K). Leaves out extra snippets at the
+        end, which sampling by rate may give one of the streams."""
         merge = CROP_AGGREGATIONS["max" if self.aggregation.always_max else "mean"]
         streams = [merge(scores, axis=1) for scores in self.scores.values()]  # (T, C, K) -> (T, K)
         length = min(map(len, streams))
@@ -52,6 +52,6 @@ class Prediction:
 
 
 def default_weights(streams: Sequence[str]) -> dict[str, float]:
-    """The papers' fusion weights of these streams: rgb 1 : flow 1.5; rgb 1 : flow 1 : warped 0.5."""
+    """The papers' fusion weights for these streams: rgb 1 : flow 1.5; rgb 1 : flow 1 : warped 0.5."""
     weight = attrgetter("weight_of_three" if set(streams) >= _THREE else "fusion_weight")
     return {stream: weight(MODALITIES[stream]) for stream in streams}

@@ -1,4 +1,4 @@
-"""Predicting one video: snippets of every stream through their nets. Letters: T snippets, C crops, K classes."""
+"""Predicts one video: runs the nets on the snippets of every stream. Letters: T snippets, C crops, K classes."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.predict.result import Prediction, default_weights
 from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
-#: pictures of the video that are kept for its sheet
+#: number of frames kept for the picture
 THUMBNAILS = 8
-#: snippets that go through a net at a time on a CPU
+#: snippets per call of a net, at least
 _LEAST_BATCH = 5
 
 #: progress(iterable, what, total or None, unit) -> iterable
@@ -31,9 +31,9 @@ Progress = Callable[[Iterable, str, int | None, str], Iterable]
 
 @dataclass(frozen=True)
 class Sampling:
-    """num_frames snippets spread over a video or, given snippet_rate, so many a second; video_fps: frames a second,
-    None for what the file says. warped_frames: root of the folders of warped flow that belong to folders of frames.
-    kinds: of rgb, flow x and flow y files in folders, prefixes or patterns (pytsn/data/frame_names.py)."""
+    """num_frames snippets spread over a video, or snippet_rate snippets per second if given. video_fps: frame rate,
+    None: from the video file. warped_frames: root folder of the warped flow, for frame folders. kinds: prefixes or
+    patterns of rgb, flow x and flow y files in folders (pytsn/data/frame_names.py)."""
 
     num_frames: int = 25
     snippet_rate: Fraction | None = None
@@ -42,7 +42,7 @@ class Sampling:
     kinds: Kinds = PREFIXES
 
     def ticks(self, video: Video, stream: str) -> list[int]:
-        """First image of each snippet, see ``pytsn.data.snippet_reader.video_ticks``."""
+        """First image of each snippet; see ``pytsn.data.snippet_reader.video_ticks``."""
         return video_ticks(video, self.options(stream))
 
     def names(self, stream: str) -> tuple[str, ...]:
@@ -56,14 +56,14 @@ class Sampling:
 
 
 def needs_flow(streams: Iterable[str]) -> bool:
-    """Whether flow has to be computed for a video."""
+    """Whether flow must be computed for a video."""
     return any(MODALITIES[stream].is_flow for stream in streams)
 
 
 def load_nets(files: Mapping[str, tuple[str, str]], options: NetOptions) -> dict[str, ActionNet]:
-    """The nets of the streams, from (prototxt, weights) by stream.
+    """Loads the nets of the streams from (prototxt, weights) by stream.
 
-    Raises PytsnError for a net of another modality than its stream's, and for nets of different numbers of classes.
+    Raises PytsnError for a net of another modality than its stream, and for nets with different numbers of classes.
     """
     nets: dict[str, ActionNet] = {}
     for stream, (proto, weights) in files.items():
@@ -84,8 +84,7 @@ def load_nets(files: Mapping[str, tuple[str, str]], options: NetOptions) -> dict
 
 
 class Predictor:
-    """Nets and settings, ready for one video after the other. ``from_zero``: whether the frames of some folder so far
-    are numbered from 0."""
+    """Nets and settings, ready to predict videos. ``from_zero``: whether a folder so far has frames numbered from 0."""
 
     def __init__(
         self,
@@ -96,15 +95,15 @@ class Predictor:
         flow: FlowSource | None = None,
         frame_size: Size | None = None,
     ) -> None:
-        """flow: needed for video files where a stream is flow or warped. frame_size: (width, height) that crops are cut
-        from, None for what each net's crops ask for (pytsn/data/frame_size.py)."""
+        """flow: required for video files if a stream is flow or warped. frame_size: (width, height) that crops are cut
+        from, None: chosen for each net's crops (pytsn/data/frame_size.py)."""
         self.nets, self.weights = nets, weights or default_weights(tuple(nets))
-        self.from_zero = False  # whether some folder's frames are numbered from 0
+        self.from_zero = False  # whether a folder has frames numbered from 0
         self.aggregation, self.sampling, self.flow = aggregation or parse_aggregation("mean"), sampling, flow
         self.frame_sizes = {stream: frame_size or default_frame_size(net.crop_size) for stream, net in nets.items()}
 
     def predict(self, source: Source, progress: Progress = lambda items, *_: items) -> Prediction:
-        """Raises PytsnError naming the file for a video that cannot be read, sampled or scored."""
+        """Predicts one video. Raises PytsnError that names the file when it cannot be read, sampled or scored."""
         if source.is_video:
             return self._predict_video(source, progress)
         return self._predict_folder(source, progress)
@@ -131,7 +130,7 @@ class Predictor:
         return self._prediction(source, facts.images, facts.fps, ticks, scores, kept)
 
     def _video_snippets(self, path: str, ticks: Mapping[str, Sequence[int]], count: int, keep: Callable) -> Iterator:
-        """(stream, snippet); a pass over the video for each size of frames. The first stream's go to ``keep``."""
+        """Yields (stream, snippet), in one pass over the video per frame size; ``keep`` gets the first stream's."""
         first = self.frame_sizes[next(iter(ticks))]
         for size in dict.fromkeys(self.frame_sizes[stream] for stream in ticks):
             streams = {stream: ticks[stream] for stream in ticks if self.frame_sizes[stream] == size}
@@ -173,7 +172,7 @@ class Predictor:
                 yield from ((stream, snippet) for snippet in planes)
 
     def _score(self, snippets: Iterable[tuple[str, np.ndarray]], ticks: Mapping[str, list[int]]) -> dict:
-        """Scores float32 (T, C, K) by stream; a repeated tick repeats its scores."""
+        """Scores float32 (T, C, K) by stream; repeated ticks get the same scores."""
         waiting: dict[str, list[np.ndarray]] = {stream: [] for stream in self.nets}
         done: dict[str, list[np.ndarray]] = {stream: [] for stream in self.nets}
 
@@ -204,21 +203,21 @@ class Predictor:
 
 
 def _thumbnail_ticks(ticks: Mapping[str, Sequence[int]]) -> list[int]:
-    """Ticks of the first stream, nearest to the middles of as many equal parts of the video as there are pictures."""
+    """Ticks of the first stream nearest to the middles of equal parts of the video, one part per thumbnail."""
     distinct = sorted(set(next(iter(ticks.values()))))
     count = min(THUMBNAILS, len(distinct))
     return [distinct[round((place + 0.5) * (len(distinct) - 1) / count)] for place in range(count)]
 
 
 def _in_shape(frame: np.ndarray, facts: VideoFacts) -> np.ndarray:
-    """A frame, 256 high and as wide as the video shows it."""
+    """A frame, resized to height 256 and the aspect ratio of the video."""
     width = max(1, round(FRAME_SIZE[1] * facts.width / facts.height))
     return load_cv2().resize(frame, (width, FRAME_SIZE[1]))
 
 
 def _picture(video: Video, number: int, kinds: Kinds) -> np.ndarray:
-    """Image ``number`` (from 1) of a folder: uint8 (H, W, 3) BGR, the frame, or where there are none the flow's x
-    image."""
+    """Image ``number`` (from 1) of a folder: uint8 (H, W, 3) BGR, the frame, or the flow's x image if there are no
+    frames."""
     if video.rgb_count >= number:
         return read_rgb(video.folder, kinds[0], number - 1 + video.rgb_first)
     return read_image(frame_path(video.folder, kinds[1], number - 1 + video.flow_first), load_cv2().IMREAD_COLOR)

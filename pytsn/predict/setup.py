@@ -1,4 +1,4 @@
-"""From the command line of ``pytsn predict`` to nets and settings, everything checked before any work."""
+"""Turns the command line of ``pytsn predict`` into nets and settings; checks everything before any work."""
 
 import argparse
 import os
@@ -26,12 +26,12 @@ from pytsn.runtime.words import one_of
 from pytsn.scores.aggregation import Aggregation
 from pytsn.scores.snippet_rate import aggregation_at
 
-#: heavier streams' scores would overflow
+#: larger weights could overflow
 _HEAVIEST = 1e6
 
 
 def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
-    """The predictor (pytsn.predict.scores) and the output (pytsn.predict.batch), all checked. Raises PytsnError."""
+    """The predictor (pytsn.predict.scores) and the output (pytsn.predict.batch). Raises PytsnError for bad input."""
     files = {stream: tuple(getattr(args, stream)) for stream in MODALITIES if getattr(args, stream)}
     _check(args, files)
     weights, sampling, aggregation = _weights(args, files), _sampling(args), _aggregation(args)
@@ -84,7 +84,7 @@ def _sampling(args: argparse.Namespace) -> Sampling:
 
 
 def _aggregation(args: argparse.Namespace) -> Aggregation:
-    """The aggregation; one of windows counts on the snippets' rate."""
+    """The aggregation; for windows it depends on the snippet rate."""
     rate = parse_rate(args.snippet_rate) if args.snippet_rate else None
     aggregation, notes = aggregation_at(args.aggregation, [rate], "--snippet_rate is")
     for line in notes:
@@ -99,7 +99,7 @@ def _net_options(args: argparse.Namespace) -> NetOptions:
 
 
 def _flow_work(args: argparse.Namespace) -> FlowWork:
-    """Flow on the GPU or, whole pairs shared out, on all CPU cores."""
+    """Flow on the GPU, or on all CPU cores, which share the pairs."""
     if args.algorithm != "tvl1":
         print(f"warning: {args.algorithm} is not the flow that the released models were trained on", file=sys.stderr)
     device = str(pick_device(args.device))
@@ -111,7 +111,7 @@ def _flow_work(args: argparse.Namespace) -> FlowWork:
 
 
 def _frame_size(args: argparse.Namespace, files: Mapping[str, tuple], nets: Mapping[str, ActionNet]) -> Size | None:
-    """What --frame_size says, once it is known that every net's crops fit; None without it."""
+    """The value of --frame_size, after checking that every net's crops fit; None if it is not given."""
     if args.frame_size is None:
         return None
     for stream, net in nets.items():
@@ -122,7 +122,7 @@ def _frame_size(args: argparse.Namespace, files: Mapping[str, tuple], nets: Mapp
 def _settings(
     args: argparse.Namespace, files: Mapping[str, tuple], weights: Mapping[str, float], predictor: Predictor
 ) -> dict:
-    """What the numbers depend on, for JSON."""
+    """The settings that the scores depend on, for JSON."""
     flow = {"flow": f"{args.algorithm} {args.preset}" if args.algorithm == "tvl1" else args.algorithm}
     return {
         "streams": {
@@ -145,7 +145,7 @@ def _settings(
 
 
 def _subtitle(args: argparse.Namespace, weights: Mapping[str, float]) -> str:
-    """How the prediction was made, one line of the picture."""
+    """How the prediction was made: a line in the picture."""
     streams = " + ".join(f"{stream} x {weight:g}" if len(weights) > 1 else stream for stream, weight in weights.items())
     snippets = f"snippets: {args.snippet_rate} a second" if args.snippet_rate else f"{args.num_frames} snippets"
     crops = "10 crops" if args.crops == 10 else "centre crop"

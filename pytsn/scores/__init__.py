@@ -1,1 +1,1 @@
-"""Score files and what is computed from them: aggregation, fusion, accuracy."""
+"""Score files, and aggregation, fusion and accuracy computed from them."""

@@ -1,8 +1,7 @@
-"""From the scores of a video's frames and crops to one score per class, and from several streams to one.
+"""Aggregates the scores of a video's frames and crops to one score per class, and fuses several streams.
 
-Facts of the original ``pyActionRecog/utils/video_funcs.py``. Scores are float arrays (T, C, K): T frames (ticks),
-C crops (10), K classes, before any softmax. Sums keep the array's own precision and NumPy's order, as the
-original's do.
+Source: the original's ``pyActionRecog/utils/video_funcs.py``. Scores are float arrays (T, C, K): T frames (ticks),
+C crops (10), K classes, before any softmax. Sums keep the array's precision and NumPy's order, as in the original.
 """
 
 import re
@@ -24,12 +23,12 @@ from pytsn.scores.windows import (
     top_mean,
 )
 
-#: how the crops of one frame become one: (T, C, K) -> (T, K)
+#: how to merge the crops of a frame: (T, C, K) -> (T, K)
 CROP_AGGREGATIONS: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "max": np.max}
 
 
 def softmax(scores: np.ndarray, temperature: float = 1) -> np.ndarray:
-    """exp(temperature * s) / sum over the last axis, computed from differences to the maximum. Same shape and dtype."""
+    """exp(temperature * s) / sum over the last axis; the maximum is subtracted first. Same shape and dtype."""
     powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) * temperature)
     return powers / powers.sum(axis=-1, keepdims=True)
 
@@ -58,10 +57,10 @@ def sliding_window_aggregation(
 ) -> np.ndarray:
     """Multi-scale windows for untrimmed video, as released (ActivityNet 2016): (T, C, K) -> (K,).
 
-    The maximum over the crops; for each span (seconds) windows of span * fps frames that start every
-    ceil(span * fps * (1 - overlap)) frames, the last ones cut off by the end of the video; the maximum inside a
-    window; the mean of the best max(15, windows // 4) windows of each class; the mean over the spans; then
-    (``norm``) softmax.
+    Steps: the maximum over the crops; for each span (seconds), windows of span * fps frames that start every
+    ceil(span * fps * (1 - overlap)) frames and end at the end of the video at the latest; the maximum inside each
+    window; the mean of the best max(15, windows // 4) windows of each class; the mean over the spans; softmax if
+    ``norm``.
 
     Raises PytsnError when a window would be empty or the windows would not advance.
     """
@@ -80,9 +79,9 @@ def multiscale_aggregation(
 ) -> np.ndarray:
     """Multi-scale temporal window integration of the TPAMI paper (arXiv 1705.02953): (T, C, K) -> (K,).
 
-    Crops by mean or maximum; snippet i lies at i / fps seconds; for each length l of ``spans`` (seconds) windows at
-    steps of (1 - overlap) * l seconds; then as ``sliding_window_aggregation``. It differs from that one in the steps,
-    which are not rounded up to whole snippets, and in the crops.
+    Crops are merged by mean or maximum. Snippet i lies at i / fps seconds. For each length l of ``spans`` (seconds),
+    windows start every (1 - overlap) * l seconds; the rest is as in ``sliding_window_aggregation``. Unlike there, steps
+    are not rounded up to whole snippets, and crops may be averaged.
 
     Raises PytsnError when a window would be empty or the windows would not advance.
     """
@@ -94,10 +93,10 @@ def multiscale_aggregation(
 def fusion(
     major_score: np.ndarray, other_scores: Sequence[np.ndarray], fusion_weights: Sequence[float], norm: bool = True
 ) -> np.ndarray:
-    """major_score + sum of weight * other score, then (``norm``) softmax over the last axis. The inputs are not changed
-    (the original adds into ``major_score``).
+    """major_score + sum of weight * other score, then softmax over the last axis if ``norm``. Leaves the inputs
+    unchanged (the original adds into ``major_score``).
 
-    Raises PytsnError when there are not as many weights as other scores, or shapes differ.
+    Raises PytsnError when the numbers of weights and other scores differ, or shapes differ.
     """
     if len(other_scores) != len(fusion_weights):
         raise PytsnError(f"{len(fusion_weights)} fusion weights for {len(other_scores)} further streams")
@@ -113,8 +112,8 @@ def fusion(
 class Aggregation:
     """An aggregation named on a command line: call it with scores (T, C, K) for the video's (K,).
 
-    fps: the snippets a second that its windows count on; None where time plays no part. always_max: it takes the
-    maximum over the crops, whatever ``crop_agg`` says.
+    fps: snippets per second that its windows assume; None for aggregations without windows. always_max: it takes the
+    maximum over the crops whatever ``crop_agg`` is.
     """
 
     text: str
@@ -131,10 +130,10 @@ def parse_aggregation(text: str, snippet_rate: Fraction | int = 1) -> Aggregatio
     """The aggregation named on a command line: ``mean``, ``topk:K``, ``window``, ``anet2016`` or ``multiscale``.
 
     ``window`` is ``sliding_window_aggregation``, ``anet2016`` the same with the parameters of the ActivityNet 2016
-    entry (its defaults, one snippet a second), ``multiscale`` is ``multiscale_aggregation``. window and multiscale take
-    parameters: ``multiscale:fps=2,overlap=0.5,spans=1+2+4``; fps is ``snippet_rate`` unless given.
+    entry (its defaults, one snippet per second), ``multiscale`` is ``multiscale_aggregation``. window and multiscale
+    take parameters: ``multiscale:fps=2,overlap=0.5,spans=1+2+4``; fps defaults to ``snippet_rate``.
 
-    Raises PytsnError for any other text, and for parameters with which windows would be empty or not advance.
+    Raises PytsnError for any other text, and for parameters that give empty windows or windows that do not advance.
     """
     name, colon, rest = text.partition(":")
     if text == "mean":
@@ -178,7 +177,7 @@ _WINDOWED = {"window": _window_aggregation, "multiscale": _multiscale_aggregatio
 
 
 def _tried(text: str, function: Callable, fps: Fraction, always_max: bool = False) -> Aggregation:
-    """The aggregation, once it has worked: a bad parameter is to be told before videos are scored, not after."""
+    """The aggregation, after a trial run: bad parameters are reported before videos are scored, not after."""
     try:
         function(np.zeros((1, 1, 1)), False, "mean")
     except PytsnError as error:

@@ -1,6 +1,6 @@
-"""Bringing the score files of several streams to one order of videos, so that what is fused belongs together.
+"""Aligns the score files of several streams to one order of videos, so that only scores of the same video are fused.
 
-The original adds the files row by row and never compares them.
+The original adds the files row by row without comparing them.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ class AlignedScores:
 
 
 def align(files: Sequence[ScoreFile]) -> AlignedScores:
-    """Brings score files to the order of the first, by video name, or by place (with a warning) where names are absent.
+    """Aligns score files with the first, by video name, or by position (with a warning) where names are absent.
 
-    Raises PytsnError when the sets of videos, their labels or the numbers of classes differ; it names the videos.
+    Raises PytsnError when videos, labels or numbers of classes differ; it names the videos.
     """
     first = files[0]
     notes: list[str] = []

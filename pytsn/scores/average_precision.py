@@ -1,8 +1,8 @@
-"""Metrics of multi-label videos, those of the ActivityNet classification task: mean average precision and hit@k.
+"""Metrics for multi-label videos from the ActivityNet classification task: mean average precision and hit@k.
 
-Source: the official evaluation (github.com/activitynet/ActivityNet, Evaluation/eval_classification.py and utils.py):
-average precision is the interpolated one of the VOC 2011 devkit, over the classes that occur in the subset; hit@k
-counts a video when any of its classes is among its k best, the average hit@k the share of its classes that are.
+Source: the official evaluation (github.com/activitynet/ActivityNet, Evaluation/eval_classification.py and utils.py).
+Average precision is interpolated as in the VOC 2011 devkit and averaged over the classes that occur in the subset.
+hit@k counts a video when any of its classes is among its k best; average hit@k counts the share of its classes there.
 Letters: V videos, K classes.
 """
 
@@ -15,7 +15,7 @@ from converter.errors import PytsnError
 
 @dataclass(frozen=True)
 class MeanAveragePrecision:
-    """classes: int64 (M,), those with a video, ascending; values: float64 (M,), 0 to 1, their average precisions."""
+    """classes: int64 (M,), classes with a video, ascending; values: float64 (M,), 0 to 1, their average precision."""
 
     classes: np.ndarray
     values: np.ndarray
@@ -29,9 +29,9 @@ class MeanAveragePrecision:
 def average_precision(relevant: np.ndarray, scores: np.ndarray, interpolated: bool = True) -> float:
     """Area under one class's precision-recall curve, 0 to 1; relevant: bool (V,), scores: float (V,).
 
-    ``interpolated``: the precision at a recall is the best one at that recall or a larger one (VOC 2011); without it
-    the precision itself (sklearn's average_precision_score). Videos of equal score enter together, so that the order of
-    the videos does not matter; the official code takes them in the order its sort leaves. nan ranks last.
+    ``interpolated``: the precision at a recall is the best one at that recall or above (VOC 2011); otherwise the
+    precision itself (sklearn's average_precision_score). Videos with equal scores count together, so the order of the
+    videos does not matter; in the official code it depends on the sort. nan ranks last.
 
     Raises PytsnError when no video is relevant, and when the lengths differ.
     """
@@ -42,7 +42,7 @@ def average_precision(relevant: np.ndarray, scores: np.ndarray, interpolated: bo
         raise PytsnError("average precision: the class has no video")
     scores = np.where(np.isnan(scores), -np.inf, scores)
     order = np.argsort(-scores, kind="stable")
-    last = np.append(scores[order][1:] != scores[order][:-1], True)  # (V,): where a run of equal scores ends
+    last = np.append(scores[order][1:] != scores[order][:-1], True)  # (V,): ends of runs of equal scores
     found = np.cumsum(relevant[order])[last]
     precision, recall = found / (np.flatnonzero(last) + 1), found / relevant.sum()
     if interpolated:
@@ -53,8 +53,8 @@ def average_precision(relevant: np.ndarray, scores: np.ndarray, interpolated: bo
 def mean_average_precision(relevant: np.ndarray, scores: np.ndarray, interpolated: bool = True) -> MeanAveragePrecision:
     """The average precision of every class that has a video; relevant: bool (V, K), scores: float (V, K).
 
-    Scores of different videos are compared, so they should be of one kind: after the softmax, as the original's are.
-    Raises PytsnError when no class has a video, and when the shapes differ.
+    Scores of different videos are compared, so pass them after the softmax, as the original does. Raises PytsnError
+    when no class has a video, and when the shapes differ.
     """
     relevant, scores = _checked(relevant, scores)
     classes = np.flatnonzero(relevant.any(axis=0))
@@ -65,11 +65,11 @@ def mean_average_precision(relevant: np.ndarray, scores: np.ndarray, interpolate
 
 
 def hit_at_k(relevant: np.ndarray, scores: np.ndarray, k: int = 3, average: bool = False) -> float:
-    """Share of the videos (0 to 1) with one of their classes among their k largest scores; with ``average`` the mean
+    """Share of the videos (0 to 1) with one of their classes among their k largest scores; with ``average``, the mean
     over the videos of the share of their classes found there. relevant: bool (V, K), scores: float (V, K).
 
-    Of equal scores the lower class index ranks first, nan last. Videos without a label are left out. Raises PytsnError
-    when that leaves none, and when the shapes differ.
+    Among equal scores the lower class index ranks first; nan ranks last. Videos without a label are left out. Raises
+    PytsnError when no video is left, and when the shapes differ.
     """
     relevant, scores = _checked(relevant, scores)
     labelled = relevant.any(axis=1)
@@ -81,7 +81,7 @@ def hit_at_k(relevant: np.ndarray, scores: np.ndarray, k: int = 3, average: bool
 
 
 def label_matrix(label_sets: list[list[int]], num_classes: int) -> np.ndarray:
-    """The classes of each video as bool (V, K). Raises PytsnError for a label that is not 0 to K - 1."""
+    """The classes of each video as bool (V, K). Raises PytsnError for a label outside 0 to K - 1."""
     relevant = np.zeros((len(label_sets), num_classes), bool)
     for index, labels in enumerate(label_sets):
         for label in labels:

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LABELLED = 60  # up to this many classes every class is named; beyond, the axes carry class numbers
-_COUNTED = 30  # up to this many classes the counts stand in the cells
+_LABELLED = 60  # up to this many classes the axes show class names; above, class numbers
+_COUNTED = 30  # up to this many classes the cells show the counts
 _DOTS_PER_INCH = 130
 
 
 def confusion_matrix_png(path: str | os.PathLike, matrix: np.ndarray, class_names: Sequence[str], title: str) -> None:
     """Draws one confusion matrix to a PNG file, whole or not at all.
 
-    matrix: integer counts (K, K), [i, j] the videos of class i that were taken for class j (metrics.confusion_matrix).
-    Colour is the share of the row, so that classes with few videos show as well as others. Raises PytsnError when the
-    matrix is not (K, K) of counts for K names, and when the file cannot be written.
+    matrix: integer counts (K, K), [i, j] the videos of class i predicted as class j (metrics.confusion_matrix). The
+    colour shows the share of the row, so small classes are as visible as large ones. Raises PytsnError when the matrix
+    does not hold (K, K) counts for K names, and when the file cannot be written.
     """
     confusion_matrices_png(path, [(matrix, title)], class_names)
 
@@ -31,7 +31,7 @@ def confusion_matrix_png(path: str | os.PathLike, matrix: np.ndarray, class_name
 def confusion_matrices_png(
     path: str | os.PathLike, panels: Sequence[tuple[np.ndarray, str]], class_names: Sequence[str], heading: str = ""
 ) -> None:
-    """As ``confusion_matrix_png``, several (matrix, title) of the same classes side by side, under one heading."""
+    """As ``confusion_matrix_png``, with several (matrix, title) of the same classes side by side under one heading."""
     figure = confusion_figure(panels, class_names, heading)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
@@ -40,14 +40,14 @@ def confusion_matrices_png(
 def confusion_figure(
     panels: Sequence[tuple[np.ndarray, str]], class_names: Sequence[str], heading: str = ""
 ) -> "Figure":
-    """The matplotlib figure of ``confusion_matrices_png``: one axes a panel, then the colour bar's."""
+    """The matplotlib figure of ``confusion_matrices_png``: one axes per panel, then the colour bar."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     count = len(class_names)
     side = min(max(0.34 * count, 2.5), 11)  # inches of one matrix
     figure = Figure(figsize=(len(panels) * side + 3.2, side + 2.6), layout="constrained")
-    FigureCanvasAgg(figure)  # drawn to memory: no display, no pyplot state
+    FigureCanvasAgg(figure)  # renders to memory: needs no display and no pyplot state
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (matrix, title) in zip(axes, panels, strict=True):
         image = _draw(axis, _checked(matrix, count, title), title)

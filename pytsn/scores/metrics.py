@@ -7,7 +7,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 
-#: a class number for each video
+#: one class number per video
 ClassNumbers = Sequence[int] | np.ndarray
 
 
@@ -16,8 +16,8 @@ class ClassAccuracy:
     """Accuracy of each class that has a test video.
 
     classes: int64 (M,), ascending; accuracies: float64 (M,), 0 to 1; counts: int64 (M,) test videos of each.
-    only_predicted: classes without a test video that were predicted for some video; the original's accuracy of
-    such a class is 0/0, which turned its mean into nan, so they are left out here.
+    only_predicted: classes without a test video that were predicted for some video. In the original their accuracy is
+    0/0, which makes the mean nan; here they are left out.
     """
 
     classes: np.ndarray
@@ -27,11 +27,11 @@ class ClassAccuracy:
 
     @property
     def mean(self) -> float:
-        """Mean of the class accuracies, 0 to 1: the figure the original prints (as %) and the papers report."""
+        """Mean of the class accuracies, 0 to 1: the accuracy that the original prints (in %) and the papers report."""
         return float(self.accuracies.mean())
 
     def warnings(self, num_classes: int) -> list[str]:
-        """What to tell the user when some of the net's ``num_classes`` classes have no test video; else empty."""
+        """A warning when some of the net's ``num_classes`` classes have no test video; else empty."""
         absent = sorted(set(range(num_classes)) - set(self.classes.tolist()))
         if not absent:
             return []
@@ -42,10 +42,10 @@ class ClassAccuracy:
 
 
 def confusion_matrix(labels: ClassNumbers, predictions: ClassNumbers, num_classes: int) -> np.ndarray:
-    """int64 (K, K): entry [i, j] counts the videos of class i that were taken for class j. By scikit-learn, as in the
-    original, but for all K classes, not only those that occur.
+    """int64 (K, K): entry [i, j] counts the videos of class i that were predicted as class j. Computed by scikit-learn,
+    as in the original, but for all K classes, not only those that occur.
 
-    Raises PytsnError when the lengths differ, or a label or prediction is not 0 to K - 1 (it names the first such
+    Raises PytsnError when the lengths differ, or a label or prediction is outside 0 to K - 1 (it names the first
     video).
     """
     labels, predictions = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
@@ -55,9 +55,9 @@ def confusion_matrix(labels: ClassNumbers, predictions: ClassNumbers, num_classe
         wrong = np.flatnonzero((values < 0) | (values >= num_classes))
         if wrong.size:
             raise PytsnError(f"video {wrong[0]} has {name} {values[wrong[0]]}, but classes are 0 to {num_classes - 1}")
-    if not labels.size or num_classes == 1:  # of which sklearn complains
+    if not labels.size or num_classes == 1:  # sklearn rejects or warns about these
         return np.full((num_classes, num_classes), labels.size, np.int64)
-    from sklearn import metrics  # here: it takes a second to import
+    from sklearn import metrics  # imported here because it takes a second
 
     return metrics.confusion_matrix(labels, predictions, labels=np.arange(num_classes)).astype(np.int64, copy=False)
 
@@ -65,8 +65,8 @@ def confusion_matrix(labels: ClassNumbers, predictions: ClassNumbers, num_classe
 def class_accuracy(labels: ClassNumbers, predictions: ClassNumbers) -> ClassAccuracy:
     """Accuracy per class from labels and predicted classes (integers from 0, one per video).
 
-    As in the original, which takes sklearn's confusion matrix, only classes that occur are listed, in ascending
-    order. Raises PytsnError when there are no videos or the lengths differ.
+    As in the original, which uses sklearn's confusion matrix, only classes that occur are listed, in ascending order.
+    Raises PytsnError when there are no videos or the lengths differ.
     """
     if len(labels) == 0:
         raise PytsnError("no video was evaluated: there is no accuracy")
@@ -80,18 +80,18 @@ def class_accuracy(labels: ClassNumbers, predictions: ClassNumbers) -> ClassAccu
 
 
 def mean_class_accuracy(scores: np.ndarray, labels: ClassNumbers) -> float:
-    """Mean over the classes that have a video of the share predicted right (0 to 1); scores (V, K), labels (V,).
+    """Mean class accuracy (0 to 1) over the classes that have a video; scores (V, K), labels (V,).
 
-    The prediction is the largest score, the first one of equals (``np.argmax``).
+    The prediction is the class with the largest score, the first one if several are equal (``np.argmax``).
     """
     return class_accuracy(labels, np.argmax(scores, axis=1)).mean
 
 
 def top_k_accuracy(scores: np.ndarray, labels: ClassNumbers, k: int = 5) -> float:
-    """Share of the videos (0 to 1) whose label is among the k largest of its scores; scores (V, K), labels (V,).
+    """Share of the videos (0 to 1) whose label is among their k largest scores; scores (V, K), labels (V,).
 
-    Of equal scores the lower class index ranks first, so k = 1 agrees with ``np.argmax``. Raises PytsnError for a label
-    that is not 0 to K - 1, and when there are no videos.
+    Among equal scores the lower class index ranks first, so k = 1 agrees with ``np.argmax``. Raises PytsnError for a
+    label outside 0 to K - 1, and when there are no videos.
     """
     scores, labels = np.asarray(scores), np.asarray(labels, np.int64)
     if len(scores) == 0 or labels.shape != (len(scores),):
@@ -105,6 +105,6 @@ def top_k_accuracy(scores: np.ndarray, labels: ClassNumbers, k: int = 5) -> floa
 
 
 def _few(values: Sequence[int], limit: int = 10) -> str:
-    """The first few of a list, for a message."""
+    """The first few values, for a message."""
     shown = ", ".join(str(value) for value in values[:limit])
     return shown + (", ..." if len(values) > limit else "")

@@ -1,4 +1,4 @@
-"""Arrays inside an .npz file: read without trusting what its headers claim, written byte for byte reproducibly."""
+"""Arrays inside an .npz file: read without trusting the headers, written reproducibly, byte for byte."""
 
 import warnings
 import zipfile
@@ -9,7 +9,7 @@ import numpy as np
 from converter.errors import PytsnError
 from pytsn.scores.pickled_arrays import dump_objects, load_objects
 
-#: a member may unpack to this many times its compressed size (scores hardly compress), beyond one MiB
+#: an entry above 1 MiB may unpack to at most this many times its compressed size (scores hardly compress)
 _MAX_RATIO = 100
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -20,10 +20,10 @@ def member_names(archive: zipfile.ZipFile) -> set[str]:
 
 
 def read_member(path: str, archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """The array ``name``: numbers, text, or objects that are arrays of numbers and numbers (see ``load_objects``).
+    """The array ``name``: numbers, text, or objects that are numbers and arrays of numbers (see ``load_objects``).
 
-    Raises PytsnError that starts with ``path`` for a type, shape or size that cannot be; RefusedPickle for other
-    objects; for damaged bytes whatever zipfile, zlib, NumPy and pickle raise.
+    Raises PytsnError that starts with ``path`` for an impossible type, shape or size; RefusedPickle for other objects;
+    for damaged bytes any error of zipfile, zlib, NumPy or pickle.
     """
     info = archive.getinfo(f"{name}.npy")
     if info.file_size > _MAX_RATIO * max(info.compress_size, 1 << 20):
@@ -33,12 +33,12 @@ def read_member(path: str, archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def _read_array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
-    """One .npy of ``size`` bytes. Its header is believed only as far as the bytes that follow bear it out."""
+    """One .npy of ``size`` bytes. The header is checked against the number of bytes before memory is allocated."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADER_READERS:
         raise PytsnError(f"{where} is of .npy version {version}; 1.0 and 2.0 are known")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's remark that Python 2 wrote the header
+        warnings.simplefilter("ignore")  # NumPy warns when Python 2 wrote the header
         shape, fortran, dtype = _HEADER_READERS[version](stream)
     if dtype.kind == "O":
         return load_objects(stream)
@@ -54,7 +54,7 @@ def _read_array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
 
 
 def write_member(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    """Adds an array of numbers, text or objects (arrays of numbers and numbers)."""
+    """Adds an array of numbers, text or objects (numbers and arrays of numbers)."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
         if array.dtype == object:
             header = {"descr": "|O", "fortran_order": False, "shape": array.shape}

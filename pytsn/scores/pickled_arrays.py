@@ -1,8 +1,8 @@
-"""The pickled object arrays inside score files: read without running any code, written so that every NumPy reads them.
+"""The pickled object arrays inside score files: read without running any code, written for every version of NumPy.
 
-``np.savez`` stores an array of objects as a pickle, and an ordinary unpickler runs whatever a pickle names. The
-reader here knows a handful of opcodes and six names, and even those stand for small classes of our own: no
-constructor of NumPy ever sees what the file says, and an array is made only after its shape, type and byte count agree.
+``np.savez`` stores an array of objects as a pickle, and an ordinary unpickler runs any code that a pickle names. This
+reader allows only a few opcodes and names, and maps the names to small classes of our own: file content never reaches
+a NumPy constructor, and an array is made only after its shape, type and byte count agree.
 """
 
 import pickle
@@ -14,11 +14,11 @@ import numpy as np
 
 
 class RefusedPickle(Exception):
-    """The pickle holds something other than arrays and numbers; the text says what."""
+    """The pickle holds something other than arrays and numbers; the message says what."""
 
 
 class _Dtype:
-    """Stands for numpy.dtype: a type code such as f4 and, once its state has arrived, a byte order."""
+    """Stands for numpy.dtype: a type code such as f4 and, once its state is set, a byte order."""
 
     def __init__(self, code: str | bytes, *_flags: object) -> None:
         self.code = code.decode("ascii") if isinstance(code, bytes) else code
@@ -70,7 +70,7 @@ class _Array:
             self.numbers = flat.reshape(shape, order="F" if fortran else "C")
 
 
-_NDARRAY = object()  # stands for the class numpy.ndarray, which only ever is an argument
+_NDARRAY = object()  # stands for the class numpy.ndarray, which is only used as an argument
 
 
 def _make_array(kind: object, *_arguments: object) -> _Array:
@@ -114,8 +114,8 @@ class _Opcodes(dict):
 
 
 class _Unpickler(pickle._Unpickler):
-    """The standard library's unpickler in Python: unlike the one in C its opcodes can be limited, and it allocates
-    nothing beyond what the stream delivers."""
+    """The standard library's Python unpickler. Unlike the one in C, its opcodes can be restricted, and it allocates no
+    more than the stream holds."""
 
     stack: list  # typeshed leaves it out
     dispatch = _Opcodes({code: pickle._Unpickler.dispatch[code] for code in _OPCODES})
@@ -136,11 +136,11 @@ class _Unpickler(pickle._Unpickler):
 
 
 def load_objects(stream: IO[bytes]) -> np.ndarray:
-    """The pickled object array that starts at the stream's position (behind the header of an .npy file).
+    """The pickled object array that starts at the stream's position (after the header of an .npy file).
 
-    Accepts what Python 2 (protocol 2, byte strings) and Python 3 write. Returns an object array of the same shape whose
-    entries are read-only arrays of numbers, int, float or bool. Raises RefusedPickle for any other content; a damaged
-    stream may raise whatever the standard unpickler raises (EOFError, IndexError, ...), and never runs code.
+    Accepts pickles of Python 2 (protocol 2, byte strings) and Python 3. Returns an object array of the same shape whose
+    entries are read-only arrays of numbers, int, float or bool. Raises RefusedPickle for any other content. A damaged
+    stream may raise any error of the standard unpickler (EOFError, IndexError, ...), but never runs code.
     """
     array = _Unpickler(stream, encoding="bytes").load()
     if type(array) is not _Array or array.items is None:
@@ -163,7 +163,7 @@ _NUMPY_RECONSTRUCT = np.empty(0).__reduce__()[0]  # its module is numpy.core bef
 
 
 class _Pickler(pickle._Pickler):
-    """Writes NumPy's function by the name that NumPy 1 and 2 both know."""
+    """Writes NumPy's _reconstruct function under the name that both NumPy 1 and 2 know."""
 
     write: Callable[[bytes], object]  # typeshed leaves out both this and save_global
 
@@ -175,10 +175,10 @@ class _Pickler(pickle._Pickler):
 
 
 def dump_objects(objects: np.ndarray, stream: IO[bytes]) -> None:
-    """Pickles an object array of arrays and numbers (protocol 3, what ``np.load(allow_pickle=True)`` of any Python
-    3 reads).
+    """Pickles an object array of arrays and numbers (protocol 3, which ``np.load(allow_pickle=True)`` reads in any
+    Python 3).
 
-    The bytes depend on nothing but the content, and one item at a time is held in memory.
+    The bytes depend only on the content. Only one item at a time is held in memory.
     """
     pickler = _Pickler(stream, protocol=3)
     pickler.fast = True  # no memo, which would keep a copy of every array's bytes

@@ -1,4 +1,4 @@
-"""A score file under construction: finished videos are kept on disk, so that an interrupted evaluation can go on."""
+"""A score file under construction: finished videos are kept on disk, so that an interrupted evaluation can continue."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from pytsn.scores.score_file import read_scores, score_path, write_scores
 
 
 class ScoreStore(ResumableArrays):
-    """Scores of V videos, collected in the folder F.npz.partial/ (one .npy per video) and then written as F.npz."""
+    """Scores of V videos, collected in the folder F.npz.partial/ (one .npy per video) and finally written to F.npz."""
 
     contents, dimensions = "scores", (3,)
 
@@ -23,7 +23,7 @@ class ScoreStore(ResumableArrays):
         settings: dict,
         resume: bool = False,
     ) -> None:
-        """Starts a store for the score file ``path``, or with ``resume`` goes on with what an earlier run left: see
+        """Starts a store for the score file ``path``, or continues that of an earlier run (``resume``): see
         ResumableArrays."""
         self.path = score_path(path)
         self._finished: list[np.ndarray] | None = None

@@ -1,11 +1,10 @@
 """Score files: the original's ``np.savez(F, scores=..., labels=...)`` layout, plus video names and settings.
 
 scores    object (V, 2): column 0 a float32 array (T, C, K) of T frames, C crops, K classes, before softmax;
-column 1
-          the label
+          column 1 the label
 labels    int64 (V,)
-names     unicode (V,), ours: video names
-settings  unicode (), ours: JSON object of how the scores were made
+names     unicode (V,), not in the original: video names
+settings  unicode (), not in the original: JSON object, how the scores were made
 """
 
 import json
@@ -25,10 +24,10 @@ from pytsn.scores.pickled_arrays import RefusedPickle
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """What a score file holds.
+    """The content of a score file.
 
-    scores: V float arrays (T, C, K), T may differ from video to video; labels: int64 (V,), 0 to K - 1; names: V
-    distinct names, or None for a file of the original; settings: dict or None; warnings: lines the user should see.
+    scores: V float arrays (T, C, K), T may differ between videos; labels: int64 (V,), 0 to K - 1; names: V distinct
+    names, or None for a file of the original; settings: dict or None; warnings: lines for the user.
     """
 
     path: str
@@ -44,12 +43,12 @@ class ScoreFile:
         return self.scores[0].shape[2]
 
     def video(self, index: int) -> str:
-        """What to call video ``index`` (from 0) in a message: its name, or its place when the file has no names."""
+        """Video ``index`` (from 0) in messages: its name, or its number (from 1) when the file has no names."""
         return f"'{self.names[index]}'" if self.names else f"number {index + 1}"
 
 
 def score_path(path: str | os.PathLike) -> Path:
-    """``path``, with .npz added when it lacks it: what ``np.savez`` does in the original."""
+    """``path``, with .npz added when missing, as ``np.savez`` does in the original."""
     return Path(path) if str(path).endswith(".npz") else Path(f"{path}.npz")
 
 
@@ -62,7 +61,7 @@ def write_scores(
 ) -> Path:
     """Writes a score file, whole or not at all, and returns its path (.npz is added when missing).
 
-    Equal content gives equal bytes. Raises PytsnError when ``read_scores`` would refuse the content, and when the file
+    Equal content gives equal bytes. Raises PytsnError for content that ``read_scores`` would refuse, and when the file
     cannot be written.
     """
     path = score_path(path)
@@ -86,8 +85,8 @@ def write_scores(
 def read_scores(path: str | os.PathLike) -> ScoreFile:
     """Reads a score file of this project, of the original (Python 2 pickles included) or of its Python 3 successors.
 
-    No code of the file is run: anything but arrays and numbers is refused. Raises PytsnError that names the file
-    when it is missing, damaged, no score file or refused, and when scores, labels and names do not agree.
+    Runs no code from the file: anything but arrays and numbers is refused. Raises PytsnError that names the file when
+    it is missing, damaged, refused or not a score file, and when scores, labels and names do not agree.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -102,7 +101,7 @@ def read_scores(path: str | os.PathLike) -> ScoreFile:
         raise explain_os_error(error, path) from None
     except OSError as error:
         raise explain_os_error(error, path) from None
-    except Exception as error:  # hostile bytes may fail anywhere in zipfile, zlib, NumPy or pickle, and in any way
+    except Exception as error:  # hostile bytes may raise anything in zipfile, zlib, NumPy or pickle
         raise PytsnError(f"{path}: not a score file, or a damaged one ({type(error).__name__}: {error})") from None
     _check(file)
     return file
@@ -130,7 +129,7 @@ def _read_archive(path: str, archive: zipfile.ZipFile) -> ScoreFile:
 
 
 def _native(array: object) -> np.ndarray:
-    """Scores as float32, or float64 where the file has that, in this machine's byte order."""
+    """Scores as float32, or float64 if the file has float64, in this machine's byte order."""
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         return np.empty(0)  # refused by _check, with the video's name
     return array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""Whether an aggregation's windows fit the rate that snippets were sampled at: one answer for every command."""
+"""Checks that an aggregation's windows fit the rate at which snippets were sampled; shared by all commands."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -8,12 +8,12 @@ from pytsn.scores.aggregation import Aggregation, parse_aggregation
 
 
 def aggregation_at(text: str, rates: Iterable[Fraction | None], source: str) -> tuple[Aggregation, tuple[str, ...]]:
-    """The aggregation named ``text`` for snippets of these rates (snippets a second, of each stream; None: spread over
-    the video, or not known), and lines for the user.
+    """The aggregation named ``text`` for snippets at these rates (snippets per second of each stream; None: spread over
+    the video, or unknown), and notes for the user.
 
-    Windows count on a rate. Where there is none they take the snippets for so many a second all the same, and the user
-    is told. Raises PytsnError for windows that count on another rate than the snippets', and for streams of different
-    rates; ``source`` begins what is said of theirs: ``--snippet_rate is``, ``the files hold``.
+    Windows need a rate. If the snippets have none, the windows assume their own, and a note says so. Raises PytsnError
+    when the windows assume another rate than the snippets have, and for streams with different rates. ``source`` is how
+    messages introduce the snippets' rate: ``--snippet_rate is``, ``the files hold``.
     """
     found = set(rates)
     rate = next(iter(found)) if len(found) == 1 else None

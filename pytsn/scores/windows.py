@@ -1,8 +1,8 @@
-"""Temporal windows over the snippets of an untrimmed video: where they lie, and from their scores to one vector.
+"""Temporal windows over the snippets of an untrimmed video: their positions, and one score vector from all of them.
 
 Letters: T snippets in order of time, K classes. A window is a pair (start, stop) of snippet indices from 0, stop
-excluded. Two ways to lay them are in use: the released code's, whose steps are whole snippets, and the paper's (TPAMI,
-arXiv 1705.02953), whose steps are seconds.
+excluded. There are two layouts: in the released code steps are whole snippets, in the paper (TPAMI, arXiv 1705.02953)
+they are seconds.
 """
 
 import math
@@ -14,11 +14,11 @@ import numpy as np
 
 from converter.errors import PytsnError
 
-#: window lengths in seconds, of the paper and of the released code
+#: window lengths in seconds, in the paper and in the released code
 SPANS = (1, 2, 4, 8, 16)
-#: share of a window that the next one covers too: steps of 0.8 of its length
+#: share of a window that the next one overlaps: steps are 0.8 of its length
 OVERLAP = 0.2
-#: at least this many windows are averaged, or a quarter of them when that is more
+#: this many windows are averaged, or a quarter of all windows if that is more
 LEAST_BEST = 15
 
 Windows = list[tuple[int, int]]
@@ -26,11 +26,11 @@ Windows = list[tuple[int, int]]
 
 def snippet_step_windows(count: int, seconds: float, overlap: float = OVERLAP, fps: int = 1) -> Windows:
     """The released code's windows over ``count`` snippets: seconds * fps snippets long, one every
-    ceil(length * (1 - overlap)) snippets from 0 to the last, cut off by the end of the video.
+    ceil(length * (1 - overlap)) snippets from 0 to the last snippet, cut off at the end of the video.
 
     Source: ``sliding_window_aggregation_func`` (pyActionRecog/utils/video_funcs.py, the same in anet2016-cuhk). With
-    overlap 0.2 and one snippet a second the steps are 1, 2, 4, 7, 13 for 1, 2, 4, 8, 16 s. Raises PytsnError when
-    a window would be empty or no whole number of snippets, or the windows would not advance.
+    overlap 0.2 and one snippet per second the steps are 1, 2, 4, 7, 13 for 1, 2, 4, 8, 16 s. Raises PytsnError when
+    a window would be empty or not a whole number of snippets, or the windows would not advance.
     """
     length = seconds * fps
     step = int(np.ceil(length * (1 - overlap)))
@@ -48,9 +48,9 @@ def second_step_windows(
     """The paper's windows over ``count`` snippets, snippet i at i / fps seconds: [s, s + seconds) for
     s = 0, step, 2 step, ... with step = (1 - overlap) * seconds, as long as s lies before the end, count / fps.
 
-    Steps are kept exact (0.8, 1.6, 2.4 s, ...), so short windows hold now and then the same snippets twice. A window
-    that holds no snippet (shorter than the time between two, or past the last) is left out. Raises PytsnError
-    when the windows would not advance.
+    Steps are exact (0.8, 1.6, 2.4 s, ...), so two short windows may hold the same snippets. A window without a snippet
+    (between two snippets, or past the last one) is left out. Raises PytsnError when the windows would be shorter than a
+    snippet or would not advance.
     """
     length, step = Fraction(seconds) * Fraction(fps), (1 - Fraction(overlap)) * Fraction(seconds) * Fraction(fps)
     _require_snippet(length, seconds, fps)
@@ -65,13 +65,13 @@ def second_step_windows(
 
 
 def top_mean(scores: np.ndarray, k: int) -> np.ndarray:
-    """Mean of the k largest values of each class, of all when there are fewer: (T, K) -> (K,)."""
+    """Mean of the k largest values of each class, or of all when there are fewer: (T, K) -> (K,)."""
     return np.sort(scores, axis=0)[-k:].mean(axis=0)
 
 
 def integrate_windows(scores: np.ndarray, lengths: Sequence[Windows]) -> np.ndarray:
     """Maximum inside each window, mean of the best max(15, windows // 4) windows of each class, mean over the window
-    lengths: (T, K) -> (K,). ``lengths`` holds the windows of each length; a video with fewer than 15 averages all."""
+    lengths: (T, K) -> (K,). ``lengths`` holds the windows of each length; fewer than 15 are all averaged."""
     pooled = []
     for windows in lengths:
         maxima = np.array([scores[start:stop].max(axis=0) for start, stop in windows])  # (T, K) -> (windows, K)
@@ -82,8 +82,8 @@ def integrate_windows(scores: np.ndarray, lengths: Sequence[Windows]) -> np.ndar
 def parse_parameters(text: str, parameters: str) -> dict[str, Fraction | tuple[Fraction, ...]]:
     """``fps=2,overlap=0.5,spans=1+2`` as exact numbers by name, spans as a tuple; empty when nothing is given.
 
-    ``text``: what to call it in a message. Raises PytsnError for other names, for a name given twice, and for numbers
-    of another form or out of range.
+    ``text`` names the aggregation in messages. Raises PytsnError for other names, for a name given twice, and for
+    malformed or out-of-range numbers.
     """
     found: dict = {}
     for item in parameters.split(",") if parameters else ():

@@ -27,9 +27,10 @@ def leaves(message, path=""):
     """Every scalar that is set, by its path: {"layer[2].pooling_param.kernel_size[0]": 3, ...}."""
     found = {}
     for field, value in message.ListFields():
-        values = list(value) if field.is_repeated else [value]
+        repeated = hasattr(value, "extend")  # protobuf 4.25 has no field.is_repeated
+        values = list(value) if repeated else [value]
         for i, item in enumerate(values):
-            here = f"{path}.{field.name}" + (f"[{i}]" if field.is_repeated else "")
+            here = f"{path}.{field.name}" + (f"[{i}]" if repeated else "")
             found |= leaves(item, here) if field.message_type else {here: item}
     return found
 

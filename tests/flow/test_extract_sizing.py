@@ -69,5 +69,5 @@ def test_help_tells_the_defaults(capsys):
     with pytest.raises(SystemExit):
         run_command("build-of", ["--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "one a CPU core; by cores 1 to 4 a GPU" in said
+    assert "one per CPU core; 1 to 4 per GPU, by cores" in said
     assert "CPU 4, GPU 16 to 128" in said
