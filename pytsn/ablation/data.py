@@ -24,7 +24,9 @@ from pytsn.data.modalities import PREFIXES, find_modality
 from pytsn.data.sources import Kinds
 from pytsn.data.splits import parse_split_file
 from pytsn.data.video_file import is_video_file
+from pytsn.data.video_folder import count_images
 from pytsn.data.videos import Video
+from pytsn.evaluation.progress import counting_progress
 
 _PARTS = ("train", "test")
 _NUMBER = "%05d"
@@ -138,7 +140,8 @@ def _listed_videos(root: str, modality: str, entries: Sequence[Video], kinds: Ki
     pairs = [(entry, renamed.get(folder, folder)) for entry, folder in zip(entries, folders, strict=True)]
     videos = [_counted(entry, folder, modality, kinds) for entry, folder in pairs if is_frame_folder(folder)]
     if not find_modality(modality).is_flow:  # training does not compute flow
-        videos += [replace(entry, folder=folder) for entry, folder in pairs if is_video_file(folder)]
+        files = [replace(entry, folder=folder) for entry, folder in pairs if is_video_file(folder)]
+        videos += count_images(files, counting_progress)[0]
         order = {entry.name: index for index, entry in enumerate(entries)}
         videos.sort(key=lambda video: order[video.name])
     return videos, case_notes(renamed)

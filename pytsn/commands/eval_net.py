@@ -6,7 +6,7 @@ import sys
 
 from pytsn.commands.arguments import frame_kinds_of
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
-from pytsn.commands.video_arguments import flow_method, video_settings
+from pytsn.commands.video_arguments import flow_method, video_settings, warn_of_flow
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM
 from pytsn.data.modalities import MODALITIES
 from pytsn.runtime.words import one_of
@@ -93,6 +93,7 @@ def _choose(args: argparse.Namespace):
     for word, lines in (("note", chosen.notes), ("warning", chosen.warnings)):
         for text in lines:
             print(f"{word}: {text}", file=sys.stderr)
+    warn_of_flow(args, chosen.videos)
     snippets = _options(args).snippets
     for video in chosen.videos:
         video_ticks(video, snippets)  # a video that cannot be sampled fails now, not hours later

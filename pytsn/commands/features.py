@@ -18,7 +18,7 @@ from pytsn.commands.arguments import (
     add_workers,
     frame_kinds_of,
 )
-from pytsn.commands.video_arguments import add_frame_size, add_videos, flow_method, video_settings
+from pytsn.commands.video_arguments import add_frame_size, add_videos, flow_method, video_settings, warn_of_flow
 from pytsn.data.modalities import MODALITIES
 
 HELP = """\
@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     if missing:
         print(f"warning: {len(missing)} videos without frames are left out", file=sys.stderr)
+    warn_of_flow(args, videos)
     ticks = [video_ticks(video, options.snippets) for video in videos]
     net = _net(args, options)
     size = frame_size_for(net.crop_size, args.frame_size, args.net[0])

@@ -4,6 +4,7 @@ Nothing here imports torch: ``--help`` answers at once.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from pytsn.commands.arguments import Add, add_flow_method
@@ -56,11 +57,21 @@ def flow_method(args: argparse.Namespace, devices: tuple[str, ...]):
     return FlowMethod(args.algorithm, args.preset, own, stream)
 
 
+def warn_of_flow(args: argparse.Namespace, videos: Sequence[Video]) -> None:
+    """Says on stderr when the flow of video files is not that of the released models."""
+    if args.algorithm != "tvl1" and _computes_flow(args, videos):
+        print(f"warning: {args.algorithm} is not the flow that the released models were trained on", file=sys.stderr)
+
+
+def _computes_flow(args: argparse.Namespace, videos: Sequence[Video]) -> bool:
+    return MODALITIES[args.modality].is_flow and any(video.is_file for video in videos)
+
+
 def video_settings(args: argparse.Namespace, videos: Sequence[Video], size: Size) -> dict[str, str]:
     """What scores and features depend on further, for their files: frames of another size than the released nets', and
     how the flow of video files was computed. Nothing of frames of 340x256 and of folders: older files say nothing then.
     """
     settings = {} if size == FRAME_SIZE else {"frame_size": size_text(size)}
-    if MODALITIES[args.modality].is_flow and any(video.is_file for video in videos):
+    if _computes_flow(args, videos):
         settings["flow"] = flow_method(args, ("cpu",)).title
     return settings

@@ -57,10 +57,13 @@ def evaluate(world, modality, frames, out, *more, dataset="ucf101") -> int:
 
 
 @pytest.mark.parametrize("modality", PLANES)
-def test_scores_are_those_of_an_extraction(world, tmp_path, modality):
+def test_scores_are_those_of_an_extraction(world, tmp_path, capsys, modality):
     """The same bytes reach the same net, so no tolerance."""
     assert evaluate(world, modality, world / "frames", tmp_path / "a") == 0
+    assert "not the flow that" not in capsys.readouterr().err
     assert evaluate(world, modality, world / "videos", tmp_path / "b", "--videos") == 0
+    warned = "warning: farneback is not the flow that the released models were trained on" in capsys.readouterr().err
+    assert warned == (modality == "flow")
     wanted, found = read_scores(tmp_path / "a.npz"), read_scores(tmp_path / "b.npz")
     assert found.names == wanted.names == tuple(COUNTS)
     for one, other in zip(wanted.scores, found.scores, strict=True):

@@ -172,6 +172,22 @@ def test_one_crop_is_the_centre(nets, videos):
     assert one.scores["rgb"].shape == (4, 1, CLASSES)
 
 
+def test_streams_whose_nets_have_crops_of_other_sizes(nets, videos, tmp_path):
+    """Each stream's frames are as large as its net asks for: 340x256 and 454x342."""
+    text = (NET % (3, CLASSES)).replace("dim: 40 dim: 40", "dim: 299 dim: 299")
+    (tmp_path / "large.prototxt").write_text(text)
+    save_caffemodel(tmp_path / "large.caffemodel", build(text))
+    files = {"rgb": (f"{tmp_path}/large.prototxt", f"{tmp_path}/large.caffemodel"), "rgbdiff": nets["rgbdiff"]}
+    source = Source(str(videos / "long.avi"), "long", True)
+    both = Predictor(load_nets(files, NetOptions("cpu")), sampling=Sampling(3))
+    assert both.frame_sizes == {"rgb": (454, 342), "rgbdiff": (340, 256)}
+    found = both.predict(source)
+    for stream in files:
+        alone = Predictor(load_nets({stream: files[stream]}, NetOptions("cpu")), sampling=Sampling(3)).predict(source)
+        np.testing.assert_array_equal(found.scores[stream], alone.scores[stream], err_msg=stream)
+    assert [picture.shape for _, picture in found.thumbnails] == [(256, 341, 3)] * 3
+
+
 def some_prediction(weights: dict[str, float], seed: int = 0, **options) -> Prediction:
     rng = np.random.default_rng(seed)
     scores = {name: rng.normal(0, 2, (6, 10, CLASSES)).astype(np.float32) for name in weights}
