@@ -21,8 +21,8 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the cores are shared out
     _share = cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _share)))
 
-# A shell that starts the tests in the background (`... &` in a script) lets them ignore SIGINT, and so would every process
-# that they start and interrupt.
+# A shell script that starts the tests in the background lets them ignore SIGINT, and so would every process
+# that they start and mean to interrupt.
 with contextlib.suppress(ValueError):  # not the main thread
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
