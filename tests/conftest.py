@@ -1,8 +1,10 @@
 """What tests of several rooms share. Recorded Caffe output, ``shared``, is ../shared beside the checkout, or
 $PYTSN_SHARED."""
 
+import contextlib
 import lzma
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the cores are shared out
     _share = cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _share)))
+
+# A shell script that starts the tests in the background lets them ignore SIGINT, and so would every process
+# that they start and mean to interrupt.
+with contextlib.suppress(ValueError):  # not the main thread
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("PYTSN_SHARED", ROOT.parent / "shared"))
 
