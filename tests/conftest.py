@@ -3,6 +3,7 @@ $PYTSN_SHARED."""
 
 import lzma
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # the cores are shared out
     _share = cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _share)))
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as shells start jobs in the background; programs inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("PYTSN_SHARED", ROOT.parent / "shared"))
 
