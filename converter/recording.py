@@ -73,7 +73,9 @@ class Recording:
             self.samples if self.samples is not None else self._find_samples(part, self.entries.get(f"mean:{name}"))
         )
         if len(samples) != len(part) or not all(0 <= sample < len(blob) for sample in samples):
-            raise PytsnError(f"{self.source}: '{key}' holds {len(part)} of {len(blob)} samples, it is unknown which")
+            raise PytsnError(
+                f"{self.source}: '{key}' holds {len(part)} samples; which of the {len(blob)} they are is unknown"
+            )
         return blob[list(samples)][:, : part.shape[1]]
 
     @staticmethod
