@@ -7,7 +7,7 @@ from pathlib import Path
 from converter.errors import PytsnError
 from pytsn.commands.arguments import add_bn_style
 
-HELP = """Converts Caffe weights to PyTorch (.pth, .safetensors) or ONNX files, and PyTorch files back to a caffemodel.
+HELP = """convert Caffe weights to PyTorch (.pth, .safetensors) or ONNX files, and PyTorch files back to a caffemodel
 
 The kind of the weight file is read from its content, so checkpoints of tsn-pytorch or mmaction (.pth.tar) convert too.
 The prototxt defines the net; the suffix of each -o selects the format:

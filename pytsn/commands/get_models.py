@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 from pytsn.data.datasets import SPLITS
 
-HELP = """Downloads the released TSN weights, checks them, and stores them under the original's file names.
+HELP = """download the released TSN weights, check them, and store them under the original's file names
 
   reference   12 nets: UCF101 and HMDB51, rgb and flow, splits 1 to 3 (scripts/get_reference_models.sh)
   init        the rgb and flow nets that training starts from (scripts/get_init_models.sh)

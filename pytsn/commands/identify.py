@@ -7,7 +7,7 @@ import sys
 
 from converter.errors import PytsnError
 
-HELP = """Says what a weight file is: net, dataset, modality, BN; and whether it is damaged or contradicts its name.
+HELP = """say what a weight file is: net, dataset, modality, BN; whether it is damaged or contradicts its name
 
 Reads caffemodels of any age, .pth and .safetensors files. Recognises archives, error pages, Git LFS pointers,
 solverstates and prototxts. The number of classes gives the dataset, the input channels of the first convolution give

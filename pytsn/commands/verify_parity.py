@@ -5,7 +5,7 @@ import argparse
 from converter.errors import PytsnError
 from pytsn.commands.arguments import add_bn_style
 
-HELP = """Compares a converted net, blob by blob, with Caffe's recorded blobs, hand-written BN-Inception and ONNX.
+HELP = """compare a converted net, blob by blob, with a recording of Caffe, BN-Inception by hand and ONNX
 
 Without --recording the input is random pixels, and only our own implementations are compared. A recording holds the
 input and Caffe's blobs; docs/parity.md shows how to record with pycaffe. A blob passes when its largest difference is
