@@ -59,8 +59,9 @@ class Update:
 
     def norm(self) -> torch.Tensor:
         """The gradients' norm on the device, 0 if it is not needed."""
-        norm = self._solver.gradient_norm() if self._solver.clips else torch.zeros(())
-        return norm.to(self._device)
+        if not self._solver.clips:
+            return torch.zeros((), device=self._device)  # made there: a copy from the host cannot be recorded
+        return self._solver.gradient_norm().to(self._device)
 
     def __call__(self, norm: torch.Tensor) -> None:
         self._solver.update(self._rates, self._solver.device_factor(norm))
