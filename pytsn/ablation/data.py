@@ -24,9 +24,8 @@ from pytsn.data.modalities import PREFIXES, find_modality
 from pytsn.data.sources import Kinds
 from pytsn.data.splits import parse_split_file
 from pytsn.data.video_file import is_video_file
-from pytsn.data.video_folder import count_images
+from pytsn.data.video_folder import count_images, counting_progress
 from pytsn.data.videos import Video
-from pytsn.evaluation.progress import counting_progress
 
 _PARTS = ("train", "test")
 _NUMBER = "%05d"

@@ -116,7 +116,7 @@ def _find_folders(args: argparse.Namespace, names: set[str]) -> dict[str, FrameF
 
 def _count_files(folders: dict[str, FrameFolder]) -> tuple[dict[str, FrameFolder], list[str]]:
     """The folders, those that are video files with the counts of their images; and why some could not be counted."""
-    from pytsn.evaluation.progress import counting_progress
+    from pytsn.data.video_folder import counting_progress
 
     videos, broken = count_images(make_videos([(name, 0) for name in folders], folders), counting_progress)
     counts = {video.name: (video.rgb_count, video.flow_count) for video in videos}

@@ -73,8 +73,8 @@ def _note_ignored(args: argparse.Namespace) -> None:
 def _choose(args: argparse.Namespace):
     """The videos to score (a ChosenVideos). Names all missing ones before any work starts."""
     from pytsn.data.snippet_reader import video_ticks
+    from pytsn.data.video_folder import counting_progress
     from pytsn.evaluation.choose_videos import VideoChoice, choose_videos
-    from pytsn.evaluation.progress import counting_progress
 
     choice = VideoChoice(
         args.dataset,

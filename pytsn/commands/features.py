@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pytsn.data.frame_size import frame_size_for
     from pytsn.data.snippet_reader import video_ticks
-    from pytsn.evaluation.progress import counting_progress
+    from pytsn.data.video_folder import counting_progress
     from pytsn.features.extract import listed_videos
     from pytsn.features.files import FeatureIndex, feature_kind
     from pytsn.features.resume import FeatureStore

@@ -1,7 +1,7 @@
 """Scores the videos of an evaluation with a progress bar, and stores each one when it is finished."""
 
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -11,11 +11,6 @@ from pytsn.evaluation.action_net import ActionNet
 from pytsn.evaluation.score_videos import EvalOptions, scorer, scores_in_processes
 from pytsn.evaluation.video_arrays import finish_videos, video_arrays
 from pytsn.scores.resume import ScoreStore
-
-
-def counting_progress(paths: Sequence[str]) -> Iterable[str]:
-    """Wraps the paths of video files with a progress bar for counting their frames; no bar without paths."""
-    return tqdm(paths, "counting frames", unit="video", disable=None if paths else True)
 
 
 def collect_scores(

@@ -13,9 +13,8 @@ from converter.errors import PytsnError
 from pytsn.data.frame_size import Size
 from pytsn.data.jpeg import through_jpeg
 from pytsn.data.video_file import VideoFrames, is_video_file
-from pytsn.data.video_folder import count_files
+from pytsn.data.video_folder import count_files, counting_progress
 from pytsn.data.video_list import ListedVideo
-from pytsn.evaluation.progress import counting_progress
 
 
 def decode_images(path: str, numbers: Sequence[int], size: Size, flags: int) -> list[np.ndarray]:
