@@ -1,9 +1,10 @@
 """Computes shapes of tops from shapes of bottoms, without data.
 
-Common layers have a rule in the table; all others run on tensors without storage (torch's meta device). The table
+Most layers have a rule in the table; the others run on tensors without storage (torch's meta device). The table
 exists because the first meta run imports torch's compiler, which takes two seconds.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import nn
 from converter.errors import PytsnError
 from converter.layers.conv import Convolution
 from converter.layers.linear import InnerProduct
+from converter.layers.loss import SoftmaxWithLoss
 from converter.layers.pooling import Pooling
-from converter.layers.shape import Concat
+from converter.layers.shape import Concat, Reshape
 
 Shape = tuple[int, ...]
 
@@ -42,19 +44,47 @@ def _same(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
     return [bottoms[0]]
 
 
+def _reshape(module: Reshape, bottoms: list[Shape]) -> list[Shape]:
+    target = module.target(bottoms[0])
+    rest = math.prod(bottoms[0]) // math.prod(dim for dim in target if dim != -1)
+    return [tuple(rest if dim == -1 else dim for dim in target)]
+
+
+def _number(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
+    return [()]
+
+
+def _softmax_loss(module: SoftmaxWithLoss, bottoms: list[Shape]) -> list[Shape]:
+    return [(), bottoms[0]][: max(1, module.tops)]
+
+
 #: each rule gets the module that converter/layers builds for its type
 _RULES: dict[str, Callable[[Any, list[Shape]], list[Shape]]] = {
+    "AbsVal": _same,
+    "Accuracy": _number,
     "BN": _same,
+    "BNLL": _same,
     "BatchNorm": _same,
     "Concat": _concat,
     "Convolution": _convolution,
     "Dropout": _same,
+    "ELU": _same,
+    "Eltwise": _same,
+    "EuclideanLoss": _number,
+    "Exp": _same,
     "InnerProduct": _inner_product,
     "LRN": _same,
+    "Log": _same,
+    "PReLU": _same,
     "Pooling": _pooling,
+    "Power": _same,
     "ReLU": _same,
+    "Reshape": _reshape,
     "Scale": _same,
+    "Sigmoid": _same,
     "Softmax": _same,
+    "SoftmaxWithLoss": _softmax_loss,
+    "TanH": _same,
 }
 
 

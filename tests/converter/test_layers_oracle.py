@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from converter.shapes import by_running, top_shapes
 from tests.converter import layer_oracles as slow
-from tests.converter.layer_build import build
+from tests.converter.layer_build import build, layer_param
 from tests.converter.layer_cases import CASES
 
 # A MAX window outside the image holds the most negative number; products and differences leave it out.
@@ -46,3 +47,24 @@ def test_equals_numpy_forward_and_backward(case):
     for mine, difference in zip(found, numeric, strict=True):
         # Central differences with a step of 1e-6 are good to about 1e-9 of the sums that they are taken of.
         np.testing.assert_allclose(mine.numpy(), difference, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_shape_rule_agrees_with_running_the_layer(case):
+    module = build(case.text, *case.shapes)
+    assert top_shapes(layer_param(case.text).type, module, list(case.shapes)) == by_running(module, list(case.shapes))
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "tops"),
+    [
+        ('type: "SoftmaxWithLoss"', (2, 4, 5), 1),
+        ('type: "SoftmaxWithLoss" softmax_param { axis: 2 } loss_param { ignore_label: 1 }', (2, 3, 5), 2),
+        ('type: "Accuracy"', (2, 4, 5), 1),
+        ('type: "EuclideanLoss"', (2, 3, 4, 5), 1),
+    ],
+)
+def test_shape_rules_of_losses(text, label, tops):
+    shapes = [(2, 3, 4, 5), label]
+    module = build(text, *shapes, tops=tops)
+    assert top_shapes(layer_param(text).type, module, shapes) == by_running(module, shapes)
