@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import shlex
 import sys
 
 from converter.errors import PytsnError
@@ -19,6 +20,7 @@ COMMANDS = {
     "verify-parity": "verify_parity",
     "eval-net": "eval_net",
     "eval-scores": "eval_scores",
+    "report": "report",
     "build-file-list": "build_file_list",
     "build-of": "build_of",
     "make-prototxt": "make_prototxt",
@@ -35,7 +37,7 @@ COMMANDS = {
 def load_command(name: str):
     """The command's module: HELP (str), add_arguments(parser), run(args) -> exit status.
 
-    ``args.run_command`` is the function below.
+    ``args.run_command`` is the function below, ``args.command_line`` the command as a user types it.
     """
     return importlib.import_module(f"pytsn.commands.{COMMANDS[name]}")
 
@@ -60,6 +62,7 @@ def run_command(name: str, argv: list[str] | None = None, prog: str | None = Non
     _open_closed_streams()
     args = make_parser(name, prog or f"pytsn {name}").parse_args(argv)
     args.run_command = run_command  # for a command that is made of others (demo)
+    args.command_line = shlex.join(["pytsn", name, *(sys.argv[1:] if argv is None else argv)])  # for a report
     try:
         with interrupt_on_sigterm():
             return load_command(name).run(args) or 0

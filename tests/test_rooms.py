@@ -12,7 +12,7 @@ from tests.places import ROOT
 #: from the ground up; a room may import itself and whatever stands to its left
 ORDER = (
     *("runtime", "caffe_random", "data", "models", "flow", "scores", "weights", "evaluation", "training", "parity"),
-    *("features", "predict", "finetune", "demo", "ablation", "commands", "cli", "__main__"),
+    *("features", "predict", "report", "finetune", "demo", "ablation", "commands", "cli", "__main__"),
 )
 PACKAGES = ("converter", "pytsn")
 

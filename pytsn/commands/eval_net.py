@@ -6,12 +6,16 @@ import sys
 
 from pytsn.commands.arguments import frame_kinds_of
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
+from pytsn.commands.report_arguments import check_report, save_report
 from pytsn.commands.video_arguments import flow_method, video_settings, warn_of_flow
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM
 from pytsn.data.modalities import MODALITIES
 from pytsn.runtime.words import one_of
 
 __all__ = ["HELP", "add_arguments", "run"]
+
+#: what the line of all arguments leaves out: not given on the command line
+_NOT_PRINTED = ("debug", "run_command", "command_line")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,13 +27,12 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
-    print(
-        argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in ("debug", "run_command")})
-    )
+    check_report(args, (args.net_proto, args.net_weights))
+    print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in _NOT_PRINTED}))
     print(args.dataset, flush=True)
     _note_ignored(args)
     chosen = _choose(args)
-    scores = _score(args, chosen)
+    scores, settings = _score(args, chosen)
     labels = [video.label for video in chosen.videos]
     video_scores = np.stack([aggregate(array) for array in scores])  # V x (T, 10, K) -> (V, K)
     frames = None if args.snippet_rate else args.num_frame_per_video
@@ -40,7 +43,25 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     for text in summary.warnings:
         print(f"warning: {text}", file=sys.stderr)
+    if args.report:
+        _report(args, chosen, scores, settings)
     return 0
+
+
+def _report(args: argparse.Namespace, chosen, scores: list, settings: dict) -> None:
+    """The report of what the score file holds, whether one was written or not."""
+    import numpy as np
+
+    from converter.files import sha256_of
+    from pytsn.evaluation.fused_scores import fuse
+    from pytsn.scores.score_file import ScoreFile, score_path
+
+    path = str(score_path(args.save_scores)) if args.save_scores else "not saved"
+    labels, names = np.array([video.label for video in chosen.videos]), tuple(video.name for video in chosen.videos)
+    file = ScoreFile(path, scores, labels, names, settings)
+    folders = {video.name: video.folder for video in chosen.videos}
+    digest = sha256_of(path) if args.save_scores else "not saved"
+    save_report(args, fuse([file], aggregation=args.aggregation), folders, [digest])
 
 
 def _aggregation(args: argparse.Namespace):
@@ -100,8 +121,9 @@ def _choose(args: argparse.Namespace):
     return chosen
 
 
-def _score(args: argparse.Namespace, chosen) -> list:
-    """The scores of all videos, V x (T, 10, K); those already in the store are not computed again."""
+def _score(args: argparse.Namespace, chosen) -> tuple[list, dict]:
+    """The scores of all videos, V x (T, 10, K), and the settings of their file; those already in the store are not
+    computed again."""
     from dataclasses import replace
 
     from converter.errors import PytsnError
@@ -129,12 +151,13 @@ def _score(args: argparse.Namespace, chosen) -> list:
     options = replace(options, snippets=replace(options.snippets, frame_size=size))
     for line in weights_warnings(args.net_weights, args.dataset, args.split, args.modality):
         print(f"warning: {line}", file=sys.stderr)
-    store = _store(args, chosen, size) if args.save_scores else None
+    settings = _settings(args, chosen, size) if args.save_scores or args.report else {}
+    store = _store(args, chosen, settings) if args.save_scores else None
     scores = collect_scores(net, (args.net_proto, args.net_weights), chosen.videos, options, store)
     if net.drift:
         print(f"{args.precision} against fp32: scores differ by {net.drift[0]:.1e} of the largest, best class the same")
         print(f"for {net.drift[1] * 100:.1f}% of the first crops")
-    return scores
+    return scores, settings
 
 
 def _rates(args: argparse.Namespace) -> dict:
@@ -170,9 +193,9 @@ def _on_device(options, device: str):
     return replace(options.net, device=device)
 
 
-def _store(args: argparse.Namespace, chosen, size):
+def _settings(args: argparse.Namespace, chosen, size) -> dict:
+    """What the score file says of how its scores were made."""
     from converter.files import sha256_of
-    from pytsn.scores.resume import ScoreStore
 
     settings = {
         "dataset": args.dataset,
@@ -193,6 +216,11 @@ def _store(args: argparse.Namespace, chosen, size):
         settings |= {"num_frame_per_video": None, "snippet_rate": args.snippet_rate, "video_fps": args.video_fps}
     if chosen.label_sets is not None:
         settings |= {"subset": args.subset, "label_sets": chosen.label_sets}
-    settings |= video_settings(args, chosen.videos, size)
+    return settings | video_settings(args, chosen.videos, size)
+
+
+def _store(args: argparse.Namespace, chosen, settings: dict):
+    from pytsn.scores.resume import ScoreStore
+
     names, labels = [video.name for video in chosen.videos], [video.label for video in chosen.videos]
     return ScoreStore(args.save_scores, names, labels, settings, args.resume)

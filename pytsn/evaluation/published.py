@@ -164,19 +164,42 @@ def find_published(
     return None
 
 
-def comparison(run: Evaluation, accuracy: float) -> str | None:
-    """``published: 85.5 (ucf101 split 1 rgb) difference -1.2`` for an accuracy in %, or why the two are not comparable.
-    None where nothing was published, or where the number of classes shows another dataset under the same name."""
+@dataclass(frozen=True)
+class Comparison:
+    """The published figure that a test is to be held against.
+
+    value: in %; test: what it is of, ``ucf101 split 1 rgb``; reasons: how the test at hand differs from the published
+    one, empty where the two can be compared.
+    """
+
+    value: float
+    test: str
+    reasons: tuple[str, ...] = ()
+
+
+def find_comparison(run: Evaluation) -> Comparison | None:
+    """The published figure for a test. None where nothing was published, or where the number of classes shows another
+    dataset under the same name."""
     item = find_published(run.dataset, run.split, run.streams, run.weights)
     row = DATASETS.get(run.dataset)
     if item is None or row is None or not row.test_videos or run.num_classes != row.classes:
         return None
     fusion = "" if len(run.weights) == 1 else " " + ":".join(f"{weight:g}" for weight in item.weights)
-    text = f"published: {item.value:.1f} ({run.dataset} split {run.split} {'+'.join(item.streams)}{fusion})"
-    reasons = _differences(run)
-    if reasons:
-        return f"{text}, not comparable: {', '.join(reasons)}"
-    return f"{text} difference {accuracy - item.value:+.1f}"
+    return Comparison(
+        item.value, f"{run.dataset} split {run.split} {'+'.join(item.streams)}{fusion}", tuple(_differences(run))
+    )
+
+
+def comparison(run: Evaluation, accuracy: float) -> str | None:
+    """``published: 85.5 (ucf101 split 1 rgb) difference -1.2`` for an accuracy in %, or why the two are not comparable.
+    None where ``find_comparison`` finds none."""
+    found = find_comparison(run)
+    if found is None:
+        return None
+    text = f"published: {found.value:.1f} ({found.test})"
+    if found.reasons:
+        return f"{text}, not comparable: {', '.join(found.reasons)}"
+    return f"{text} difference {accuracy - found.value:+.1f}"
 
 
 def _differences(run: Evaluation) -> list[str]:

@@ -1,0 +1,1 @@
+"""``pytsn report``: one self-contained HTML page about score files."""
