@@ -81,7 +81,7 @@
         pen.fillRect(x, y, w, h);
         pen.globalAlpha = 1;
         if (count <= named && pen.measureText(String(videos)).width < w - 2) {
-          pen.fillStyle = strength > 0.55 ? paper : ink;
+          pen.fillStyle = strength > 0.72 ? paper : ink;
           pen.fillText(String(videos), x + w / 2, y + h / 2 + 0.5);
         }
       }
@@ -144,9 +144,9 @@
     }
     const videos = matrix[row * count + column], total = totals[row];
     const share = total ? " (" + percent(videos / total) + ")" : "";
+    const predicted = row === column ? [", predicted right: "] : [", predicted ", quoted(data.classes[column]), ": "];
     readout.replaceChildren(
-      "True class ", quoted(data.classes[row]), ", predicted ", quoted(data.classes[column]), ": ",
-      thousands(videos) + " of " + videosOf(total) + share + (row === column ? ", right." : "."));
+      "True ", quoted(data.classes[row]), ...predicted, thousands(videos) + " of " + videosOf(total) + share + ".");
   }
 
   function listVideos() {
