@@ -43,6 +43,7 @@
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round((top + side + 1) * ratio);
     canvas.style.height = top + side + 1 + "px";
+    canvas.dataset.cells = JSON.stringify([left, top, side]);
     base = pen.canvas;
     base.width = canvas.width;
     base.height = canvas.height;

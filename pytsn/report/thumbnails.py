@@ -77,7 +77,7 @@ def snippet_images(count: int, snippets: int, settings: dict) -> list[int]:
     """The first image (from 1, of ``count``) of each snippet shown: by the rule of the test where a fixed number was
     sampled, else in proportion."""
     modality = settings.get("modality")
-    if settings.get("num_frame_per_video") == snippets and modality in MODALITIES:
+    if settings.get("num_frame_per_video") == snippets and isinstance(modality, str) and modality in MODALITIES:
         ticks = frame_ticks(count, snippets, MODALITIES[modality].stack)
     else:
         ticks = [1 + snippet * count // snippets for snippet in range(snippets)]

@@ -49,9 +49,10 @@ class ReportOptions:
         for path in filter(None, (*inputs, self.labels)):
             if os.path.exists(path) and os.path.exists(self.path) and os.path.samefile(path, self.path):
                 raise PytsnError(f"{self.path}: is read here; the report needs another file name")
-        for path, there in ((self.labels, os.path.isfile), (self.frames, os.path.isdir)):
-            if path is not None and not there(path):
-                raise PytsnError(f"{path}: no such {'file' if there is os.path.isfile else 'folder'}")
+        if self.labels is not None and not os.path.isfile(self.labels):
+            raise PytsnError(f"{self.labels}: no such file; class names were expected, one a line")
+        if self.frames is not None and not os.path.isdir(self.frames):
+            raise PytsnError(f"{self.frames}: no such folder; --frames is the root folder of the videos' frames")
         if not 0 <= self.worst <= MOST_WORST:
             raise PytsnError(f"--worst {self.worst}: a number of videos from 0 to {MOST_WORST} was expected")
 

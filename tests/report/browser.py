@@ -14,7 +14,14 @@ from pathlib import Path
 #: names of the program, Debian's first
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars"),
+    *(
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--remote-debugging-pipe",
+        "--no-first-run",
+        "--hide-scrollbars",
+    ),
     *("--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--no-default-browser-check", "--disable-dev-shm-usage", "--force-device-scale-factor=1"),
 )
@@ -36,7 +43,13 @@ class Browser:
         quiet = os.open(os.devnull, os.O_RDWR)
         ends = [(os.POSIX_SPAWN_DUP2, high[0], 3), (os.POSIX_SPAWN_DUP2, high[1], 4)]
         outputs = [(os.POSIX_SPAWN_DUP2, quiet, 1), (os.POSIX_SPAWN_DUP2, quiet, 2)]
-        arguments = [program, *_FLAGS, f"--user-data-dir={self._folder}", f"--window-size={width},{height}", "about:blank"]
+        arguments = [
+            program,
+            *_FLAGS,
+            f"--user-data-dir={self._folder}",
+            f"--window-size={width},{height}",
+            "about:blank",
+        ]
         self._process = os.posix_spawn(program, arguments, os.environ, file_actions=[*ends, *outputs], setsid=True)
         for end in (to_browser, from_browser, quiet, *high):
             os.close(end)
