@@ -22,16 +22,19 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates and prints what the original prints. Raises PytsnError for bad input before any work."""
     import numpy as np
 
+    from converter.errors import PytsnError
     from pytsn.evaluation.published import Evaluation
     from pytsn.evaluation.summary import Predictions, summarise
     from pytsn.weights.name_check import stream_under_test
 
     aggregate = _aggregation(args)
-    check_report(args, (args.net_proto, args.net_weights))
+    check_report(args, (args.net_proto, args.net_weights, *_score_files(args)))
     print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in _NOT_PRINTED}))
     print(args.dataset, flush=True)
     _note_ignored(args)
     chosen = _choose(args)
+    if args.report and not any(chosen.label_sets or [[0]]):
+        raise PytsnError("the videos have no labels, so there is nothing to report: leave --report out")
     scores, settings = _score(args, chosen)
     labels = [video.label for video in chosen.videos]
     video_scores = np.stack([aggregate(array) for array in scores])  # V x (T, 10, K) -> (V, K)
@@ -54,14 +57,21 @@ def _report(args: argparse.Namespace, chosen, scores: list, settings: dict) -> N
 
     from converter.files import sha256_of
     from pytsn.evaluation.fused_scores import fuse
-    from pytsn.scores.score_file import ScoreFile, score_path
+    from pytsn.scores.score_file import ScoreFile
 
-    path = str(score_path(args.save_scores)) if args.save_scores else "not saved"
+    path = next(iter(_score_files(args)), "not saved")
     labels, names = np.array([video.label for video in chosen.videos]), tuple(video.name for video in chosen.videos)
     file = ScoreFile(path, scores, labels, names, settings)
     folders = {video.name: video.folder for video in chosen.videos}
     digest = sha256_of(path) if args.save_scores else "not saved"
     save_report(args, fuse([file], aggregation=args.aggregation), folders, [digest])
+
+
+def _score_files(args: argparse.Namespace) -> list[str]:
+    """The score file to be written, if there is one."""
+    from pytsn.scores.score_file import score_path
+
+    return [str(score_path(args.save_scores))] if args.save_scores else []
 
 
 def _aggregation(args: argparse.Namespace):
@@ -131,6 +141,7 @@ def _score(args: argparse.Namespace, chosen) -> tuple[list, dict]:
     from pytsn.evaluation.action_net import ActionNet
     from pytsn.evaluation.progress import collect_scores
     from pytsn.evaluation.score_videos import worker_device
+    from pytsn.predict.labels import read_labels
     from pytsn.weights.name_check import weights_warnings
 
     options = _options(args)
@@ -147,6 +158,8 @@ def _score(args: argparse.Namespace, chosen) -> tuple[list, dict]:
             f"video '{beyond[0].name}' has label {beyond[0].label}, but {args.net_proto} has {net.num_classes} classes:"
             " net of another dataset?"
         )
+    if args.labels:
+        read_labels(args.labels, net.num_classes, args.net_proto)  # now, not after hours of work
     size = frame_size_for(net.crop_size, args.frame_size, args.net_proto)
     options = replace(options, snippets=replace(options.snippets, frame_size=size))
     for line in weights_warnings(args.net_weights, args.dataset, args.split, args.modality):

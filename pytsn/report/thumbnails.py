@@ -48,7 +48,8 @@ def find_frames(root: str, names: Sequence[str], kinds: Kinds = PREFIXES) -> dic
     Raises PytsnError when ``root`` is not there or holds none of the videos.
     """
     found = {name: folder.path for name, folder in parse_directory(root, *kinds, names, images=()).items()}
-    found = found or find_video_files(root, set(names))
+    if names and not found:
+        found = find_video_files(root, set(names))
     if names and not found:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         raise PytsnError(f"{root}: holds frames, or video files, of none of the {len(names)} videos to show: {shown}")

@@ -40,15 +40,17 @@ class ReportOptions:
 
     def check(self, inputs: Sequence[str] = ()) -> None:
         """Raises PytsnError for what can be told before the work: a path that cannot be written, one of the ``inputs``
-        in its place, files and folders that are not there, a senseless number of videos."""
+        (files of the command) in its place, files and folders that are not there, a senseless number of videos."""
         folder = os.path.dirname(self.path) or "."
         if not os.path.isdir(folder):
             raise PytsnError(f"{self.path}: no folder {folder} to write the report to")
         if os.path.isdir(self.path):
             raise PytsnError(f"{self.path}: is a folder; give the report's file name, such as report.html")
+        if not os.access(folder, os.W_OK):
+            raise PytsnError(f"{self.path}: permission denied to write to {folder}")
         for path in filter(None, (*inputs, self.labels)):
-            if os.path.exists(path) and os.path.exists(self.path) and os.path.samefile(path, self.path):
-                raise PytsnError(f"{self.path}: is read here; the report needs another file name")
+            if os.path.realpath(path) == os.path.realpath(self.path):
+                raise PytsnError(f"{self.path}: is read or written here; the report needs a file name of its own")
         if self.labels is not None and not os.path.isfile(self.labels):
             raise PytsnError(f"{self.labels}: no such file; class names were expected, one a line")
         if self.frames is not None and not os.path.isdir(self.frames):
@@ -102,7 +104,7 @@ def _worst_video(scores: FusedScores, found: Findings, place: int, strip: Callab
         float(found.probabilities[index, predicted]),
         video_curves(scores, found.names, index, label, predicted),
         strip(index),
-        [other for other in sets[index] if other != label] if sets else (),
+        [other for other in dict.fromkeys(sets[index]) if other != label] if sets else (),
     )
 
 

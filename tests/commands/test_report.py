@@ -74,6 +74,13 @@ def test_a_file_of_the_original_says_what_is_not_recorded(folder, tmp_path, caps
     assert "video 1" in found.text
 
 
+@pytest.mark.golden
+def test_a_file_that_the_original_wrote(golden, tmp_path, capsys):
+    assert run(capsys, "report", golden / "eval/scores_rgb.npz", "-o", tmp_path / "r.html")[0] == 0
+    found = Parsed((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert found.tables["accuracy"][1][1] == "16.67"
+
+
 def test_bad_input_ends_in_one_line_and_status_2(folder, tmp_path, capsys):
     rgb, flow, page = folder / "rgb.npz", folder / "flow.npz", tmp_path / "r.html"
     (tmp_path / "empty.txt").write_text("\n")
@@ -85,7 +92,7 @@ def test_bad_input_ends_in_one_line_and_status_2(folder, tmp_path, capsys):
     cases = (
         ((rgb, "-o", tmp_path / "gone" / "r.html"), "no folder"),
         ((rgb, "-o", tmp_path), "is a folder; give the report's file name"),
-        ((rgb, "-o", rgb), "is read here; the report needs another file name"),
+        ((rgb, "-o", rgb), "is read or written here; the report needs a file name of its own"),
         ((rgb, "-o", page, "--frames", tmp_path / "gone"), "gone: no such folder"),
         ((rgb, "-o", page, "--frames", tmp_path / "no_frames"), "holds frames, or video files, of none of the"),
         ((tmp_path / "old.npz", "-o", page, "--frames", folder / "frames"), "holds no video names"),
@@ -150,11 +157,14 @@ def test_eval_net_refuses_a_report_before_the_work(net, tmp_path, capsys):
     own = (net / "frames", net / "net.prototxt", net / "net.caffemodel", "--test_list", net / "list.txt")
     for more, words in (
         (("--report", tmp_path / "gone" / "r.html"), "no folder"),
-        (("--report", net / "net.caffemodel"), "is read here"),
+        (("--report", net / "net.caffemodel"), "is read or written here"),
+        (("--report", tmp_path / "s.npz", "--save_scores", tmp_path / "s"), "is read or written here"),
         (("--labels", net / "list.txt"), "--labels goes with --report FILE"),
+        (("--report", tmp_path / "r.html", "--labels", net / "list.txt"), "3 class names, but"),
     ):
         status, out, err = run(capsys, "eval-net", "custom", 1, "rgb", *own, *more)
-        (line,) = err.splitlines()
-        assert (status, out) == (2, "")
-        assert words in line
+        assert status == 2
+        assert words in err.splitlines()[-1]
+        assert "done" not in out
+    assert list(tmp_path.iterdir()) == []
     assert (net / "net.caffemodel").stat().st_size > 1000

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 
+import numpy as np
 import pytest
 
 from pytsn.evaluation.fused_scores import fuse
@@ -185,6 +186,17 @@ def test_all_right_and_none_asked_for(tmp_path):
     assert "No video was taken for another class." in text
     assert "1 video" in text
     assert "Scores of a video test" in text
+
+
+def test_scores_that_are_no_numbers_have_no_curve(tmp_path):
+    scores = raw_scores(0)[:2]
+    scores[0][1, 0, 3] = np.nan
+    path = write_scores(tmp_path / "nan.npz", scores, [0, 1], ["a", "b"], {})
+    found = Parsed(render(make_page(fuse([read_scores(path)]), ReportOptions("x"))))
+    assert "1 videos have scores that are not finite numbers: 'a'" in found.text
+    assert "rgb" not in found.text
+    assert "Predicted class 3 (\u2013 %)" in found.text
+    assert "nan," not in str(found.elements)
 
 
 def test_text_helpers():
