@@ -99,13 +99,16 @@ def _hash(text: str) -> str:
 
 
 def _title(scores: FusedScores) -> str:
-    """Dataset and split, where the files agree on them."""
+    """Dataset and split, where the files agree on them; a dataset's own title where it has as many classes."""
     settings = [file.settings or {} for file in scores.files]
     datasets, splits = ({repr(item.get(key)): item.get(key) for item in settings} for key in ("dataset", "split"))
     dataset, split = next(iter(datasets.values())), next(iter(splits.values()))
     if len(datasets) > 1 or not isinstance(dataset, str):
         return "Scores of a video test"
-    title = DATASETS[dataset].title if dataset in DATASETS else dataset
+    row, num_classes = DATASETS.get(dataset), scores.fused.shape[1]
+    title = dataset
+    if row is not None:
+        title = row.title if row.classes == num_classes else f"{dataset} of {num_classes} classes"
     return f"{title}, split {split}" if len(splits) == 1 and type(split) is int else title
 
 

@@ -76,13 +76,21 @@ def strip_snippets(snippets: int) -> list[int]:
 
 def snippet_images(count: int, snippets: int, settings: dict) -> list[int]:
     """The first image (from 1, of ``count``) of each snippet shown: by the rule of the test where a fixed number was
-    sampled, else in proportion."""
-    modality = settings.get("modality")
-    if settings.get("num_frame_per_video") == snippets and isinstance(modality, str) and modality in MODALITIES:
-        ticks = frame_ticks(count, snippets, MODALITIES[modality].stack)
-    else:
+    sampled, else in proportion. All snippets of a very short video are of its first image; it is shown in proportion
+    too."""
+    ticks = _ticks(count, snippets, settings)
+    if len(set(ticks)) < snippets:
         ticks = [1 + snippet * count // snippets for snippet in range(snippets)]
     return [ticks[snippet] for snippet in strip_snippets(snippets)]
+
+
+def _ticks(count: int, snippets: int, settings: dict) -> list[int]:
+    """The ticks of a test with a fixed number of snippets, none of another one."""
+    modality = settings.get("modality")
+    known = isinstance(modality, str) and modality in MODALITIES
+    if settings.get("num_frame_per_video") != snippets or not known:
+        return []
+    return frame_ticks(count, snippets, MODALITIES[str(modality)].stack)
 
 
 def _from_file(path: str, snippets: int, settings: dict) -> list[Frame]:

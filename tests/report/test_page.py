@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from fnmatch import fnmatch
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pytsn.report.page import render
 from pytsn.report.text import amount, percent, script_json, shown, signed
 from pytsn.report.write import ReportOptions, make_page, write_report
 from pytsn.scores.score_file import read_scores, write_scores
+from tests.places import ROOT
 from tests.report.html_text import Parsed
 from tests.report.made_scores import CLASSES, HOSTILE, LABELS, fused_streams, hostile_file, raw_scores
 
@@ -169,6 +171,7 @@ def test_multi_label_scores_show_mean_average_precision(tmp_path):
     page = make_page(fuse([read_scores(path)]), ReportOptions("x"))
     found = Parsed(render(page))
     head, row = found.tables["accuracy"]
+    assert "activitynet_1.2 of 7 classes, split 1" in found.text  # not the 100 of the dataset of that name
     assert head == ["stream", "mAP, %", "mean class, %", "videos, %", "top-5, %", "hit@1, %", "hit@3, %", "hit@5, %"]
     assert row[1] == f"{100 * page.findings.fused.mean_ap:.2f}"
     assert "3 videos with a label, of 4 videos" in found.text
@@ -197,6 +200,15 @@ def test_scores_that_are_no_numbers_have_no_curve(tmp_path):
     assert "rgb" not in found.text
     assert "Predicted class 3 (\u2013 %)" in found.text
     assert "nan," not in str(found.elements)
+
+
+def test_the_wheel_takes_all_that_the_page_is_made_of():
+    """What lies beside the code is named in pyproject.toml."""
+    listed = (ROOT / "pyproject.toml").read_text().partition("[tool.setuptools.package-data]")[2].partition("\n\n")[0]
+    globs = re.findall(r'"([^"]+)"', listed.partition("converter")[0])
+    others = [path.name for path in (ROOT / "pytsn" / "report").iterdir() if path.suffix not in (".py", "")]
+    assert sorted(others) == ["page.css", "page.html.j2", "page.js"]
+    assert all(any(fnmatch(f"report/{name}", pattern) for pattern in globs) for name in others)
 
 
 def test_text_helpers():

@@ -57,6 +57,7 @@ def test_snippets_of_another_number_are_taken_in_proportion():
     assert snippet_images(60, 3, {}) == [1, 21, 41]
     assert snippet_images(60, 3, {"modality": "rgb", "num_frame_per_video": 25}) == [1, 21, 41]
     assert snippet_images(60, 3, {"modality": "flow", "num_frame_per_video": 3}) == [1, 28, 55]  # (60 - 5) // 2
+    assert snippet_images(24, 25, {"modality": "flow", "num_frame_per_video": 25}) == [1, 4, 7, 10, 14, 17, 20, 23]
     assert snippet_images(60, 3, {"modality": ["?"], "num_frame_per_video": 3}) == [1, 21, 41]
 
 
