@@ -69,8 +69,8 @@ def write(folder: Path, args: argparse.Namespace) -> tuple[Path, float]:
     return page, time.perf_counter() - start
 
 
-def opened(page: Path) -> tuple[float, float, float]:
-    """Milliseconds to the load event and to the frame after it, and the browser's memory for scripts in MB."""
+def opened(page: Path) -> tuple[float, float]:
+    """Milliseconds to the load event and to the second frame after it."""
     from tests.report.browser import Browser, find_chromium
 
     program = find_chromium()
@@ -78,8 +78,7 @@ def opened(page: Path) -> tuple[float, float, float]:
         sys.exit("no Chromium found; Debian's package is called chromium")
     with Browser(program) as browser:
         browser.open(page)
-        heap = browser.ask("performance.memory.usedJSHeapSize")
-        return browser.ask(_LOADED), browser.ask(_PAINTED), heap / 1e6
+        return browser.ask(_LOADED), browser.ask(_PAINTED)
 
 
 def main() -> None:
@@ -94,13 +93,12 @@ def main() -> None:
         print(f"{machine(cpu_count())}")
         size = f"{page.stat().st_size:,} bytes, written in {seconds:.1f} s"
         print(f"{args.videos:,} videos, {args.classes} classes, two streams: {size}\n")
-        loaded, painted, heap = zip(*(opened(page) for _ in range(args.rounds)), strict=True)
+        loaded, painted = zip(*(opened(page) for _ in range(args.rounds)), strict=True)
     rows = [
         [name, f"{min(own):.0f}", f"{median(own):.0f}", f"{max(own):.0f}"]
         for name, own in (("loaded", loaded), ("painted", painted))
     ]
     print_table(["ms", "min", "median", "max"], rows)
-    print(f"\nscripts' memory: {max(heap):.1f} MB")
 
 
 if __name__ == "__main__":
