@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     print(args.dataset, flush=True)
     _note_ignored(args)
     chosen = _choose(args)
-    if args.report and not any(chosen.label_sets or [[0]]):
+    if args.report is not None and not any(chosen.label_sets or [[0]]):
         raise PytsnError("the videos have no labels, so there is nothing to report: leave --report out")
     scores, settings = _score(args, chosen)
     labels = [video.label for video in chosen.videos]
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     for text in summary.warnings:
         print(f"warning: {text}", file=sys.stderr)
-    if args.report:
+    if args.report is not None:
         _report(args, chosen, scores, settings)
     return 0
 
@@ -164,7 +164,7 @@ def _score(args: argparse.Namespace, chosen) -> tuple[list, dict]:
     options = replace(options, snippets=replace(options.snippets, frame_size=size))
     for line in weights_warnings(args.net_weights, args.dataset, args.split, args.modality):
         print(f"warning: {line}", file=sys.stderr)
-    settings = _settings(args, chosen, size) if args.save_scores or args.report else {}
+    settings = _settings(args, chosen, size) if args.save_scores or args.report is not None else {}
     store = _store(args, chosen, settings) if args.save_scores else None
     scores = collect_scores(net, (args.net_proto, args.net_weights), chosen.videos, options, store)
     if net.drift:

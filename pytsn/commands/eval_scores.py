@@ -69,6 +69,6 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     for text in (*scores.warnings, *summary.warnings):
         print(f"warning: {text}", file=sys.stderr)
-    if args.report:
+    if args.report is not None:
         save_report(args, scores)
     return 0

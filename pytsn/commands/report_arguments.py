@@ -39,7 +39,7 @@ def report_options(args: argparse.Namespace, folders: Mapping[str, str] | None =
 def check_report(args: argparse.Namespace, inputs: Sequence[str] = ()) -> None:
     """Raises PytsnError, before any work, for a report that could not be written and for its options without it.
     inputs: files that are read, which the report must not replace."""
-    if args.report:
+    if args.report is not None:
         report_options(args).check(inputs)
         return
     given = [name for name in ("labels", "frames") if getattr(args, name, None)]

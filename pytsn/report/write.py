@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from converter.errors import PytsnError
 from converter.files import sha256_of, write_bytes
 from pytsn.data.modalities import PREFIXES
@@ -44,8 +46,10 @@ class ReportOptions:
         folder = os.path.dirname(self.path) or "."
         if not os.path.isdir(folder):
             raise PytsnError(f"{self.path}: no folder {folder} to write the report to")
-        if os.path.isdir(self.path):
-            raise PytsnError(f"{self.path}: is a folder; give the report's file name, such as report.html")
+        if os.path.isdir(self.path) or not os.path.basename(self.path):
+            raise PytsnError(f"'{self.path}': is a folder; give the report's file name, such as report.html")
+        if os.path.exists(self.path) and not os.path.isfile(self.path):
+            raise PytsnError(f"{self.path}: is a device or a pipe; give the name of a file")
         if not os.access(folder, os.W_OK):
             raise PytsnError(f"{self.path}: permission denied to write to {folder}")
         for path in filter(None, (*inputs, self.labels)):
@@ -72,6 +76,7 @@ def write_report(scores: FusedScores, options: ReportOptions, digests: Sequence[
     return len(data)
 
 
+@np.errstate(invalid="ignore")  # scores that are not finite numbers are told by a warning of their own
 def make_page(scores: FusedScores, options: ReportOptions, digests: Sequence[str] | None = None) -> Page:
     """Everything that the page shows. Raises as ``write_report``."""
     first, num_classes = scores.files[0], scores.fused.shape[1]

@@ -91,7 +91,9 @@ def test_bad_input_ends_in_one_line_and_status_2(folder, tmp_path, capsys):
     write_scores(tmp_path / "unlabelled.npz", raw_scores(1), LABELS, NAMES, settings)
     cases = (
         ((rgb, "-o", tmp_path / "gone" / "r.html"), "no folder"),
-        ((rgb, "-o", tmp_path), "is a folder; give the report's file name"),
+        ((rgb, "-o", tmp_path), "': is a folder; give the report's file name"),
+        ((rgb, "-o", ""), "'': is a folder; give the report's file name"),
+        ((rgb, "-o", "/dev/null"), "is a device or a pipe"),
         ((rgb, "-o", rgb), "is read or written here; the report needs a file name of its own"),
         ((rgb, "-o", page, "--frames", tmp_path / "gone"), "gone: no such folder"),
         ((rgb, "-o", page, "--frames", tmp_path / "no_frames"), "holds frames, or video files, of none of the"),
