@@ -7,9 +7,12 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import tempfile
 from pathlib import Path
+
+from tests.waiting import PATIENCE
 
 #: names of the program, Debian's first
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -77,7 +80,8 @@ class Browser:
     def open(self, path: Path) -> None:
         """Opens a file and waits until it is loaded; the events before are forgotten."""
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        answer = self.call("Page.navigate", url=path.resolve().as_uri())
+        assert "errorText" not in answer, answer
         self.wait("Page.loadEventFired")
 
     def resize(self, width: int, height: int, ratio: float = 1) -> None:
@@ -137,6 +141,8 @@ class Browser:
     def _take(self) -> dict:
         """The next message: an answer, or an event, which is kept."""
         while b"\0" not in self._waiting:
+            ready, _, _ = select.select([self._reading], [], [], PATIENCE)
+            assert ready, "Chromium does not answer"
             data = os.read(self._reading, 1 << 16)
             assert data, "Chromium has ended"
             self._waiting += data
