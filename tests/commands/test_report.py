@@ -5,7 +5,8 @@ import re
 import pytest
 
 from converter.weights import save_caffemodel
-from pytsn.cli import run_command
+from pytsn.cli import make_parser, run_command
+from pytsn.report.write import WORST
 from pytsn.scores.score_file import read_scores, write_scores
 from tests.commands.eval_nets import NET, write_frames
 from tests.converter.nets import build
@@ -54,6 +55,10 @@ def test_report_shows_what_eval_scores_prints(folder, tmp_path, capsys):
     status, _, _ = run(capsys, "report", *files, *options, "-o", page)
     assert page.read_text(encoding="utf-8") == html
     assert status == 0
+
+
+def test_the_help_tells_the_default():
+    assert make_parser("report", "report").get_default("worst") == WORST
 
 
 def test_one_crop_and_another_aggregation(folder, tmp_path, capsys):
