@@ -27,7 +27,7 @@ class Profile:
 def profile_steps(step: Callable[[], object], steps: int, wait: Callable[[], None], cuda: bool) -> Profile:
     """Profiles ``steps`` calls of ``step`` and a final ``wait()``. Call step a few times before: first calls compile.
 
-    Without CUDA there are no launches and no kernels: operators of the CPU are counted instead, so that it can be tried.
+    Without CUDA there are neither launches nor kernels; the operators of the CPU are counted, so that it can be tried.
     """
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if cuda else [])
     wait()
