@@ -3,8 +3,10 @@
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +16,12 @@ import numpy as np
 import torch
 from contestants import caffe_net, prototxt
 from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
-from flow_contestants import frame_pairs
+from flow_contestants import SHARED, frame_pairs
+from precision_emulated import recorded_net, recorded_snippets, unpacked_weights
 from train_contestants import PlainTorch, training, write_dataset
 from whole_eval import write_videos
 
+from converter.tf32x3 import SplitConv
 from converter.weights import save_caffemodel
 from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.evaluation.action_net import ActionNet, NetOptions
@@ -44,7 +48,11 @@ class Place:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """fp32 (parity) last, as it takes longest."""
+        """Of tests; fp32 last, as it takes longest."""
+        return ("bf16", "tf32x3", "tf32", "fp32") if self.cuda else ("fp32",)
+
+    @property
+    def training_precisions(self) -> tuple[str, ...]:
         return ("bf16", "tf32", "fp32") if self.cuda else ("fp32",)
 
     def pick(self, real: int, tiny: int) -> int:
@@ -75,19 +83,19 @@ def row(what: str, value: float, unit: str, note: str = "", share: float | None 
 
 
 def product(place: Place, precision: str) -> float:
-    """FLOP/s of a large matrix product."""
+    """FLOP/s of a large matrix product; for tf32x3 a third of tf32's."""
     side = place.pick(8192, 256)
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision in ("tf32", "tf32x3")
     left, right = (torch.randn(side, side, device=place.device, dtype=kind) for _ in range(2))
     rate = 2 * side**3 / seconds(place, lambda: left @ right, place.pick(10, 2))
     torch.backends.cuda.matmul.allow_tf32 = False
-    return rate
+    return rate / 3 if precision == "tf32x3" else rate
 
 
 def ceilings(place: Place) -> None:
     """The limits of the GPU."""
-    for precision in place.precisions:
+    for precision in place.training_precisions:
         row(f"matrix product {precision}", product(place, precision) / 1e12, "TFLOP/s")
     source = torch.zeros(place.pick(1 << 28, 1 << 16), device=place.device)
     target = torch.empty_like(source)
@@ -114,12 +122,35 @@ def forward(place: Place) -> None:
             taken = seconds(place, pipeline._forward, place.pick(20, 1), warm_up=place.pick(6, 1))
             limit = product(place, precision) / FLOP_PER_CROP
             note = pipeline.note or f"{'channels-last' if net.net.channels_last else 'planar'} memory"
+            note += kernels_note(net)
             row(f"forward {precision}, {crops} crops", crops / taken, "crops/s", note, crops / taken / limit, "product")
             if precision != "fp32":
                 noise = np.random.default_rng(0).integers(0, 256, (2, 3, 256, 340), np.uint8)
                 net.score_snippets(noise)
                 assert net.drift is not None
                 row(f"drift of {precision} from fp32, on noise", net.drift[0], "of largest")
+
+
+def kernels_note(net: ActionNet) -> str:
+    """How many layers of a tf32x3 net the kernel runs; cuDNN's float32 was faster for the others."""
+    layers = [layer for layer in net.net.modules() if isinstance(layer, SplitConv)]
+    if not layers:
+        return ""
+    tiles = [tile for layer in layers for tile in layer.tiles if tile is not None]
+    return f", kernel for {len(tiles)} of {len(layers)} layers: {dict(Counter(map(str, tiles)))}"
+
+
+def parity(place: Place) -> None:
+    """How far the scores of the recorded rgb net are from Caffe's."""
+    if not (SHARED / "golden").is_dir():
+        sys.exit(f"no recordings at {SHARED}: set PYTSN_SHARED")
+    clips = list(recorded_snippets(SHARED / "golden", place.pick(25, 1), place.pick(6, 1)))
+    with tempfile.TemporaryDirectory() as folder:
+        weights = unpacked_weights(SHARED, folder)
+        for precision in place.precisions:
+            net = recorded_net(SHARED, weights, NetOptions(place.device, precision))
+            worst = max(float(np.abs(net.score_snippets(planes) - truth).max()) for planes, truth in clips)
+            row(f"{precision} off Caffe's scores", worst, "", f"scores up to {np.abs(clips[0][1]).max():.1f}")
 
 
 def whole(place: Place) -> None:
@@ -143,7 +174,7 @@ def train(place: Place, modality: str = "rgb", precisions: tuple[str, ...] = ())
     count = place.pick(32, 1)
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_dataset(Path(folder), modality, count, 2 * count)
-        for precision in precisions or place.precisions[:1]:
+        for precision in precisions or place.training_precisions[:1]:
             limit = product(place, precision) / FLOP_PER_TRAINING_CROP
             for record in (True, False):
                 run = training(dataset, Hardware(device, precision, record=record), default_workers(device, 1))
@@ -179,7 +210,7 @@ def train_flow(place: Place) -> None:
 
 
 def train_precisions(place: Place) -> None:
-    train(place, "rgb", place.precisions[1:] or place.precisions)
+    train(place, "rgb", place.training_precisions[1:] or place.training_precisions)
 
 
 def tvl1(place: Place) -> None:
@@ -197,7 +228,8 @@ def tvl1(place: Place) -> None:
 #: name -> function, limit in seconds
 GROUPS: dict[str, tuple[Callable[[Place], None], float]] = {
     "ceilings": (ceilings, 30),
-    "forward": (forward, 60),
+    "forward": (forward, 90),
+    "parity": (parity, 60),
     "train": (train, 60),
     "tvl1": (tvl1, 60),
     "eval": (whole, 60),

@@ -22,7 +22,7 @@ from timing import interleave, machine, print_table, ratio
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
 from pytsn.runtime.cores import cpu_count
-from pytsn.runtime.device import PRECISIONS
+from pytsn.runtime.device import TRAINING_PRECISIONS
 from pytsn.training.hardware import Hardware
 from pytsn.training.run import Training
 from pytsn.training.settings import default_workers
@@ -70,7 +70,7 @@ def contestants(dataset: Dataset, args: argparse.Namespace, stack: contextlib.Ex
         hardwares = {"fp32": Hardware(device)}
     else:
         hardwares = {"fp32, NCHW": Hardware(device, channels_last=False)}
-        for precision in PRECISIONS:
+        for precision in TRAINING_PRECISIONS:
             hardwares[precision] = Hardware(device, precision)
             hardwares[f"{precision}, graphs"] = Hardware(device, precision, record=True)
     found = {name: Contestant(dataset, hardware, args.workers) for name, hardware in hardwares.items()}

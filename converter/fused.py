@@ -13,9 +13,11 @@ from converter.fused_layers import BiasReLU, FusedConv
 from converter.graph import Graph, Step
 from converter.net import CaffeNet
 from converter.recipes import BiasRecipe, Recipe
+from converter.tf32x3 import SplitConv
 
-#: the precision of weights, blobs and products; tf32 rounds the factors of each product to 10 bits, on CUDA only
-PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+#: the precision of weights, blobs and products; on CUDA only: tf32 rounds the factors of each product to 10 bits,
+#: tf32x3 splits them into two such parts
+PRECISIONS = {"fp32": torch.float32, "tf32x3": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 class FusedNet(CaffeNet):
@@ -50,7 +52,9 @@ class FusedNet(CaffeNet):
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         weight = work.weight.to(dtype).contiguous(memory_format=layout)
         options = (work.stride, work.padding, work.dilation, work.groups, work.slope, work.sizes, work.flat)
-        return FusedConv(weight, work.bias.to(dtype), *options)
+        plain = work.groups == 1 and set(work.dilation) == {1}
+        kind = SplitConv if self.precision == "tf32x3" and plain else FusedConv
+        return kind(weight, work.bias.to(dtype), *options)
 
     def _add_modules(self, modules: list[nn.Module]) -> None:
         """Adds them under the layers' names, with a number where one layer became several modules."""
@@ -63,7 +67,7 @@ class FusedNet(CaffeNet):
     def forward(self, x: torch.Tensor | Mapping[str, torch.Tensor], blobs: Iterable[str] | None = None) -> dict:
         """Like CaffeNet.forward. x may have any memory layout and is copied to channels-last if needed.
 
-        On CUDA, TF32 products are on (tf32) or off (fp32, bf16) while it runs, whatever torch's flags.
+        On CUDA, TF32 products of PyTorch's are on (tf32) or off (all others) while it runs, whatever torch's flags.
         """
         wanted = tuple(self.outputs if blobs is None else [blobs] if isinstance(blobs, str) else blobs)
         for blob in wanted:
@@ -100,9 +104,9 @@ def fuse(
       - InnerProduct of vectors, then ReLU: also one convolution, so a crop's scores do not depend on batch and threads;
       - AVE pooling at stride 1, then a narrowing 1x1 convolution: the convolution first (not with ``reorder=False``).
 
-    keep: blobs that must stay readable. precision: "fp32"; "tf32" differs from it on CUDA only; "bf16" keeps weights
-    and blobs in bfloat16. channels_last: blobs are (N, H, W, C) in memory. compiled: use torch.compile, which needs a
-    compiler and about a minute. Raises PytsnError for a net of phase TRAIN, an unknown blob or precision.
+    keep: blobs that must stay readable. precision: "fp32"; "tf32x3" and "tf32" differ from it on CUDA only; "bf16"
+    keeps weights and blobs in bfloat16. channels_last: blobs are (N, H, W, C) in memory. compiled: use torch.compile,
+    which needs a compiler and about a minute. Raises PytsnError for a net of phase TRAIN, an unknown blob or precision.
     """
     if precision not in PRECISIONS:
         raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")

@@ -75,6 +75,15 @@ def same_torch() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def interpreted_run():
+    """Calls a function in a process where Triton's interpreter runs the kernels."""
+    from tests.interpreter import interpreter
+
+    with interpreter() as pool:
+        yield lambda function, *args: pool.submit(function, *args).result()
+
+
+@pytest.fixture(scope="session")
 def tiny_videos(recordings: Path, tmp_path_factory) -> Path:
     """The folder of the tiny runs, as Caffe's current folder was. Not to be changed."""
     from tests.training.tiny_videos import make_tiny_run

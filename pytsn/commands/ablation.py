@@ -8,10 +8,10 @@ from pytsn.commands.arguments import (
     add_bn_style,
     add_device,
     add_overrides,
-    add_precision,
     add_readers,
     add_split_path,
     add_trained_blob,
+    add_training_precision,
 )
 from pytsn.data.datasets import CUSTOM, SPLIT_DATASETS, SPLITS
 from pytsn.data.modalities import FLOW, MODALITIES, RGB
@@ -104,7 +104,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     add("--partial_bn", choices=("yes", "no"), help="freeze all BN but the first (default: yes with --init)")
     add_overrides(add)
     add_device(add)
-    add_precision(add, "; for training only, tests use fp32")
+    add_training_precision(add, "; for training only, tests use fp32")
     add_readers(add)
 
 

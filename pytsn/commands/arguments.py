@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pytsn.data.frame_names import frame_kinds
 from pytsn.data.modalities import PREFIXES, READ_MODALITIES
 from pytsn.data.rgb_difference import DIFFERENCES
-from pytsn.runtime.device import PRECISIONS
+from pytsn.runtime.device import PRECISIONS, TRAINING_PRECISIONS
 from pytsn.runtime.words import one_of
 
 Add = Callable[..., object]
@@ -25,10 +25,16 @@ def add_device(add: Add, auto: str = "CUDA if there is any") -> None:
 
 
 def add_precision(add: Add, more: str = "") -> None:
-    """--precision; ``more``: what else is to be said of it."""
-    first, *others = PRECISIONS
+    """--precision of a test; ``more``: what else is to be said of it."""
+    text = "fp32: parity with Caffe (default); tf32x3: parity, on tensor cores; tf32 or bf16: quicker, less exact"
+    add("--precision", choices=PRECISIONS, default=PRECISIONS[0], help=text + more)
+
+
+def add_training_precision(add: Add, more: str = "") -> None:
+    """--precision of a training."""
+    first, *others = TRAINING_PRECISIONS
     text = f"{first}: parity with Caffe (default); {one_of(others)}: quicker, less exact{more}"
-    add("--precision", choices=PRECISIONS, default=first, help=text)
+    add("--precision", choices=TRAINING_PRECISIONS, default=first, help=text)
 
 
 def add_bn_style(add: Add, what: str = "BN of a caffemodel, see convert") -> None:

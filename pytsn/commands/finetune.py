@@ -8,9 +8,9 @@ from pytsn.commands.arguments import (
     add_device,
     add_frame_patterns,
     add_overrides,
-    add_precision,
     add_readers,
     add_trained_blob,
+    add_training_precision,
 )
 from pytsn.commands.video_arguments import add_training_frame_size
 from pytsn.data.modalities import MODALITIES
@@ -87,7 +87,7 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
 def _add_hardware(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
     add_device(add)
-    add_precision(add)
+    add_training_precision(add)
     add("--graphs", choices=("auto", "on", "off"), default="auto", help="use CUDA graphs (auto: on CUDA)")
     add_readers(add)
     add(

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 
-from pytsn.commands.arguments import add_device, add_frame_patterns, add_overrides, add_precision, add_readers
+from pytsn.commands.arguments import add_device, add_frame_patterns, add_overrides, add_readers, add_training_precision
 from pytsn.commands.video_arguments import add_training_frame_size
 
 HELP = """\
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--snapshot", "-snapshot", metavar="X", help="solverstate to continue from (not with --weights)")
     add("--gpu", "-gpu", type=int, metavar="G", help="CUDA device, Caffe's flag; same as --device cuda:G")
     add_device(add, "the solver's solver_mode, if there is CUDA")
-    add_precision(add)
+    add_training_precision(add)
     add_readers(add)
     add(
         "--rng",

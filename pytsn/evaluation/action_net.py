@@ -14,6 +14,7 @@ from converter.core_threads import CoreThreads
 from converter.errors import PytsnError
 from converter.fused import FusedNet, fuse
 from converter.net import CaffeNet, load_net
+from converter.tf32x3 import works
 from pytsn.data.modalities import modality_of_channels
 from pytsn.data.rgb_difference import DIFFERENCES, frame_differences
 from pytsn.data.ten_crops import centre_crops, ten_crops
@@ -26,7 +27,7 @@ NUM_CROPS = 10
 
 @dataclass(frozen=True)
 class NetOptions:
-    """How to run the net. device: auto, cpu, cuda or cuda:N; precision: fp32 (parity), tf32 or bf16 (CUDA);
+    """How to run the net. device: auto, cpu, cuda or cuda:N; precision: fp32 or on CUDA tf32x3 (parity), tf32 or bf16;
     score_name: the score blob, None for fc-action or fc_action; batch_size: crops per forward pass, None for the
     default; rgbdiff: differences that a net of 15 channels was trained on, signed or absolute
     (pytsn/data/rgb_difference.py); crops: 10, or 1 for the centre crop only (a tenth of the work, but the papers report
@@ -87,6 +88,8 @@ class ActionNet:
             shape = (self.batch_size, self.planes, self.crop_size, self.crop_size)
             return self._forward(fused, torch.zeros(shape, dtype=torch.uint8, device=self.device))
 
+        if self.precision == "tf32x3" and works(self.device):
+            return make(True).to(self.device)  # what its kernel reads and writes
         return fastest(make, run, self.device)
 
     @property

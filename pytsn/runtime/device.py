@@ -7,8 +7,10 @@ from converter.errors import PytsnError
 if TYPE_CHECKING:
     import torch
 
-#: fp32 matches Caffe; tf32 rounds the factors of products to 10 bits; bf16 computes products in bfloat16
-PRECISIONS = ("fp32", "tf32", "bf16")
+#: of training: fp32 matches Caffe; tf32 rounds the factors of products to 10 bits; bf16 computes products in bfloat16
+TRAINING_PRECISIONS = ("fp32", "tf32", "bf16")
+#: of tests; tf32x3 matches Caffe too, by three products of parts of 10 bits
+PRECISIONS = ("fp32", "tf32x3", "tf32", "bf16")
 
 
 def pick_device(text: str) -> "torch.device":

@@ -10,7 +10,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import read_solver
 from pytsn.runtime.cores import cpu_count
-from pytsn.runtime.device import PRECISIONS, pick_device
+from pytsn.runtime.device import TRAINING_PRECISIONS, pick_device
 from pytsn.training.hardware import Hardware
 from pytsn.training.overrides import Override, override_solver
 from pytsn.training.snapshot import check_prefix
@@ -125,8 +125,8 @@ def plan_hardware(
     """The device and how to use it. ``gpu`` is Caffe's flag; "auto" takes the solver's solver_mode and device_id, if
     CUDA is available. With several processes each takes the device of its ``local_rank``. ``graphs``: auto (on CUDA),
     on or off. Raises PytsnError."""
-    if precision not in PRECISIONS:
-        raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
+    if precision not in TRAINING_PRECISIONS:
+        raise PytsnError(f"precision '{precision}': one of {', '.join(TRAINING_PRECISIONS)} was expected")
     if gpu is not None and gpu >= 0 and device == "auto":
         device = f"cuda:{gpu}"
     if device == "auto":

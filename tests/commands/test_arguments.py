@@ -12,7 +12,7 @@ from pytsn.cli import COMMANDS, make_parser
 from pytsn.commands.arguments import BN_STYLES
 from pytsn.data.datasets import DATASETS
 from pytsn.data.modalities import MODALITIES
-from pytsn.runtime.device import PRECISIONS
+from pytsn.runtime.device import PRECISIONS, TRAINING_PRECISIONS
 
 
 def actions(command: str) -> dict[str, argparse.Action]:
@@ -27,8 +27,13 @@ def test_choices_are_those_of_the_converter():
 
 def test_precision_is_the_same_everywhere():
     found = {name: actions(name)["precision"] for name in COMMANDS if "precision" in actions(name)}
-    assert set(found) == {"train", "finetune", "ablation", "eval-net", "predict", "features"}
-    assert {(action.choices, action.default) for action in found.values()} == {(("fp32", "tf32", "bf16"), "fp32")}
+    training, tests = {"train", "finetune", "ablation"}, {"eval-net", "predict", "features"}
+    assert set(found) == training | tests
+    assert {(found[name].choices, found[name].default) for name in training} == {(("fp32", "tf32", "bf16"), "fp32")}
+    assert {(found[name].choices, found[name].default) for name in tests} == {
+        (("fp32", "tf32x3", "tf32", "bf16"), "fp32")
+    }
+    assert set(TRAINING_PRECISIONS) < set(PRECISIONS)
 
 
 @pytest.mark.parametrize("command", ["eval-net", "features", "make-prototxt"])

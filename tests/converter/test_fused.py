@@ -299,7 +299,7 @@ def test_what_cannot_be_fused():
     param = filter_net(parse_net(INPUT + PLAIN + BN), "TRAIN")
     with pytest.raises(PytsnError, match="phase TEST"):
         fuse(CaffeNet(param, "TRAIN"))
-    with pytest.raises(PytsnError, match=r"precision 'fp8'.*fp32, tf32, bf16"):
+    with pytest.raises(PytsnError, match=r"precision 'fp8'.*fp32, tf32x3, tf32, bf16"):
         fuse(make(PLAIN), precision="fp8")
 
 
