@@ -107,7 +107,7 @@ def test_workspaces_are_kept_and_grow(monkeypatch):
 
 @needs_triton
 def test_where_graphs_cannot_be_captured_launches_serve(monkeypatch):
-    from pytsn.flow.tvl1.gpu_workspace import _captured
+    from pytsn.flow.tvl1.gpu_launch import captured
 
     def fail(device):
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
@@ -115,7 +115,7 @@ def test_where_graphs_cannot_be_captured_launches_serve(monkeypatch):
     calls = []
     monkeypatch.setattr(torch.cuda, "synchronize", fail)
     with pytest.warns(UserWarning, match=r"no CUDA graph here \(operation not permitted .* capturing\); kernels"):
-        work = _captured(lambda: calls.append(1), torch.device("cuda"))
+        work = captured(lambda: calls.append(1), torch.device("cuda"))
     work()
     assert len(calls) == 2  # once so that all is compiled, once asked for
 

@@ -25,14 +25,14 @@ def resize_linear(planes: torch.Tensor, size: tuple[int, int], ratios: tuple[flo
     the factor, whatever the rounded size.
     """
     for axis in (2, 1):
-        taps = _linear_taps(planes.shape[axis], size[axis - 1], ratios[axis - 1])
+        taps = linear_taps(planes.shape[axis], size[axis - 1], ratios[axis - 1])
         low, high, weight = (tap.to(planes.device) for tap in taps)
         low, high = planes.index_select(axis, low), planes.index_select(axis, high)
         planes = torch.addcmul(low, high - low, weight.view(-1, 1) if axis == 1 else weight)
     return planes
 
 
-def _linear_taps(source: int, target: int, ratio: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def linear_taps(source: int, target: int, ratio: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """For each target index: the two source indices (target,) int64 and the weight of the second (target,) float32."""
     position = (torch.arange(target, dtype=torch.float64) + 0.5) * ratio - 0.5
     low = position.floor()

@@ -5,13 +5,13 @@ is left.
 """
 
 import threading
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pytsn.flow.tvl1 import gpu_kernels as kernels
+from pytsn.flow.tvl1.gpu_launch import captured, options, until_all_stop
 from pytsn.flow.tvl1.gpu_pyramid import level_sizes
 from pytsn.flow.tvl1.gpu_solver import next_check
 from pytsn.flow.tvl1.gpu_tiles import Tile, power_of_two, whole_level
@@ -20,8 +20,6 @@ from pytsn.flow.tvl1.presets import Preset
 
 #: launches in a row without synchronising with the host, and in one CUDA graph
 CHUNK = 4
-#: chunks between two checks whether a pair is left: 1, then twice as many each time, up to this
-MOST_CHUNKS = 8
 _PIXELS_A_PROGRAM = 256
 #: floats per pixel: two sides of flow and dual fields, and the data term
 _FIELDS, _TERM = 12, 4
@@ -98,14 +96,8 @@ class _Level:
     def _iterate(self) -> None:
         """Iterates until every pair has stopped."""
         if self._chunk is None:
-            self._chunk = _captured(self._launch_chunk, self.fields.device)
-        chunks = 1
-        while True:
-            for _ in range(chunks):
-                self._chunk()
-            if not (self.state[:, 1] - self.state[:, 0]).amax().item():
-                return
-            chunks = min(2 * chunks, MOST_CHUNKS)
+            self._chunk = captured(self._launch_chunk, self.fields.device)
+        until_all_stop(self._chunk, self.state)
 
     def _launch_chunk(self) -> None:
         for _ in range(CHUNK):
@@ -117,7 +109,7 @@ class _Level:
         linearise[(blocks, len(image0))](
             *(self.fields, self.term, self.state, image0, layers1, *self.size, self.capacity, self.first),
             BLOCK=_PIXELS_A_PROGRAM,
-            **_options(4),
+            **options(4),
         )
 
     def _advance(self, pairs: int) -> None:
@@ -129,7 +121,7 @@ class _Level:
             ROWS=tile.rows,
             COLUMNS=tile.columns,
             STEPS=tile.steps,
-            **_options(tile.warps),
+            **options(tile.warps),
         )
 
     def _decide(self) -> None:
@@ -137,30 +129,5 @@ class _Level:
             *(self.state, self.partial, self.stop, self.tiles, self.preset.max_iterations),
             STEPS=self.tile.steps,
             TILES=power_of_two(self.tiles),
-            **_options(1),
+            **options(1),
         )
-
-
-def _options(warps: int) -> dict[str, object]:
-    """Launch options; the kernels themselves specify which multiply-adds are fused."""
-    return {"num_warps": warps, "num_stages": 1, "enable_fp_fusion": False}
-
-
-def _captured(work: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    """``work`` as a CUDA graph, which the host launches with a single call; ``work`` itself if capturing fails.
-
-    Also runs it once, so that all kernels are compiled.
-    """
-    if device.type != "cuda":
-        return work
-    work()
-    try:
-        torch.cuda.synchronize(device)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            work()
-    except RuntimeError as error:
-        reason = (str(error).splitlines() or [""])[0]
-        warnings.warn(f"flow: no CUDA graph here ({reason}); kernels are launched one by one", stacklevel=2)
-        return work
-    return graph.replay
