@@ -24,8 +24,8 @@ def compute_flow(gray0, gray1, preset: str = DEFAULT_PRESET, device: str | torch
     gray1[y + v, x + u]. The result is a numpy array for numpy arrays, and a tensor on ``device`` for tensors.
 
     preset: a name of ``presets.PRESETS``. device: "cpu", "cuda", "cuda:1" or "auto". The CPU solves pairs one
-    after the other, which keeps them in the cache; a GPU solves all at once, the GPU presets with Triton kernels if
-    they work (gpu_triton; 12 MB per pair at 340x256 by count, most of it kept for the next call), else with PyTorch's
+    after the other, which keeps them in the cache; a GPU solves all at once, with Triton kernels if they work
+    (gpu_triton, cpu_triton; 12 MB per pair at 340x256 by count, most of it kept for the next call), else with PyTorch's
     operations (35 MB). Every pair stops by itself, so the other pairs of the batch do not change its flow.
 
     Raises PytsnError for another type, dtype, shape, preset or device. Source: OpenCV's gpu, cudaoptflow and optflow
@@ -46,20 +46,27 @@ def solve(
     """``compute_flow`` for checked tensors on their own device, and the iterations of each pair.
 
     gray0, gray1: uint8 (B, H, W). batch: pairs at a time (None: 1 on the CPU, all elsewhere). kernels: False for
-    PyTorch's operations on a GPU too. Returns float32 (B, H, W, 2) and counts [b][level, coarse to fine][warp];
-    ``opencv-cpu`` counts nothing: [].
+    PyTorch's operations on a GPU too. Returns float32 (B, H, W, 2) and counts [b][level, coarse to fine][warp].
     """
     if not len(gray0):
         return torch.zeros(*gray0.shape, 2, device=gray0.device), []
     with denormals_as_zero():
         if preset.solver == "optflow":
-            from pytsn.flow.tvl1.cpu_solver import solve as solve_optflow
-
-            return solve_optflow(gray0, gray1, gray0.device), []
+            return _solve_optflow(gray0, gray1, kernels and gray0.device.type == "cuda")
         size = batch or (1 if gray0.device.type == "cpu" else len(gray0))
         work = solve_on_gpu if kernels and gray0.device.type == "cuda" else solve_batch
         parts = [work(a, b, preset) for a, b in zip(gray0.split(size), gray1.split(size), strict=True)]
     return torch.cat([flow for flow, _ in parts]), [pair for _, counts in parts for pair in counts]
+
+
+def _solve_optflow(gray0: Tensor, gray1: Tensor, kernels: bool) -> tuple[Tensor, list]:
+    from pytsn.flow.tvl1 import cpu_solver, cpu_triton
+
+    if kernels:
+        flow, counts = cpu_triton.solve_on_gpu(gray0, gray1)
+    else:
+        flow, counts = cpu_solver.solve_counted(gray0, gray1, gray0.device)
+    return flow, counts.tolist()
 
 
 @contextmanager

@@ -35,38 +35,53 @@ def resize(
 
 
 @triton.jit
-def _tap(plane, x, y, weights, fraction, inside, height, width, ROW: tl.constexpr, COLUMN: tl.constexpr):
-    """A pixel, 0 outside the image, and its weight."""
-    column, row = x + (COLUMN - 1), y + (ROW - 1)
-    there = inside & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    pixel = tl.load(plane + row * width + column, there, 0.0)
-    return pixel, tl.load(weights + (4 * ROW + COLUMN) * 1024 + fraction, inside, 0.0)
+def _tap(layers, x, y, weights, fraction, wanted, height, width, ROW: tl.constexpr, COLUMN: tl.constexpr):
+    """A pixel of three layers (3, H, W), 0 outside the image, and its weight."""
+    column, row, area = x + (COLUMN - 1), y + (ROW - 1), height * width
+    there = wanted & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    pixel = layers + row * width + column
+    first, second = tl.load(pixel, there, 0.0), tl.load(pixel + area, there, 0.0)
+    weight = tl.load(weights + (4 * ROW + COLUMN) * 1024 + fraction, wanted, 0.0)
+    return first, second, tl.load(pixel + 2 * area, there, 0.0), weight
 
 
 @triton.jit
-def _column(plane, x, y, weights, fraction, inside, height, width, COLUMN: tl.constexpr):
-    """The weighted sum of four taps downwards, fused."""
-    pixel, weight = _tap(plane, x, y, weights, fraction, inside, height, width, 0, COLUMN)
-    total = pixel * weight
+def _column(layers, x, y, weights, fraction, wanted, height, width, COLUMN: tl.constexpr):
+    """The weighted sums of four taps downwards, with fused multiply-adds."""
+    a, b, c, weight = _tap(layers, x, y, weights, fraction, wanted, height, width, 0, COLUMN)
+    first, second, third = a * weight, b * weight, c * weight
     for row in tl.static_range(1, 4):
-        pixel, weight = _tap(plane, x, y, weights, fraction, inside, height, width, row, COLUMN)
-        total = tl.fma(pixel, weight, total)
-    return total
+        a, b, c, weight = _tap(layers, x, y, weights, fraction, wanted, height, width, row, COLUMN)
+        first, second, third = tl.fma(a, weight, first), tl.fma(b, weight, second), tl.fma(c, weight, third)
+    return first, second, third
 
 
 @triton.jit
-def _read_cubic(plane, x, y, weights, fraction, is_inner, inside, height, width):
-    """Samples ``plane`` (H, W) with 4 x 4 taps from (y - 1, x - 1), in OpenCV's order: by columns with fused
-    multiply-adds, but tap by tap without them where a tap may miss the image."""
-    even = _column(plane, x, y, weights, fraction, inside, height, width, 0)
-    even += _column(plane, x, y, weights, fraction, inside, height, width, 2)
-    odd = _column(plane, x, y, weights, fraction, inside, height, width, 1)
-    odd += _column(plane, x, y, weights, fraction, inside, height, width, 3)
-    total = even * 0.0
+def _two_columns(layers, x, y, weights, fraction, wanted, height, width, COLUMN: tl.constexpr):
+    """A column and the next but one."""
+    a, b, c = _column(layers, x, y, weights, fraction, wanted, height, width, COLUMN)
+    first, second, third = _column(layers, x, y, weights, fraction, wanted, height, width, COLUMN + 2)
+    return a + first, b + second, c + third
+
+
+@triton.jit
+def _in_order(layers, x, y, weights, fraction, wanted, height, width):
+    """The weighted sums tap by tap, without fused multiply-adds."""
+    first, second, third = 0.0, 0.0, 0.0
     for tap in tl.static_range(16):
-        pixel, weight = _tap(plane, x, y, weights, fraction, inside & (is_inner == 0), height, width, tap // 4, tap % 4)
-        total += pixel * weight
-    return tl.where(is_inner, even + odd, total)
+        a, b, c, weight = _tap(layers, x, y, weights, fraction, wanted, height, width, tap // 4, tap % 4)
+        first, second, third = a * weight + first, b * weight + second, c * weight + third
+    return first, second, third
+
+
+@triton.jit
+def _read_cubic(layers, x, y, weights, fraction, is_inner, inside, height, width):
+    """Samples three layers (3, H, W) with 4 x 4 taps from (y - 1, x - 1) in OpenCV's two orders, of which the second is
+    for places where a tap may miss the image."""
+    a, b, c = _two_columns(layers, x, y, weights, fraction, inside & is_inner, height, width, 0)
+    first, second, third = _two_columns(layers, x, y, weights, fraction, inside & is_inner, height, width, 1)
+    d, e, f = _in_order(layers, x, y, weights, fraction, inside & (is_inner == 0), height, width)
+    return tl.where(is_inner, a + first, d), tl.where(is_inner, b + second, e), tl.where(is_inner, c + third, f)
 
 
 @triton.jit
@@ -93,9 +108,7 @@ def linearise(fields, term, state, image0, layers1, weights, height, width, capa
     x, y = x >> _BITS, y >> _BITS
     is_inner = (x >= 1) & (x < width - 2) & (y >= 1) & (y < height - 2)
     layers = layers1 + pair * 3 * area
-    warped = _read_cubic(layers, x, y, weights, fraction, is_inner, inside, height, width)
-    gradient_x = _read_cubic(layers + area, x, y, weights, fraction, is_inner, inside, height, width)
-    gradient_y = _read_cubic(layers + 2 * area, x, y, weights, fraction, is_inner, inside, height, width)
+    warped, gradient_x, gradient_y = _read_cubic(layers, x, y, weights, fraction, is_inner, inside, height, width)
     constant = ((warped - gradient_x * flow_x) - gradient_y * flow_y) - tl.load(
         image0 + pair * area + index, inside, 0.0
     )

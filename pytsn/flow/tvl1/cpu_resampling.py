@@ -28,8 +28,19 @@ def resize_linear(planes: torch.Tensor, size: tuple[int, int], ratios: tuple[flo
         taps = linear_taps(planes.shape[axis], size[axis - 1], ratios[axis - 1])
         low, high, weight = (tap.to(planes.device) for tap in taps)
         low, high = planes.index_select(axis, low), planes.index_select(axis, high)
-        planes = torch.addcmul(low, high - low, weight.view(-1, 1) if axis == 1 else weight)
+        planes = _add_product(low, high - low, weight.view(-1, 1) if axis == 1 else weight)
     return planes
+
+
+def _add_product(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """total + a * b in place, rounded once as a fused multiply-add rounds.
+
+    PyTorch fuses it on a CPU that can, on CUDA it rounds the product first; there float64 holds the product exactly,
+    and rounding the sum twice differs in one of 2^29 cases.
+    """
+    if total.device.type == "cpu":
+        return total.addcmul_(a, b)
+    return total.copy_(torch.addcmul(total.double(), a.double(), b.double()))
 
 
 def linear_taps(source: int, target: int, ratio: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -102,7 +113,7 @@ def _sum_inside(table: torch.Tensor, corner: torch.Tensor, fraction: torch.Tenso
         pixels, weight = _tap(table, corner, fraction, stride, column)
         total = pixels.mul_(weight)
         for row in range(1, 4):
-            total.addcmul_(*_tap(table, corner, fraction, stride, 4 * row + column))
+            _add_product(total, *_tap(table, corner, fraction, stride, 4 * row + column))
         columns.append(total)
     return (columns[0].add_(columns[2])).add_(columns[1].add_(columns[3]))
 

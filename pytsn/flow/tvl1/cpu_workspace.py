@@ -30,7 +30,7 @@ class OptflowWorkspace:
     """
 
     def __init__(
-        self, device: torch.device, size: tuple[int, int], capacity: int, tile: Tile, own: OptflowOptions
+        self, device: torch.device, size: tuple[int, int], capacity: int, own: OptflowOptions, tile: Tile
     ) -> None:
         assert own.median_filtering == 5
         self.capacity, self.options, self.tile, self.lock = capacity, own, tile, threading.Lock()

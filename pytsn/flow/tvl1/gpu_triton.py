@@ -9,9 +9,10 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,15 +24,28 @@ from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS, Preset
 if TYPE_CHECKING:
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
+Difference = Callable[[torch.device, Tile], float]
+Seconds = Callable[[torch.device, Tile], float]
+
+
+class Kept(Protocol):
+    """A workspace, as far as keeping goes."""
+
+    capacity: int
+
+
+Space = TypeVar("Space", bound=Kept)
+
 #: maximum difference in pixels between the two versions on the small problem; different rounding gives about 0.001
 TOLERANCE = 0.01
 #: levels of two or more tiles and one of a single tile
 _SMALL = (40, 75)
-_TIMED_PAIRS, _TIMED_SIZE, _TIMED_ITERATIONS, _ROUNDS = 16, (256, 340), 48, 3
-#: number of frame sizes whose workspaces are kept; each holds 64 bytes per pixel and pair
+TIMED_PAIRS, TIMED_SIZE = 16, (256, 340)
+_TIMED_ITERATIONS, _ROUNDS = 48, 3
+#: number of frame sizes whose workspaces are kept; each holds 64 bytes (opencv-cpu: 72) per pixel and pair
 _KEPT = 2
 
-_workspaces: "OrderedDict[tuple, Workspace]" = OrderedDict()
+_workspaces: OrderedDict[tuple, Kept] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -47,30 +61,42 @@ def solve_on_gpu(gray0: Tensor, gray1: Tensor, preset: Preset) -> tuple[Tensor, 
 
 
 def find_workspace(gray: Tensor, preset: Preset, tile: Tile) -> "Workspace":
-    """A workspace for frames like ``gray`` (B, H, W), kept for the next call; it grows with B and never shrinks."""
+    """A workspace for frames like ``gray`` (B, H, W)."""
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
+    size = (gray.shape[1], gray.shape[2])
+    return kept_workspace(gray, (preset, tile), lambda pairs: Workspace(gray.device, size, pairs, preset, tile))
+
+
+def kept_workspace(gray: Tensor, what: Hashable, make: Callable[[int], Space]) -> Space:
+    """``make(B)`` for frames like ``gray`` (B, H, W), kept for the next call; it grows with B and never shrinks."""
     pairs, height, width = gray.shape
-    key = (gray.device, height, width, preset, tile)
+    key = (gray.device, height, width, what)
     with _lock:
         if key not in _workspaces or _workspaces[key].capacity < pairs:
             _workspaces.pop(key, None)  # frees its memory first
             while len(_workspaces) >= _KEPT:
                 _workspaces.popitem(last=False)
             with torch.inference_mode(False):  # otherwise later calls could not write into its buffers
-                _workspaces[key] = Workspace(gray.device, (height, width), pairs, preset, tile)
+                _workspaces[key] = make(pairs)
         _workspaces.move_to_end(key)
-        return _workspaces[key]
+        return _workspaces[key]  # type: ignore[return-value]  # what ``make`` made
 
 
 @lru_cache(maxsize=16)
 def chosen_tile(device: torch.device) -> Tile | None:
     """The fastest tile on this device; None, with a warning, if the kernels do not work."""
+    return pick_tile(device, TILES, difference, _seconds)
+
+
+def pick_tile(device: torch.device, tiles: tuple[Tile, ...], difference: Difference, seconds: Seconds) -> Tile | None:
+    """The tile with the least ``seconds``; None, with a warning, if ``difference`` from PyTorch's flow is large, or if
+    anything fails."""
     try:
-        off = difference(device, TILES[0])
+        off = difference(device, tiles[0])
         if not off <= TOLERANCE:
             raise ArithmeticError(f"a flow {off:.2g} px from PyTorch's")
-        return min(TILES, key=lambda tile: _seconds(device, tile))
+        return min(tiles, key=lambda tile: seconds(device, tile))
     except Exception as error:  # no Triton, no compiler, an unknown card or version: each raises another type
         reason = (str(error).splitlines() or [""])[0]
         text = f"flow: no Triton kernels here ({type(error).__name__}: {reason}); PyTorch's operations serve"
@@ -83,11 +109,26 @@ def difference(device: torch.device, tile: Tile) -> float:
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
     preset = replace(PRESETS[DEFAULT_PRESET], warps=2, max_iterations=30)
-    gray0 = _waves(0.0, 0.0).to(device)[None].repeat(2, 1, 1)
-    gray1 = torch.stack((_waves(0.8, -0.6), _waves(0.1, 0.0))).to(device)
+    gray0, gray1 = (gray.to(device) for gray in small_pairs())
     workspace = Workspace(device, _SMALL, len(gray0), preset, tile)
     own = solve_batch(gray0, gray1, preset, workspace.solve_level)[0]
     return (own - solve_batch(gray0, gray1, preset)[0]).abs().max().item()
+
+
+def small_pairs() -> tuple[Tensor, Tensor]:
+    """Two pairs of the small problem, uint8 (2, 40, 75) each."""
+    still = _waves(0.0, 0.0)
+    return torch.stack((still, still)), torch.stack((_waves(0.8, -0.6), _waves(0.1, 0.0)))
+
+
+def shortest(work: Callable[[], object]) -> float:
+    """The shortest time of a few calls that end when the GPU is done; the first, which compiles, is not counted."""
+    times = []
+    for _ in range(1 + _ROUNDS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
 
 
 def _waves(right: float, down: float) -> Tensor:
@@ -103,11 +144,6 @@ def _seconds(device: torch.device, tile: Tile) -> float:
     from pytsn.flow.tvl1.gpu_workspace import Workspace
 
     preset = replace(PRESETS[DEFAULT_PRESET], levels=1, warps=1, epsilon=0.0, max_iterations=_TIMED_ITERATIONS)
-    gray = torch.zeros(_TIMED_PAIRS, *_TIMED_SIZE, dtype=torch.uint8, device=device)
-    workspace = Workspace(device, _TIMED_SIZE, _TIMED_PAIRS, preset, tile)
-    times = []
-    for _ in range(1 + _ROUNDS):
-        start = time.perf_counter()
-        solve_batch(gray, gray, preset, workspace.solve_level)  # ends by reading the counts, so the GPU is done
-        times.append(time.perf_counter() - start)
-    return min(times[1:])  # the first compiles
+    gray = torch.zeros(TIMED_PAIRS, *TIMED_SIZE, dtype=torch.uint8, device=device)
+    workspace = Workspace(device, TIMED_SIZE, TIMED_PAIRS, preset, tile)
+    return shortest(lambda: solve_batch(gray, gray, preset, workspace.solve_level))  # ends by reading the counts
