@@ -231,7 +231,7 @@ GROUPS: dict[str, tuple[Callable[[Place], None], float]] = {
     "forward": (forward, 90),
     "parity": (parity, 60),
     "train": (train, 60),
-    "tvl1": (tvl1, 60),
+    "tvl1": (tvl1, 90),
     "eval": (whole, 60),
     "train_flow": (train_flow, 60),
     "train_precisions": (train_precisions, 60),

@@ -15,6 +15,8 @@ from converter.fused_layers import FusedConv
 
 #: the first cards with TF32 tensor cores: A100 and later
 LEAST_CAPABILITY = (8, 0)
+#: multiply-adds under which a layer is left to cuDNN without compiling and timing tiles: microseconds of a forward
+_LEAST_WORK = 100_000_000
 _TURNS = 3
 
 
@@ -28,7 +30,7 @@ class Tile:
     stages: int
 
 
-#: candidates, measured for every shape; they differ in speed, not in a single bit
+#: candidates, measured for every shape; they differ in speed, not in a single bit. The last needs the least of a card
 TILES = (Tile(128, 128, 8, 3), Tile(128, 64, 4, 3), Tile(256, 64, 8, 3), Tile(64, 64, 4, 4))
 #: numbers of the depth that are added up on tensor cores before their sum is added to the total
 DEPTH = 32
@@ -71,9 +73,15 @@ class SplitConv(FusedConv):
         if key not in self._chosen:
             if not (_is_ready(x) and works(x.device)):
                 return None
-            seconds = {tile: self._seconds(x, tile) for tile in (None, *TILES)}
+            seconds = {tile: self._seconds(x, tile) for tile in (None, *self._candidates(x))}
             self._chosen[key] = min(seconds, key=lambda tile: seconds[tile])
         return self._chosen[key]
+
+    def _candidates(self, x: torch.Tensor) -> tuple[Tile, ...]:
+        work = x[:, 0].numel() * self.weight.numel() // (self.stride[0] * self.stride[1])
+        if work < _LEAST_WORK:
+            return ()
+        return TILES if x.shape[1] % DEPTH == 0 else TILES[-1:]  # a first layer, whose addresses take registers
 
     def _seconds(self, x: torch.Tensor, tile: Tile | None) -> float:
         """The shortest time of a few calls; infinity for a tile that needs more memory than the card's units have."""
@@ -190,7 +198,7 @@ def difference(device: torch.device) -> float:
     expected = torch.conv2d(x.double(), weight.double(), bias.double(), 1, 1)
     parts = split(weight.to(device).permute(0, 2, 3, 1).flatten(1))
     there = x.to(device)
-    found = convolution(there, parts, bias.to(device), (3, 3, 1, 1, 1, 1), None, TILES[0])
+    found = convolution(there, parts, bias.to(device), (3, 3, 1, 1, 1, 1), None, TILES[-1])
     return ((found.double().cpu() - expected).abs().max() / expected.abs().max()).item()
 
 

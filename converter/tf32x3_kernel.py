@@ -86,7 +86,7 @@ def convolve(
             there = (is_pixel[:, None]) & (index < depth)[None, :]
             wanted = is_output[None, :] & (index < depth)[:, None]
         else:
-            tap, channel = start // channels, start % channels + tl.arange(0, DEPTH)
+            tap, channel = start // channels, tl.multiple_of(start % channels, DEPTH) + tl.arange(0, DEPTH)
             down, right = tap // kernel_x, tap % kernel_x
             there, wanted = is_pixel[:, None], is_output[None, :]
         above, before = top[:, None] + down, left[:, None] + right

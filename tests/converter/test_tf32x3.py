@@ -131,20 +131,25 @@ def test_one_line_says_why_float32_serves(card, capability, difference, says):
 
 
 def test_the_fastest_serves_for_each_shape(monkeypatch):
-    layer = SplitConv(torch.ones(2, 3, 1, 1), None, (1, 1), (0, 0), (1, 1), 1)
-    inputs = [torch.zeros(size, device="meta") for size in ((250, 3, 8, 8), (250, 3, 4, 4), (129, 3, 8, 8))]
+    layer = SplitConv(torch.ones(64, 128, 3, 3), None, (1, 1), (1, 1), (1, 1), 1)
+    inputs = [torch.zeros(size, device="meta") for size in ((250, 128, 28, 28), (250, 128, 9, 9), (129, 128, 28, 28))]
     asked = []
     monkeypatch.setattr(tf32x3, "works", lambda device: True)
     monkeypatch.setattr(tf32x3, "_is_ready", lambda x: True)
 
     def seconds(x, tile):
         asked.append(tile)
-        return {None: 2.0, TILES[1]: 1.0 if x.shape[2] == 8 else 3.0}.get(tile, 5.0)
+        return {None: 2.0, TILES[1]: 1.0 if x.shape[2] == 28 else 3.0}.get(tile, 5.0)
 
     monkeypatch.setattr(layer, "_seconds", seconds)
     assert [layer._tile(x) for x in inputs] == [TILES[1], None, TILES[1]]
     assert asked == [None, *TILES] * 2  # the third has a batch like the first
     assert layer.tiles == (TILES[1], None)
+    asked.clear()
+    assert layer._tile(torch.zeros(2, 128, 9, 9, device="meta")) is None  # too little work
+    layer.weight = torch.ones(64, 3, 7, 7)
+    layer._tile(torch.zeros(250, 3, 224, 224, device="meta"))
+    assert asked == [None, None, TILES[-1]]
 
 
 @pytest.mark.golden

@@ -1,13 +1,6 @@
-"""What the Triton kernels compute, run by Triton's interpreter: call these in a process of ``interpreter()``.
+"""What the Triton kernels of the GPU presets compute: call these in a process of tests/interpreter.py."""
 
-The interpreter must be switched on before Triton is imported, and it then rules the whole process; so it has its own.
-Arrays go in and come out, as tensors shared with another process would need open files.
-"""
-
-import os
 import warnings
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -19,26 +12,23 @@ from pytsn.flow.tvl1.presets import Preset
 CPU = torch.device("cpu")
 
 
-def interpreter() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, get_context("spawn"), _start)
-
-
-def _start() -> None:
-    os.environ["TRITON_INTERPRET"] = "1"
-    torch.set_num_threads(1)
-
-
 def round_square_roots() -> None:
     """From now on PyTorch's square roots are rounded correctly, as on a GPU; on the CPU they are not always."""
     torch.Tensor.sqrt_ = lambda roots: roots.copy_(torch.sqrt(roots.double()))
 
 
+def _workspace(size: tuple[int, int], capacity: int, preset: Preset, tile: Tile, whole: bool):
+    from pytsn.flow.tvl1 import gpu_workspace
+
+    # fewer programs: the interpreter takes long for each, whatever it does
+    gpu_workspace._PIXELS_A_PROGRAM, gpu_workspace.CHUNK = 2048, 1
+    return gpu_workspace.Workspace(CPU, size, capacity, preset, tile, whole)
+
+
 def _level(fields: np.ndarray, preset: Preset, tile: Tile, capacity: int | None = None):
     """The one level of a workspace for (B, 6, H, W), these fields on side 0, all pairs at rest."""
-    from pytsn.flow.tvl1.gpu_workspace import Workspace
-
     size = fields.shape[2:]
-    workspace = Workspace(CPU, size, capacity or len(fields), preset, tile, whole=False)
+    workspace = _workspace(size, capacity or len(fields), preset, tile, False)
     level = workspace._levels[size]
     level.fields.fill_(torch.nan)  # what nobody writes must not be read
     level.term.fill_(torch.nan)
@@ -91,10 +81,8 @@ def solved(grays: list[np.ndarray], preset: Preset, tile: Tile, whole: bool, cal
 
     exact: PyTorch with correctly rounded square roots.
     """
-    from pytsn.flow.tvl1.gpu_workspace import Workspace
-
     gray0, gray1 = map(torch.from_numpy, grays)
-    workspace = Workspace(CPU, tuple(gray0.shape[1:]), max(map(len, calls)), preset, tile, whole)
+    workspace = _workspace(tuple(gray0.shape[1:]), max(map(len, calls)), preset, tile, whole)
     workspace._fields.fill_(torch.nan)
     found = [solve_batch(gray0[pairs], gray1[pairs], preset, workspace.solve_level) for pairs in calls]
     plain = torch.Tensor.sqrt_

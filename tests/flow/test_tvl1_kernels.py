@@ -23,10 +23,9 @@ FUSES = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
 @pytest.fixture(scope="module")
-def run():
+def run(interpreted_run):
     """Calls a function of tests/flow/interpreted.py in the interpreter's process."""
-    with interpreted.interpreter() as pool:
-        yield lambda function, *args: pool.submit(function, *args).result()
+    return interpreted_run
 
 
 def random_fields(height: int, width: int, pairs: int = 2, seed: int = 5):
@@ -205,30 +204,3 @@ def test_small_levels_are_one_tile():
         found = gpu_tiles.whole_level(*size)
         assert (found.rows, found.columns, found.steps) == (*tile, 0)
     assert gpu_tiles.whole_level(64, 85) is None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tile", [*TILES, gpu_tiles.whole_level(32, 43)], ids=str)
-@pytest.mark.parametrize("architecture", [80, 90])
-def test_kernels_compile_for_cards_that_are_not_here(tile, architecture):
-    """The interpreter accepts what the compiler does not; the compiler needs no card."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    from pytsn.flow.tvl1 import gpu_kernels as kernels
-    from pytsn.flow.tvl1.gpu_warp_kernel import linearise
-
-    if not isinstance(kernels.advance, triton.runtime.JITFunction):
-        pytest.skip("TRITON_INTERPRET is set")
-    floats, doubles = ("fields", "term", "image0", "layers1"), ("partial", "stop")
-    kinds = dict.fromkeys(floats, "*fp32") | dict.fromkeys(doubles, "*fp64") | {"state": "*i32"}
-    kinds |= dict.fromkeys(("theta", "threshold", "rate"), "fp32")
-    constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "STEPS": tile.steps, "TILES": 32, "BLOCK": 256}
-    for kernel in (linearise, kernels.advance, kernels.decide):
-        own = {name: constants[name] for name in kernel.arg_names if name in constants}
-        signature = {name: "constexpr" if name in own else kinds.get(name, "i32") for name in kernel.arg_names}
-        options = {"num_warps": tile.warps, "num_stages": 1, "enable_fp_fusion": False}
-        source = ASTSource(fn=kernel, signature=signature, constexprs=own)
-        compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
-        assert compiled.asm["cubin"]

@@ -98,7 +98,7 @@ class _Level:
             *(self.fields, self.term, self.state, image0, layers1, cubic_weights(image0.device)),
             *(*self.size, self.capacity, self.limit),
             BLOCK=_PIXELS_A_PROGRAM,
-            **options(4),
+            **options(8),
         )
 
     def _launch_chunk(self) -> None:
