@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from contestants import caffe_net, prototxt
 from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
-from flow_contestants import SHARED, frame_pairs
+from flow_contestants import ROOT, SHARED, frame_pairs
 from precision_emulated import recorded_net, recorded_snippets, unpacked_weights
 from train_contestants import PlainTorch, training, write_dataset
 from whole_eval import write_videos
@@ -27,6 +27,7 @@ from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.evaluation.pipeline import Pipeline
 from pytsn.evaluation.score_videos import EvalOptions, score_videos
+from pytsn.flow.tvl1 import cpu_triton, gpu_triton
 from pytsn.flow.tvl1.compute import compute_flow
 from pytsn.training.hardware import Hardware
 from pytsn.training.settings import default_workers
@@ -222,7 +223,19 @@ def tvl1(place: Place) -> None:
         if place.tiny:
             pair = [gray[:, :64, :72].contiguous() for gray in pair]
         taken = seconds(place, partial(compute_flow, *pair, preset, place.device), place.pick(3, 1), warm_up=1)
-        row(f"TV-L1 {preset}, {size} pairs at once", size / taken, "pairs/s")
+        row(f"TV-L1 {preset}, {size} pairs at once", size / taken, "pairs/s", kernels_of(place, preset))
+    with np.load(ROOT / "tests" / "recordings" / "flow" / "dual_tvl1_fast.npz") as recorded:
+        gray0, gray1, truth = (recorded[name][: place.pick(99, 1)] for name in ("gray0", "gray1", "flow"))
+    found = compute_flow(gray0, gray1, "opencv-cpu", place.device)
+    row("TV-L1 opencv-cpu, numbers unlike OpenCV's", int((found != truth).sum()), "", f"of {truth.size}")
+
+
+def kernels_of(place: Place, preset: str) -> str:
+    """What computes the flow of a preset on this device."""
+    if not place.cuda:
+        return ""
+    file = cpu_triton if preset == "opencv-cpu" else gpu_triton
+    return str(file.chosen_tile(torch.empty(0, device=place.device).device) or "PyTorch's operations")
 
 
 #: name -> function, limit in seconds
