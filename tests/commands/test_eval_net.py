@@ -350,6 +350,7 @@ def test_wrong_arguments_are_one_line(world, capsys, monkeypatch, place, value, 
         (["--aggregation", "median"], "aggregation 'median' is not known"),
         (["--score_name", "fc"], "no blob named 'fc'"),
         (["--precision", "bf16"], "needs a CUDA device"),
+        (["--precision", "tf32x3"], "precision tf32x3 needs a CUDA device; the CPU runs fp32"),
         (["--device", "tpu"], "device 'tpu'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import re
 import warnings
 
 import numpy as np
@@ -168,6 +169,36 @@ def test_rounding_keeps_parity(golden, shared, rgb_caffemodel, monkeypatch):
             off[precision] = np.abs(net.score_crops(crop).numpy() - recorded["fc-action"][3]).max()
     assert off["tf32x3"] <= 1e-4
     assert off["tf32"] > 1e-3
+
+
+@needs_triton
+@pytest.mark.slow
+def test_the_kernel_compiles_for_cards_that_are_not_here():
+    """For compute capability 9.0: on tensor cores, within 99 kB of shared memory, everything copied by 16 bytes."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from converter.tf32x3_kernel import convolve
+
+    if not isinstance(convolve, triton.runtime.JITFunction):
+        pytest.skip("TRITON_INTERPRET is set")
+    tile, names = TILES[-1], convolve.arg_names
+    constants = {"BIAS": True, "RELU": "relu", "GATHER": False}
+    constants |= {"PIXELS": tile.pixels, "OUTPUTS": tile.outputs, "DEPTH": tf32x3.DEPTH}
+    kinds = dict.fromkeys(("x", "high", "low", "bias", "y"), "*fp32") | {"slope": "fp32"}
+    kinds |= dict.fromkeys(constants, "constexpr")
+    by_16 = ("x", "high", "low", "channels", "depth", "step_image", "step_row", "step_column")
+    attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in by_16}
+    source = ASTSource(convolve, {name: kinds.get(name, "i32") for name in names}, constants, attributes)
+    options = {"num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": False}
+    found = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    assert found.metadata.shared <= 99 * 1024
+    ptx = found.asm["ptx"]
+    assert "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32" in ptx
+    sizes = re.findall(r"cp\.async\.c[ag]\.shared\.global \[[^]]*\], \[[^]]*\], (\w+)", ptx)
+    assert len(sizes) > 10
+    assert {int(size, 0) for size in sizes} == {16}
 
 
 @pytest.mark.gpu
