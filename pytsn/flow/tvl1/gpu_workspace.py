@@ -109,7 +109,7 @@ class _Level:
         linearise[(blocks, len(image0))](
             *(self.fields, self.term, self.state, image0, layers1, *self.size, self.capacity, self.first),
             BLOCK=_PIXELS_A_PROGRAM,
-            **options(4),
+            **options(8),
         )
 
     def _advance(self, pairs: int) -> None:
