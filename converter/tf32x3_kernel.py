@@ -2,8 +2,8 @@
 
 Import only where Triton is installed. A tensor core takes factors of 10 bits of mantissa (TF32) and adds their products
 in about 24. So every factor is split into two such numbers, high + low, and three products are added: low * high,
-high * low, high * high; low * low is at most 2^-22 of their product. The sum of each block of the depth is added to the total
-outside the tensor cores, which cut sums off where float32 rounds.
+high * low, high * high; low * low is at most 2^-22 of the whole. The sum of each block of the depth is added to the
+total outside the tensor cores, which cut sums off where float32 rounds.
 """
 
 import triton
