@@ -208,16 +208,18 @@ def test_the_kernel_compiles_for_cards_that_are_not_here():
 @pytest.mark.parametrize("tile", [*TILES, None], ids=str)
 def test_parity_on_the_card(golden, shared, rgb_caffemodel, monkeypatch, tile):
     """Each tile for all layers, from a recording as well; the recorded crops within 1e-4 of Caffe's scores."""
-    from pytsn.evaluation.action_net import ActionNet, NetOptions
+    from pytsn.evaluation import action_net
     from pytsn.runtime.cuda_graph import WARM_UP, Replayed
 
+    monkeypatch.setattr(action_net, "fastest", lambda make, run, device: make(True).to(device))
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     from precision_emulated import recorded_net
 
     recorded = np.load(golden / "bn_inception" / "forward_rgb.npz")
     crops = torch.from_numpy(recorded["crops_uint8"]).cuda()
-    net: ActionNet = recorded_net(shared, rgb_caffemodel, NetOptions("cuda", "tf32x3"))
+    net = recorded_net(shared, rgb_caffemodel, action_net.NetOptions("cuda", "tf32x3"))
     monkeypatch.setattr(SplitConv, "_tile", lambda layer, x: tile)
+    assert any(isinstance(layer, SplitConv) for layer in net.net.modules())
     forward = Replayed(lambda: net.score_crops(crops), net.device)
     with torch.inference_mode():
         scores = [forward().cpu().numpy() for _ in range(WARM_UP + 2)]
