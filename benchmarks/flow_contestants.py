@@ -69,8 +69,6 @@ def preset_flow(name: str, gray0: torch.Tensor, gray1: torch.Tensor, kernels: bo
 
     kernels: on a GPU, use the Triton kernels where they apply.
     """
-    if name == "opencv-cpu":
-        return lambda: solve_counted(gray0, gray1, gray0.device)
     return lambda: solve(gray0, gray1, find_preset(name), kernels=kernels)
 
 

@@ -37,8 +37,9 @@ OPENCV = "OpenCV"
 #: the most important rows first, as time on a GPU is short
 CUDA_ROWS = (
     ("opencv2.4-cuda", "kernels"),
-    ("opencv-cpu", "PyTorch"),
+    ("opencv-cpu", "kernels"),
     ("opencv2.4-cuda", "PyTorch"),
+    ("opencv-cpu", "PyTorch"),
     ("opencv3-cuda", "kernels"),
     ("opencv2.4.9-cuda", "kernels"),
     ("opencv3-cuda", "PyTorch"),
