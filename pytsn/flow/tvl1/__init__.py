@@ -1,7 +1,8 @@
 """TV-L1 optical flow as used to train the models: ``compute_flow`` for one pair of frames or many.
 
 ``compute.py`` is the entry point; ``gpu_*`` is the scheme of OpenCV's GPU modules (2.4, 2.4.9, 3), ``cpu_*`` that of
-its CPU module. They are loaded on first use because they need torch.
+its CPU module; each has PyTorch's operations and, for GPUs, Triton kernels (``*_triton``, ``*_workspace``,
+``*_kernels``). They are loaded on first use because they need torch.
 """
 
 
