@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         with ProgressLog(training.param.max_iter, rank == 0) as log, StopSignals() as signals:
             for line in (*training.notes, *training.summary):
                 log.print(line)
-            status = _solve(training, Console(log.print, lambda: signals.received, log.done))
+            status = _solve(training, Console(log.print, lambda: signals.received, log.done, log.testing))
         training.processes.wait()
         return status
 

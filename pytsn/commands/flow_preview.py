@@ -75,19 +75,18 @@ def _check_output(output: Path) -> None:
 
 
 def _video_sheet(args: argparse.Namespace):
-    from tqdm import tqdm
-
     from pytsn.data.video_file import VideoFrames
     from pytsn.flow.methods import make_flow
     from pytsn.flow.preview.rows import count_pairs, pick_numbers, video_rows
     from pytsn.flow.preview.sheet import Sheet
+    from pytsn.runtime.progress import track
 
     flow_fn = make_flow(args.algorithm, args.preset, args.device)
     video = VideoFrames(args.source, (args.new_width, args.new_height) if args.new_width else None)
-    pairs = count_pairs(video, lambda frames: tqdm(frames, "counting frames", unit="frame", disable=None, leave=False))
+    pairs = count_pairs(video, lambda frames: track(frames, "counting frames", unit="frame", leave=False))
     numbers = pick_numbers(args.source, pairs, args.rows, args.frames)
     found = video_rows(video, numbers, flow_fn, args.warp, args.bound)
-    rows = list(tqdm(found, "flow", len(numbers), unit="pair", disable=None))
+    rows = list(track(found, "flow", len(numbers), "pair"))
     method = f"TV-L1, preset {args.preset}" if args.algorithm == "tvl1" else f"{args.algorithm} (OpenCV)"
     return Sheet(_name(args.source), f"{_counts(rows, pairs)}; {method}", rows, args.bound)
 

@@ -78,27 +78,25 @@ def _add_computing(add) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predicts and reports. Returns 1 when a video failed. Raises PytsnError for bad arguments before any work."""
-    from tqdm import tqdm
-
     from pytsn.data.sources import find_sources
     from pytsn.predict.batch import predict_all, write_json
     from pytsn.predict.setup import prepare
+    from pytsn.runtime.progress import say, track
 
     sources = find_sources(args.videos, frame_kinds_of(args))
     predictor, output = prepare(args)
     found: list[dict] = []
     text_out = sys.stderr if args.json == "-" else sys.stdout
     try:
-        with tqdm(sources, unit="video", disable=True if len(sources) == 1 else None) as bar:
-            failed = predict_all(
-                predictor,
-                bar,
-                output,
-                _progress,
-                lambda line: tqdm.write(line, file=text_out),
-                lambda line: tqdm.write(line, file=sys.stderr),
-                found,
-            )
+        failed = predict_all(
+            predictor,
+            track(sources, "videos", unit="video", active=len(sources) > 1),
+            output,
+            _progress,
+            lambda line: say(line, text_out),
+            lambda line: say(line, sys.stderr),
+            found,
+        )
     finally:  # a stopped run keeps its results
         if args.json and found:
             write_json(args.json, output.settings, found, print)
@@ -111,9 +109,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progress(items, what: str, total: int | None, unit: str):
-    from tqdm import tqdm
+    from pytsn.runtime.progress import track
 
-    return tqdm(items, what, total, unit=unit, disable=None, leave=False)
+    return track(items, what, total, unit, leave=False)
 
 
 def _report_drift(predictor) -> None:

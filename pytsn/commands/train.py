@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     for note in plan.notes if rank == 0 else ():
         print(note, file=sys.stderr)
     with ProgressLog(plan.solver.max_iter, rank == 0, args.glog) as log, StopSignals() as signals:
-        console = Console(log.print, lambda: signals.received, log.done)
+        console = Console(log.print, lambda: signals.received, log.done, log.testing)
         with contextlib.closing(Training(plan.solver, options, join(hardware.device), console)) as training:
             status = _solve(training, console)
             training.processes.wait()

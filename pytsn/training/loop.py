@@ -3,7 +3,7 @@
 Source: Solver::Solve and Solver::Step of the fork (solver.cpp).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from pytsn.training.log_lines import SmoothedLoss
 from pytsn.training.solver import CaffeSolver, DivergedError
 
 Print = Callable[[str], None]
+Batches = Callable[[int], Iterable[int]]
 #: iterations whose loss may be left on the device
 _MOST_WAITING = 20
 
@@ -24,11 +25,13 @@ _MOST_WAITING = 20
 @dataclass(frozen=True)
 class Console:
     """The observer of a run. print: prints a log line; signal: number of a signal that asks to stop, else 0; done:
-    called with the number of finished iterations."""
+    called with the number of finished iterations; testing: a test pass of N batches iterates over ``testing(N)``, the
+    numbers from 0 to N - 1."""
 
     print: Print = print
     signal: Callable[[], int] = lambda: 0
     done: Callable[[int], None] = lambda iteration: None
+    testing: Batches = range
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class _Done:
 class TestRunner(Protocol):
     """The interface of a test net with its data: NetRunner, or a substitute."""
 
-    def test(self, batches: int) -> tuple[float, log_lines.Outputs]: ...
+    def test(self, batches: int, numbers: Batches) -> tuple[float, log_lines.Outputs]: ...
 
 
 class TrainLoop:
@@ -186,7 +189,7 @@ class TrainLoop:
         iteration = self.solver.iteration
         for index, runner in enumerate(self.tests):
             self.console.print(log_lines.testing_line(iteration, index))
-            loss, outputs = runner.test(self.param.test_iter[index])
+            loss, outputs = runner.test(self.param.test_iter[index], self.console.testing)
             if self.param.test_compute_loss:
                 self.console.print(f"Test loss: {log_lines.number(loss)}")
             for line in log_lines.output_lines("Test", outputs):
