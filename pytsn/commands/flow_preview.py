@@ -7,6 +7,7 @@ from pathlib import Path
 
 from converter.errors import PytsnError, printable
 from pytsn.commands.arguments import add_device, add_flow_method
+from pytsn.runtime.picture_file import picture_format
 
 HELP = """\
 draw frames, flow and warped flow of a video on one sheet
@@ -29,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of flow-preview."""
     add = parser.add_argument
     add("source", metavar="VIDEO", help="a video, or a folder of extracted images (img_, flow_x_, flow_y_)")
-    add("-o", "--output", metavar="PNG", help="output file (default: VIDEO_flow.png in the current folder)")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="picture, .png, .pdf or .svg (default: VIDEO_flow.png in the current folder)",
+    )
     add("--rows", type=int, default=6, metavar="N", help="number of pairs, spread over the video (default: 6)")
     add("--frames", type=int, nargs="+", metavar="K", help="numbers of the pairs instead")
     add_flow_method(add)
@@ -68,8 +74,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_output(output: Path) -> None:
-    if output.suffix.lower() != ".png":
-        raise PytsnError(f"{output}: the sheet is a PNG; give -o a name that ends in .png")
+    picture_format(output)
     if output.is_dir():
         raise PytsnError(f"{output}: is a folder; -o takes the picture's file name")
 

@@ -18,6 +18,8 @@ from pytsn.training.solver import CaffeSolver, DivergedError
 
 Print = Callable[[str], None]
 Batches = Callable[[int], Iterable[int]]
+#: seconds between two drawings of the curves at displayed lines; at tests and snapshots they come sooner
+_DRAW_EVERY = 60.0
 #: iterations whose loss may be left on the device
 _MOST_WAITING = 20
 
@@ -76,7 +78,7 @@ class TrainLoop:
         self.smoothed = SmoothedLoss(self.param.average_loss, solver.iteration)
         self.work = make_iteration(train, solver, train.processes, record)
         self._waiting: list[_Done] = []
-        self._noted = False
+        self._noted = self._undrawn = False
         self._snapshot_at = -1
 
     def solve(self) -> int:
@@ -174,6 +176,15 @@ class TrainLoop:
         if self.solver.clips:
             self.curves.add("gradient norm", iteration, norm)
         self.curves.add("lr", iteration, done.rate)
+        if done.display:
+            self._draw(_DRAW_EVERY)
+
+    def _draw(self, wait: float = 0.0) -> None:
+        """Draws the curves if it is time; that it fails is told once and stops nothing."""
+        trouble = self.curves.draw_if_due(wait)
+        if trouble and not self._undrawn:
+            self.console.print(f"note: the curves cannot be drawn: {trouble}")
+            self._undrawn = True
 
     def _last_loss(self) -> None:
         """Runs the training net forward after the last update, for its loss."""
@@ -195,12 +206,14 @@ class TrainLoop:
             for line in log_lines.output_lines("Test", outputs):
                 self.console.print(line)
             self.curves.add_outputs(f"test #{index}", iteration, outputs)
+        self._draw()
 
     def _snapshot(self) -> None:
         if self._snapshot_at != self.solver.iteration:
             self.settle()
             self.write_snapshot()
             self._snapshot_at = self.solver.iteration
+            self._draw()
 
 
 def _due(interval: int, iteration: int) -> bool:
