@@ -4,7 +4,7 @@ bytes for the same figure, without dates."""
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from converter.errors import PytsnError
 from converter.files import atomic_path
@@ -18,10 +18,6 @@ _METADATA: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None
 FORMATS = tuple(_METADATA)
 #: pictures within a PDF or SVG (frames, matrices) have so many dots more than those of a PNG
 _FINER = 3
-_STYLE: dict[str, Any] = {
-    "pdf.fonttype": 42,  # TrueType: many a journal refuses matplotlib's Type 3
-    "svg.hashsalt": "pytsn",  # else names of clip paths are random
-}
 
 
 def picture_format(path: str | os.PathLike) -> str:
@@ -44,6 +40,7 @@ def save_figure(path: str | os.PathLike, figure: "Figure", dots_per_inch: float)
 
     kind = picture_format(path)
     dots = dots_per_inch if kind == "png" else dots_per_inch * _FINER
-    with rc_context(_STYLE), warnings.catch_warnings():
+    # TrueType, as many a journal refuses matplotlib's Type 3; without a salt the names within an SVG are random
+    with rc_context({"pdf.fonttype": 42, "svg.hashsalt": "pytsn"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # names with characters that the font lacks
         figure.savefig(path, format=kind, dpi=dots, metadata=_METADATA[kind])

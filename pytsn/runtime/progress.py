@@ -5,6 +5,7 @@ characters.
 """
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -21,6 +22,8 @@ INTERVAL = 30.0
 CLOCK: Callable[[], float] = time.monotonic
 #: units that are no plain things to count: bytes, and shares of a total in whatever measure
 BYTES, SHARE = "B", ""
+#: columns and rows where the terminal does not tell its own
+_SIZE = (80, 24)
 
 
 def duration(seconds: float) -> str:
@@ -148,6 +151,7 @@ class Progress:
     def _make_bar(self, leave: bool) -> "tqdm":
         from tqdm import tqdm
 
+        size = () if _terminal_has_a_size() else _SIZE
         form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}" if self.unit == SHARE else None
         return tqdm(
             desc=self.what,
@@ -157,12 +161,22 @@ class Progress:
             bar_format=form,
             leave=leave,
             file=sys.stderr,
-            dynamic_ncols=True,
+            dynamic_ncols=not size,
+            ncols=size[0] if size else None,
+            nrows=size[1] if size else None,
         )
 
     def _log(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a log that is full, or that nobody reads any more, stops no work
             print(line, file=sys.stderr, flush=True)
+
+
+def _terminal_has_a_size() -> bool:
+    """A container's terminal may say that it has 0 columns and rows: tqdm would show nothing there."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
 
 
 def track(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,8 @@ _MARKED = 60  # up to this many points have a mark each
 
 
 def smoothing_window(points: int) -> int:
-    """Iterations that the smoothed curve averages over: a fiftieth of all, so that it is as smooth in a long run."""
-    return max(1, round(points / 50))
+    """Iterations that the smoothed curve averages over: a thirtieth of all, so that it is as smooth in a long run."""
+    return max(1, round(points / 30))
 
 
 def trailing_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -77,11 +77,11 @@ def loss_figure(curves: Mapping[str, Points], title: str) -> "Figure":
                 label=f"{curve_label(name)}, each iteration",
             )
             values = trailing_mean(values, window)
-            style = {"label": f"{curve_label(name)}, mean of the last {window} iterations"}
+            style: dict[str, Any] = {"label": f"{curve_label(name)}, mean of the last {window} iterations"}
         else:
             style = {**_marked(points), "label": curve_label(name)}
         axes.plot(iterations, values, color=_TRAINING, linewidth=1.6, **style)
-    return _finished(figure, axes, "upper right")
+    return _finished(figure, axes, curves, losses=True)
 
 
 def accuracy_figure(curves: Mapping[str, Points], title: str) -> "Figure":
@@ -94,7 +94,7 @@ def accuracy_figure(curves: Mapping[str, Points], title: str) -> "Figure":
         label = f"{curve_label(name)}: best {100 * values[best]:.1f} %, iteration {iterations[best]:.0f}"
         axes.plot(iterations, 100 * values, **_marked(points), color=next(colours), label=label, clip_on=False)
     axes.set(ylim=(0, 100), yticks=range(0, 101, 20))
-    return _finished(figure, axes, "lower right")
+    return _finished(figure, axes, curves, losses=False)
 
 
 def _make(title: str, what: str) -> tuple["Figure", "Axes"]:
@@ -109,18 +109,23 @@ def _make(title: str, what: str) -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _marked(points: Points) -> dict:
+def _marked(points: Points) -> dict[str, Any]:
     return {"marker": "o", "markersize": 3.5} if len(points) <= _MARKED else {}
 
 
-def _finished(figure: "Figure", axes: "Axes", legend: str) -> "Figure":
+def _finished(figure: "Figure", axes: "Axes", curves: Mapping[str, Points], losses: bool) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
+    first = min(points[0][0] for points in curves.values())
+    last = max(points[-1][0] for points in curves.values())
+    first = 0 if first < last / 2 else first  # a run that another began may have its later part alone
+    margin = 0.02 * (last - first) or 1
+    axes.set_xlim(first - margin, last + margin)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("0.6")
-    axes.legend(frameon=False, loc=legend)
+    axes.legend(frameon=False, loc="upper right" if losses else "best")
     return figure
