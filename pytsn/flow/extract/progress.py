@@ -25,8 +25,9 @@ class ExtractProgress:
         self._opened_bytes = 0
         self._failed = 0
         self.pairs, self._start = 0, time.monotonic()
-        self._videos = Progress("videos", len(tasks), "video")
-        self._bar = Progress("pairs", unit="pair")
+        self._videos = Progress("extracting", len(tasks), "video")
+        self._bar = Progress("flow", unit="pair")
+        self._bar.in_log = False  # until there is any
 
     def __enter__(self) -> "ExtractProgress":
         return self
@@ -44,7 +45,7 @@ class ExtractProgress:
             self._estimate()
         else:
             self.pairs += values["count"]
-            self._videos.in_log = False  # the pairs' line tells both
+            self._videos.in_log, self._bar.in_log = False, True  # the pairs' line tells both
             self._bar.update(values["count"])
 
     def add(self, outcome: Outcome) -> None:
@@ -56,9 +57,9 @@ class ExtractProgress:
         if outcome.status in (FAILED, STOP):
             self._failed += 1
         failed = f", {self._failed} failed" if self._failed else ""
-        self._videos.describe(f"videos{failed}")
+        self._videos.describe(f"extracting{failed}")
         self._videos.update(1)
-        self._bar.describe(f"{self._videos.done:.0f} of {len(self._sizes)} videos{failed}; pairs")
+        self._bar.what = f"{self._videos.done:.0f} of {len(self._sizes)} videos{failed}"  # in a log; a bar says flow
         self._estimate()
 
     def expected_pairs(self) -> int:
