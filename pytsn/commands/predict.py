@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         failed = predict_all(
             predictor,
-            track(sources, "videos", unit="video", active=len(sources) > 1),
+            track(sources, "predicting", unit="video", active=len(sources) > 1),
             output,
             _progress,
             lambda line: say(line, text_out),

@@ -312,4 +312,6 @@ def test_the_picture_shows_the_figures():
     assert marks[1::2] == [[84.5], [87.2], [92.0]]
     assert [text.get_text() for text in axes.texts] == ["58.3 ± 35.4", "50.0 ± 0.0", "66.7 ± 23.6"]
     assert axes.lines[0].get_xdata()[0] == pytest.approx(100 / 3)
+    (plain,) = ablation_picture(results, "five videos", 100 / 3, published=False).axes  # not the paper's videos
+    assert [points.get_offsets()[:, 0].tolist() for points in plain.collections] == marks[0::2]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["rgb", "flow", "rgb + flow"]

@@ -28,6 +28,7 @@ class ExtractProgress:
         self._videos = Progress("extracting", len(tasks), "video")
         self._bar = Progress("flow", unit="pair")
         self._bar.in_log = False  # until there is any
+        self._tell()
 
     def __enter__(self) -> "ExtractProgress":
         return self
@@ -56,11 +57,14 @@ class ExtractProgress:
             self._left -= self._sizes[outcome.name]
         if outcome.status in (FAILED, STOP):
             self._failed += 1
+        self._videos.update(1)
+        self._tell()
+        self._estimate()
+
+    def _tell(self) -> None:
         failed = f", {self._failed} failed" if self._failed else ""
         self._videos.describe(f"extracting{failed}")
-        self._videos.update(1)
-        self._bar.what = f"{self._videos.done:.0f} of {len(self._sizes)} videos{failed}"  # in a log; a bar says flow
-        self._estimate()
+        self._bar.what = f"{self._videos.done:.0f} of {len(self._sizes)} videos{failed}"  # in a log; its bar says flow
 
     def expected_pairs(self) -> int:
         """The current estimate of all pairs of the run."""
