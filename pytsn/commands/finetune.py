@@ -172,7 +172,6 @@ def _solve(training, console) -> int:
         if first:
             last = training.last_checkpoint
             print(f"error: {error}; {f'last checkpoint: {last}' if last else 'no checkpoint yet'}", file=sys.stderr)
-            training.curves.try_to_draw()
         return 1
     if stopped_by:
         if first:

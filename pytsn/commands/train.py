@@ -148,7 +148,6 @@ def _solve(training, console) -> int:
         last = training.last_snapshot
         if training.processes.is_first:
             print(f"error: {error}; {f'last snapshot: {last}' if last else 'no snapshot yet'}", file=sys.stderr)
-            training.curves.try_to_draw()
         return 1
     if stopped_by:
         if training.processes.is_first:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pytsn.data.video_folder import counting_progress
 from pytsn.data.videos import Video
-from pytsn.evaluation.progress import counting_progress
 from pytsn.evaluation.video_arrays import finish_videos
 from pytsn.runtime import progress
 
