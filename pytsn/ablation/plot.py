@@ -1,6 +1,7 @@
 """The picture of an ablation: a panel of bars for each table, with the paper's figures as open marks."""
 
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ _DOTS_PER_INCH = 110
 _TITLES = {"modalities": "input modalities", "consensus": "consensus of training", "depth": "depth of network"}
 #: colours of the bars: one modality, or several fused
 _COLOURS = {**{row.name: row.colour for row in MODALITIES.values()}, "fused": "#66666f"}
+_LETTERS = 10  # of the heading an inch
 _NUMBERS = 104  # x position (in %) of the figures as text
 _SEED: dict[str, Any] = {"marker": "o", "color": "black", "s": 9, "zorder": 3, "linewidths": 0}
 _PAPER: dict[str, Any] = {"marker": "D", "facecolors": "white", "edgecolors": "#888888", "s": 28, "zorder": 3}
@@ -39,12 +41,14 @@ def ablation_picture(results: Sequence[Result], heading: str, chance: float, pub
     tables = list(dict.fromkeys(result.row.table for result in results))
     groups = [[result for result in results if result.row.table == table] for table in tables]
     bars = max(sum(len(result.row.figures) + 0.6 for result in group) for group in groups)
-    picture = Picture(figsize=(1.2 + 4.6 * len(tables), 1.9 + 0.26 * bars), layout="constrained")
+    width = 1.2 + 4.6 * len(tables)
+    lines = textwrap.wrap(heading, round(_LETTERS * width))
+    picture = Picture(figsize=(width, 1.7 + 0.2 * len(lines) + 0.26 * bars), layout="constrained")
     FigureCanvasAgg(picture)  # renders to memory: needs no display and no pyplot state
     for axes, table, group in zip(picture.subplots(1, len(tables), squeeze=False)[0], tables, groups, strict=True):
         _draw(axes, group, chance, published)
         axes.set_title(_TITLES[table], fontsize=12)
-    picture.suptitle(heading, fontsize=12)
+    picture.suptitle("\n".join(lines), fontsize=12, parse_math=False)
     _legend(picture, results, len(tables), published)
     return picture
 

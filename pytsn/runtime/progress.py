@@ -81,8 +81,8 @@ class Progress:
     """Shows one piece of work; a context manager. ``done`` of ``total`` are finished.
 
     what: a few words; unit: what is counted, in the singular, BYTES or SHARE. total: None if unknown, 0: nothing is
-    shown. active: False shows nothing (all processes of a training but the first). leave: the finished bar stays on
-    the terminal. in_log: whether lines are written where there is no terminal.
+    shown. active: False shows nothing, nor do torchrun's processes but the first. leave: the finished bar stays on the
+    terminal. in_log: whether lines are written where there is no terminal.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Progress:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.what, self.unit, self.total, self.done = printable(what), unit, total, 0.0
-        self.in_log = self._active = active and total != 0
+        self.in_log = self._active = active and total != 0 and os.environ.get("RANK", "0") == "0"
         self._clock, self._begun = clock or CLOCK, 0.0
         self._started = self._told = self._clock()
         self._bar = self._make_bar(leave) if self._active and sys.stderr.isatty() else None

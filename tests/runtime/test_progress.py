@@ -1,6 +1,7 @@
 """Progress: the arithmetic of the time to go, the exact lines of a log, the bar of a terminal; no test waits."""
 
 import io
+import os
 import re
 import sys
 
@@ -109,10 +110,12 @@ def test_other_words_and_another_total_on_the_way(clock, capsys):
     ]
 
 
-@pytest.mark.parametrize("options", [{"total": 0}, {"total": 9, "active": False}])
+@pytest.mark.parametrize("options", [{"total": 0}, {"total": 9, "active": False}, {"total": 9, "rank": "1"}])
 @pytest.mark.parametrize("make", [io.StringIO, Terminal])
 def test_nothing_to_do_and_other_processes_show_nothing(clock, monkeypatch, make, options):
     monkeypatch.setattr("sys.stderr", make())
+    monkeypatch.setenv("RANK", options.get("rank", "0"))
+    options = {name: value for name, value in options.items() if name != "rank"}
     with Progress("x", unit="video", **options) as work:
         clock.now += 100.0
         work.update()
@@ -144,6 +147,21 @@ def test_a_terminal_gets_a_bar_and_lines_stand_above_it(clock, monkeypatch, caps
     assert "scoring:   0%|" in shown
     assert re.search(r"scoring: 100%\|.*\| 3/3 \[\d\d:\d\d<00:00, .*video/s\]\n$", shown)
     assert "to go" not in shown  # no line of a log
+
+
+def test_a_terminal_that_knows_no_size(monkeypatch):
+    """A container's: 0 columns and rows."""
+    pty = pytest.importorskip("pty")
+    outer, inner = pty.openpty()
+    with os.fdopen(outer, "rb", closefd=True) as reader, os.fdopen(inner, "w") as terminal:
+        assert os.get_terminal_size(inner) == (0, 0)
+        monkeypatch.setattr("sys.stderr", terminal)
+        with Progress("scoring", 2, "video") as work:
+            work.update()
+        monkeypatch.undo()
+        shown = os.read(reader.fileno(), 1000).decode()
+    assert "scoring:   0%|" in shown
+    assert "| 0/2 [00:00<?, ?video/s]" in shown
 
 
 def test_a_share_and_bytes_on_a_terminal(monkeypatch):
