@@ -17,6 +17,7 @@ from pytsn.report.findings import Findings, find
 from pytsn.report.page import Page, WorstVideo, render
 from pytsn.report.settings_table import settings_rows
 from pytsn.report.thumbnails import Strip, find_frames, video_strip
+from pytsn.runtime.progress import track
 from pytsn.runtime.version import __version__
 
 #: videos that are shown with frames and curves
@@ -89,7 +90,10 @@ def make_page(scores: FusedScores, options: ReportOptions, digests: Sequence[str
         found,
         names,
         first.names or tuple(f"video {number}" for number in range(1, len(first.scores) + 1)),
-        [_worst_video(scores, found, place, strip) for place in places],
+        [
+            _worst_video(scores, found, place, strip)
+            for place in track(places, "worst videos", unit="video", leave=False)
+        ],
         settings_rows(scores, digests or [sha256_of(file.path) for file in scores.files]),
         without,
         options.command,
