@@ -42,9 +42,10 @@ def check_report(args: argparse.Namespace, inputs: Sequence[str] = ()) -> None:
     if args.report is not None:
         report_options(args).check(inputs)
         return
-    given = [name for name in ("labels", "frames") if getattr(args, name, None)]
-    if given:
-        raise PytsnError(f"--{given[0]} goes with --report FILE")
+    served = {"labels": getattr(args, "confusion", None) is not None, "frames": False}
+    for name, other in served.items():
+        if getattr(args, name, None) and not other:
+            raise PytsnError(f"--{name} goes with --report FILE")
 
 
 def save_report(
