@@ -35,7 +35,11 @@ class KnownNet:
 
 
 def divide(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Videos and weight files among the paths of a command line: by their names, else by their first bytes."""
+    """Videos and weight files among the paths of a command line: by their names, else by their first bytes. Raises
+    PytsnError for a prototxt, which goes with the stream of its net."""
+    for path in paths:
+        if path.endswith(".prototxt"):
+            raise PytsnError(f"{path}: a prototxt goes with its net's stream: --rgb PROTO WEIGHTS, --flow ...")
     weights = [path for path in paths if _is_weights(path)]
     return [path for path in paths if path not in weights], weights
 

@@ -18,6 +18,7 @@ _DOTS_PER_INCH = 120
 _TRAINING = "#0072B2"
 #: of the test nets' curves; with _TRAINING, Okabe and Ito's colours, which colour-blind readers can tell apart
 _TESTS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LONGEST = 85  # letters of a title
 _MARKED = 60  # up to this many points have a mark each
 
 
@@ -104,7 +105,9 @@ def _make(title: str, what: str) -> tuple["Figure", "Axes"]:
     figure = Figure(figsize=(8, 5))
     FigureCanvasAgg(figure)  # draws to memory: no display, no pyplot state
     axes = figure.add_axes((0.09, 0.11, 0.88, 0.80))  # a layout engine would draw everything twice
-    axes.set_title(title, fontsize=12, parse_math=False)
+    axes.set_title(
+        title if len(title) <= _LONGEST else f"{title[:40]} ... {title[-40:]}", fontsize=12, parse_math=False
+    )
     axes.set(xlabel="iteration", ylabel=what)
     return figure, axes
 

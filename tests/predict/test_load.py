@@ -25,6 +25,7 @@ from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
 from pytsn.predict.known import divide, know
 from pytsn.predict.labels import read_labels
+from pytsn.predict.load import find_labels
 from pytsn.predict.scores import Predictor, Sampling, load_nets
 from tests.flow.flow_videos import make_video
 from tests.weights.weight_files import bn_inception_blobs, few_convolutions, save_blobs, small_net
@@ -52,10 +53,22 @@ def explicit(folder: Path, weights: str) -> Predictor:
     )
 
 
-def test_the_scores_are_those_of_the_prototxt_to_the_last_bit(folder, capsys):
-    """In Python and by the command, which prints the same classes."""
+def test_the_scores_are_those_of_the_prototxt_to_the_last_bit(folder, capsys, monkeypatch):
+    """In Python and by the command, which loads the same nets and prints the same classes."""
     video = str(folder / "video.avi")
-    found = pytsn.load(folder / NAME, num_frames=2, crops=1, device="cpu").predict(folder / "video.avi")
+    loaded: list = []
+
+    def load_once(*given):
+        if loaded:
+            assert given[:2] == loaded[0][:2]
+        else:
+            loaded.append((*given[:2], load_nets(*given)))
+        return loaded[0][2]
+
+    for module in ("load", "setup"):
+        monkeypatch.setattr(f"pytsn.predict.{module}.load_nets", load_once)
+    model = pytsn.load(folder / NAME, num_frames=2, crops=1, device="cpu")
+    found = model.predict(folder / "video.avi")
     wanted = explicit(folder, NAME).predict(video)
     np.testing.assert_array_equal(found.scores["rgb"], wanted.scores["rgb"])
     assert np.ptp(found.scores["rgb"]) > 0
@@ -161,20 +174,27 @@ def test_what_cannot_be_told_is_said(tmp_path, monkeypatch, folder):
     ("arguments", "said"),
     [
         (["{net}"], ".caffemodel: weights, and no video given"),
+        (["{video}", "{proto}", "{net}"], "rgb.prototxt: a prototxt goes with its net's stream: --rgb PROTO WEIGHTS"),
         (["{video}", "{folder}/absent.pth"], "absent.pth: no such file or folder"),
         (["{video}", "{net}", "--rgb", "{proto}", "{net}"], "a net for rgb, as"),
         (["{video}", "{net}", "-o", "{folder}/x.jpg"], "x.jpg: pictures are written as png, pdf or svg"),
-        (["{video}", "{folder}/rgb.pth", "-o", "{folder}/none/x.pdf", "--labels", "{proto}"], "class names, but"),
     ],
 )
 def test_wrong_arguments(folder, capsys, arguments, said):
     words = {"net": folder / NAME, "video": folder / "video.avi", "folder": folder, "proto": folder / "rgb.prototxt"}
-    before = sorted(path for path in folder.iterdir() if path.name != "none")
+    before = sorted(folder.iterdir())
     assert run_command("predict", [text.format(**words) for text in arguments] + ["--device", "cpu"]) == 2
     out, err = capsys.readouterr()
     assert said in err
     assert not out
-    assert sorted(path for path in folder.iterdir() if path.name != "none") == before
+    assert sorted(folder.iterdir()) == before
+
+
+def test_labels_that_do_not_go():
+    assert find_labels(["a", "b"], [], 2, "net") == ["a", "b"]
+    assert find_labels(None, [], 2, "net") == ["class 0", "class 1"]
+    with pytest.raises(PytsnError, match="labels: 2 class names, but net has 3 classes"):
+        find_labels(["a", "b"], [], 3, "net")
 
 
 def test_class_names_by_datasets():
