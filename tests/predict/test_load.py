@@ -85,8 +85,7 @@ def test_the_scores_are_those_of_the_prototxt_to_the_last_bit(folder, capsys, mo
     assert str(found) + "\n" == err  # the text goes there: --json - takes stdout
 
 
-@pytest.mark.parametrize("classes", [101, 51, 7])
-@pytest.mark.parametrize(("channels", "modality"), [(3, "rgb"), (10, "flow"), (15, "rgbdiff")])
+@pytest.mark.parametrize(("channels", "modality", "classes"), [(3, "rgb", 101), (10, "flow", 51), (15, "rgbdiff", 7)])
 def test_the_net_is_that_of_make_prototxt(tmp_path, monkeypatch, channels, modality, classes):
     monkeypatch.setattr("pytsn.weights.known_nets.convolutions", few_convolutions)
     known = know(small_net(tmp_path / "net.caffemodel", classes, channels))
