@@ -17,7 +17,8 @@ def add_report(parser: argparse.ArgumentParser) -> Add:
 
 def add_labels(add: Add) -> None:
     """--labels."""
-    add("--labels", metavar="FILE", help="names of the classes in the report (default: class 0, class 1, ...)")
+    text = "names of the classes in the report (default: UCF101's or HMDB51's for their scores, else class 0, class 1, ...)"
+    add("--labels", metavar="FILE", help=text)
 
 
 def add_frames(add: Add) -> None:

@@ -21,7 +21,7 @@ sword_exercise sword talk throw turn walk wave
 """
 
 #: dataset (pytsn/data/datasets.py) -> names of classes 0, 1, ...; datasets whose names are not held here are missing.
-#: UCF101's are in the order of its classInd.txt, HMDB51's in that of the names of its split files.
+#: UCF101's are in the order of its classInd.txt, HMDB51's in that of class_list.txt.
 CLASS_NAMES: dict[str, tuple[str, ...]] = {"ucf101": tuple(_UCF101.split()), "hmdb51": tuple(_HMDB51.split())}
 
 
