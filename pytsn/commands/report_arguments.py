@@ -17,7 +17,7 @@ def add_report(parser: argparse.ArgumentParser) -> Add:
 
 def add_labels(add: Add) -> None:
     """--labels."""
-    text = "names of the classes in the report (default: UCF101's or HMDB51's for their scores, else class 0, class 1, ...)"
+    text = "names of the classes in the report (default: UCF101's or HMDB51's for theirs, else class 0, class 1, ...)"
     add("--labels", metavar="FILE", help=text)
 
 
