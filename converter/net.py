@@ -13,7 +13,7 @@ from converter.fillers import Source
 from converter.graph import Graph, Step, build_graph, foreign_data_layers, suggest, with_shapes
 from converter.layers import LAYERS, CaffeLayer, Context
 from converter.names import state_name, state_names
-from converter.proto import filter_net, read_net
+from converter.proto import NetFile, filter_net, read_net
 from converter.shapes import Shape, top_shapes
 from converter.text_table import aligned, shape_text
 
@@ -241,7 +241,7 @@ class CaffeNet(nn.Module):
 
 
 def load_net(
-    prototxt: str | os.PathLike,
+    prototxt: NetFile,
     caffemodel: str | os.PathLike | None = None,
     phase: str = "TEST",
     bn_style: str = "var",

@@ -7,6 +7,7 @@ that names the file, and for text also line, column and field.
 import difflib
 import os
 import re
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -100,9 +101,24 @@ def _parse_net(text: str, source: str, notes: list[str] | None) -> pb.NetParamet
         ) from None
 
 
-def read_net(path: str | os.PathLike, notes: list[str] | None = None) -> pb.NetParameter:
-    """A net from a prototxt file, upgraded; ``notes`` as in ``parse_net``."""
-    return parse_net(read_text(path), str(path), notes)
+@dataclass(frozen=True)
+class NetText:
+    """A prototxt in memory, taken wherever the path of one is. ``name`` stands for the path in messages."""
+
+    text: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: where a prototxt is read from
+NetFile = str | os.PathLike | NetText
+
+
+def read_net(path: NetFile, notes: list[str] | None = None) -> pb.NetParameter:
+    """A net from a prototxt, upgraded; ``notes`` as in ``parse_net``."""
+    return parse_net(path.text if isinstance(path, NetText) else read_text(path), str(path), notes)
 
 
 def parse_solver(text: str, source: str = "solver") -> pb.SolverParameter:

@@ -1,5 +1,6 @@
 """Temporal Segment Networks, as Caffe computes them, in PyTorch. What a user calls:
 
+- ``load(weights).predict(video)``: the actions in a video, by nets that need no prototxt.
 - ``load_net(prototxt, caffemodel)``: any Caffe net of the original's layers, as an nn.Module; ``net(x)[blob]``.
 - ``BNInception(num_classes, in_channels=3)``: the papers' network by hand; pixels (N, C, 224, 224) -> scores (N, K).
 - ``TSN(base, num_segments, consensus)``: segments and consensus over a net; ``load_caffemodel`` takes released weights.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pytsn.flow.tvl1.compute import compute_flow
     from pytsn.models.bn_inception import BNInception
     from pytsn.models.tsn import TSN
+    from pytsn.predict.load import load
     from pytsn.scores.score_file import read_scores
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "PytsnError",
     "__version__",
     "compute_flow",
+    "load",
     "load_net",
     "read_scores",
 ]
@@ -41,6 +44,7 @@ _HOMES = {  # name -> module, imported on first use: torch takes seconds, and `p
     "BNInception": "pytsn.models.bn_inception",
     "TSN": "pytsn.models.tsn",
     "compute_flow": "pytsn.flow.tvl1.compute",
+    "load": "pytsn.predict.load",
     "load_net": "converter.net",
     "read_scores": "pytsn.scores.score_file",
 }

@@ -26,6 +26,7 @@ from pytsn.data.splits import parse_split_file
 from pytsn.data.video_file import is_video_file
 from pytsn.data.video_folder import count_images, counting_progress
 from pytsn.data.videos import Video
+from pytsn.runtime.progress import track
 
 _PARTS = ("train", "test")
 _NUMBER = "%05d"
@@ -137,7 +138,8 @@ def _listed_videos(root: str, modality: str, entries: Sequence[Video], kinds: Ki
         folders.append(os.path.join(root, own))
     renamed = find_renamed(folders)
     pairs = [(entry, renamed.get(folder, folder)) for entry, folder in zip(entries, folders, strict=True)]
-    videos = [_counted(entry, folder, modality, kinds) for entry, folder in pairs if is_frame_folder(folder)]
+    looked = track(pairs, "looking into folders", unit="folder", leave=False)
+    videos = [_counted(entry, folder, modality, kinds) for entry, folder in looked if is_frame_folder(folder)]
     if not find_modality(modality).is_flow:  # training does not compute flow
         files = [replace(entry, folder=folder) for entry, folder in pairs if is_video_file(folder)]
         videos += count_images(files, counting_progress)[0]

@@ -1,11 +1,9 @@
 """How long an ablation takes: estimated first from nets timed on a few snippets, then from the pace of the runs."""
 
-import sys
 import time
 from collections.abc import Sequence
 
 import torch
-from tqdm import tqdm
 
 from pytsn.ablation.cell import CellRun
 from pytsn.ablation.check import checked_tsn
@@ -14,6 +12,7 @@ from pytsn.data.snippet_reader import video_ticks
 from pytsn.finetune.net import input_shape
 from pytsn.finetune.options import FinetuneOptions
 from pytsn.finetune.schedule import effective_batch
+from pytsn.runtime.progress import Progress, duration, say
 from pytsn.training.hardware import Hardware
 
 _SNIPPETS = {"cpu": 4, "cuda": 32}  # timed at once
@@ -77,17 +76,8 @@ def _clock(work, device: torch.device) -> float:
     return min(spent)
 
 
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
-    for unit, length, limit in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 129600)):
-        if seconds < limit:
-            value = seconds / length
-            return f"{value:.1f} {unit}" if unit == "h" else f"{value:.0f} {unit}"
-    return f"{seconds / 86400:.1f} days"
-
-
 class AblationProgress:
-    """A line for each cell on stdout, and a progress bar over all cells on stderr if that is a terminal.
+    """A line for each cell on stdout, and progress over all cells on stderr.
 
     The remaining time follows from the pace so far, with cells weighted by their estimates.
     """
@@ -97,8 +87,7 @@ class AblationProgress:
         self._count, self._total = len(runs), sum(map(sum, estimates))
         self._number, self._before = 0, 0.0
         self._skipped, self._since = 0.0, time.perf_counter()
-        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-        self._bar = tqdm(total=self._total, bar_format=form, disable=None)
+        self._bar = Progress("runs", self._total)
 
     def __enter__(self) -> "AblationProgress":
         return self
@@ -111,35 +100,35 @@ class AblationProgress:
         self._number += 1
         self._train, self._test = self._weights[run.cell]
         self._fresh = True
-        self._bar.set_description(f"{self._number}/{self._count} {run.cell.name}")
+        self._bar.describe(f"{self._number}/{self._count} {run.cell.name}")
         changes = run.changes()
         if changes:
-            self._print(f"{run.cell.name}: made with other settings ({', '.join(changes)}): done again")
+            say(f"{run.cell.name}: made with other settings ({', '.join(changes)}): done again")
 
     def done(self, trained: float, tested: float) -> None:
         """Updates the bar: finished shares of the cell's training and test, 0 to 1."""
         units = trained * self._train + tested * self._test
+        more = max(0.0, self._before + units - self._bar.done)
         if self._fresh:  # almost all of it was done by an earlier run
             self._skipped, self._fresh = self._skipped + units, False
-        self._bar.update(max(0.0, self._before + units - self._bar.n))
+            self._bar.skip(more)
+        else:
+            self._bar.update(more)
 
     def finish(self, run: CellRun, what: str) -> None:
         """Prints that the cell has ended; ``what``: how."""
         self._before += self._train + self._test
+        more = max(0.0, self._before - self._bar.done)
         if self._fresh:
             self._skipped += self._train + self._test
-        self._bar.update(max(0.0, self._before - self._bar.n))
+            self._bar.skip(more)
+        else:
+            self._bar.update(more)
         left = self._left()
-        more = f"; {duration(left)} left" if left else ""
-        self._print(f"[{self._number}/{self._count}] {run.cell.name}: {what}{more}")
+        rest = f"; {duration(left)} left" if left else ""
+        say(f"[{self._number}/{self._count}] {run.cell.name}: {what}{rest}")
 
     def _left(self) -> float:
         worked = self._before - self._skipped
         pace = (time.perf_counter() - self._since) / worked if worked > 0 else 1.0
         return pace * (self._total - self._before)
-
-    def _print(self, line: str) -> None:
-        if self._bar.disable:
-            print(line, flush=True)
-        else:
-            self._bar.write(line, file=sys.stdout)

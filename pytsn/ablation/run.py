@@ -17,6 +17,7 @@ from pytsn.ablation.options import AblationOptions
 from pytsn.ablation.plan import Cell, Row, heading, make_cells, make_rows
 from pytsn.ablation.table import Result, as_json, make_results, markdown_table, table_cells, text_table
 from pytsn.ablation.training import cell_training, schedule
+from pytsn.data.datasets import DATASETS
 from pytsn.data.modalities import find_modality
 from pytsn.data.snippet_reader import SnippetOptions
 from pytsn.scores.aggregation import default_aggregation
@@ -93,6 +94,13 @@ class Ablation:
         """Heading and contents of each table."""
         tables = dict.fromkeys(result.row.table for result in results)
         return [(heading(table, self.options), table_cells(results, table)) for table in tables]
+
+    @property
+    def of_the_paper(self) -> bool:
+        """Whether the videos are those of the paper's figures: UCF101 split 1, not the demo's, which are laid out as
+        UCF101 is."""
+        known = DATASETS["ucf101"]
+        return (self.options.dataset, self.options.split, self.data.num_classes) == (known.name, 1, known.classes)
 
     def about(self) -> list[str]:
         """A few lines that explain the figures."""

@@ -8,6 +8,7 @@ from pytsn.commands.arguments import (
     add_bn_style,
     add_device,
     add_overrides,
+    add_picture_format,
     add_readers,
     add_split_path,
     add_trained_blob,
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val_list", metavar="LIST", help="test videos of a custom dataset")
     add("--warped_path", metavar="DIR", help="root folder of the warped flow")
     add("--title", metavar="TEXT", help="name of the videos in the results (default: dataset and split)")
+    add_picture_format(add, "ablation.png")
     add_allow_missing(add, "lack images of a modality")
     frames = "file names of the frames (default: %(default)s)"
     add("--rgb_pattern", "--frame_pattern", default=RGB.name_pattern, metavar="P", help=frames)
@@ -127,6 +129,7 @@ def _run(args: argparse.Namespace, options) -> int:
     from pytsn.ablation.cell import Stopped
     from pytsn.ablation.progress import AblationProgress, Estimate, duration
     from pytsn.ablation.run import Ablation, run_cells
+    from pytsn.runtime.progress import track
     from pytsn.runtime.stop_signals import StopSignals
     from pytsn.training.settings import default_workers
 
@@ -134,7 +137,7 @@ def _run(args: argparse.Namespace, options) -> int:
     for line in ablation.notes:
         print(line)
     estimate = Estimate(ablation)
-    estimates = [estimate.seconds(item) for item in ablation.runs]
+    estimates = [estimate.seconds(item) for item in track(ablation.runs, "timing nets", unit="run", leave=False)]
     _print_plan(ablation, estimates, duration)
     if args.dry_run:
         return 0
@@ -145,7 +148,7 @@ def _run(args: argparse.Namespace, options) -> int:
     except Stopped as stopped:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 128 + stopped.signal
-    _finish(ablation)
+    _finish(ablation, args.picture_format)
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
     return int(bool(failed))
@@ -169,15 +172,16 @@ def _print_plan(ablation, estimates, duration) -> None:
     print(f"about {duration(left)} to go, images not read: nets alone, timed on a few snippets", flush=True)
 
 
-def _finish(ablation) -> None:
+def _finish(ablation, kind: str) -> None:
     from pytsn.ablation.plot import write_plot
 
     results = ablation.results()
     ablation.write(results)
     about = ablation.about()[0]
-    write_plot(ablation.out / "ablation.png", results, about, 100 / ablation.data.num_classes)
+    picture = ablation.out / f"ablation.{kind}"
+    write_plot(picture, results, about, 100 / ablation.data.num_classes, ablation.of_the_paper)
     print("\n".join(["", *ablation.text(results), ""]))
-    print(f"wrote {', '.join(str(ablation.out / name) for name in ('results.md', 'results.json', 'ablation.png'))}")
+    print(f"wrote {', '.join(str(ablation.out / name) for name in ('results.md', 'results.json', picture.name))}")
 
 
 def _options(args: argparse.Namespace):

@@ -10,6 +10,7 @@ from pytsn.data.frame_names import frame_kinds
 from pytsn.data.modalities import PREFIXES, READ_MODALITIES
 from pytsn.data.rgb_difference import DIFFERENCES
 from pytsn.runtime.device import PRECISIONS, TRAINING_PRECISIONS
+from pytsn.runtime.picture_file import FORMATS
 from pytsn.runtime.words import one_of
 
 Add = Callable[..., object]
@@ -94,6 +95,11 @@ def add_trained_blob(add: Add) -> None:
 def add_aggregation(add: Add) -> None:
     """--aggregation."""
     add("--aggregation", default="mean", metavar="A", help=f"snippets to video: {AGGREGATIONS} (default: mean)")
+
+
+def add_picture_format(add: Add, what: str) -> None:
+    """--picture_format; ``what``: the pictures."""
+    add("--picture_format", choices=FORMATS, default=FORMATS[0], help=f"format of {what} (default: %(default)s)")
 
 
 def add_workers(add: Add, kind: Callable[[str], int] = int) -> None:

@@ -11,6 +11,7 @@ from pytsn.data.class_folders import ClassFolders, class_index, read_class_folde
 from pytsn.data.frame_folders import look_into, parse_directory
 from pytsn.data.splits import Split
 from pytsn.data.videos import FrameFolder
+from pytsn.runtime.progress import track
 
 #: the dataset's name on the command line
 FOLDERS = "folders"
@@ -40,7 +41,8 @@ def class_folder_splits(args: argparse.Namespace) -> tuple[list[Split], dict[str
     elif found.videos:
         folders = {name: FrameFolder(path, 0, 0) for name, path in found.paths.items()}
     else:
-        folders = {name: look_into(path, kinds, label=f"video '{name}': ") for name, path in found.paths.items()}
+        paths = track(found.paths.items(), "looking into folders", unit="folder", leave=False)
+        folders = {name: look_into(path, kinds, label=f"video '{name}': ") for name, path in paths}
     sizes = Counter(label for _, label in found.entries)
     single = [found.classes[label] for label, size in sizes.items() if size == 1]
     if single:

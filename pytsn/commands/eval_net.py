@@ -5,6 +5,7 @@ import os
 import sys
 
 from pytsn.commands.arguments import frame_kinds_of
+from pytsn.commands.confusion_argument import check_confusion, save_confusion
 from pytsn.commands.eval_net_arguments import HELP, add_arguments
 from pytsn.commands.report_arguments import check_report, save_report
 from pytsn.commands.video_arguments import flow_method, video_settings, warn_of_flow
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     aggregate = _aggregation(args)
     check_report(args, (args.net_proto, args.net_weights, *_score_files(args)))
+    check_confusion(args)
     print(argparse.Namespace(**{key: value for key, value in vars(args).items() if key not in _NOT_PRINTED}))
     print(args.dataset, flush=True)
     _note_ignored(args)
@@ -41,11 +43,13 @@ def run(args: argparse.Namespace) -> int:
     frames = None if args.snippet_rate else args.num_frame_per_video
     stream = stream_under_test(args.modality, args.net_weights)
     known = (args.dataset, args.split, (stream,), (1,), video_scores.shape[1], len(labels), frames)
-    summary = summarise(Predictions(video_scores, labels, chosen.label_sets), Evaluation(*known, args.aggregation))
+    predictions = Predictions(video_scores, labels, chosen.label_sets)
+    summary = summarise(predictions, Evaluation(*known, args.aggregation))
     for line in summary.lines("Accuracy {:.02f}%", "Top-5 accuracy {:.02f}% of videos", class_accuracies=True):
         print(line)
     for text in summary.warnings:
         print(f"warning: {text}", file=sys.stderr)
+    save_confusion(args, predictions, args.dataset)
     if args.report is not None:
         _report(args, chosen, scores, settings)
     return 0

@@ -18,6 +18,7 @@ from pytsn.commands.arguments import (
     add_split_path,
     add_workers,
 )
+from pytsn.commands.confusion_argument import add_confusion
 from pytsn.commands.report_arguments import add_report
 from pytsn.commands.video_arguments import add_frame_size, add_videos
 from pytsn.data.datasets import ANNOTATED_DATASETS, CUSTOM, SPLIT_DATASETS, SPLITS
@@ -93,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bn_style(add)
     add_difference(add, default=None)
     add_aggregation(add)
+    add_confusion(add)
     add("--caffe_path", metavar="DIR", help="ignored; accepted for old scripts")
     add_videos(parser, "FRAMES holds video files")
     add_report(parser)

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from pytsn.commands.arguments import Add, add_aggregation
+from pytsn.commands.confusion_argument import add_confusion, check_confusion, save_confusion
 from pytsn.commands.report_arguments import add_frames, add_report, check_report, save_report
 
 HELP = """\
@@ -16,7 +17,7 @@ the prediction; the accuracy is the mean of the class accuracies.
   pytsn eval-scores rgb.npz flow.npz --score_weights 1 1.5
   pytsn eval-scores rgb.npz flow.npz warped.npz --score_weights 1 1 0.5
   pytsn eval-scores rgb.npz --aggregation topk:3 --crop_agg max
-  pytsn eval-scores rgb.npz flow.npz --score_weights 1 1.5 --report report.html
+  pytsn eval-scores rgb.npz flow.npz --score_weights 1 1.5 --report report.html --confusion confusion.pdf
 
 For untrimmed video --aggregation can use windows: anet2016 (window), multiscale, multiscale:fps=2,spans=2+4+8 (windows
 of 2, 4, 8 s over 2 snippets per second; by default the rate recorded in the files). ActivityNet files give mAP too.
@@ -29,6 +30,7 @@ names: their videos are matched by position, with a warning.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of eval-scores."""
     add_fusion(parser.add_argument)
+    add_confusion(parser.add_argument)
     add_frames(add_report(parser))
 
 
@@ -63,12 +65,14 @@ def run(args: argparse.Namespace) -> int:
     from pytsn.evaluation.summary import summarise
 
     check_report(args, args.score_files)
+    check_confusion(args)
     scores = read_and_fuse(args)
     summary = summarise(scores.predictions, scores.evaluation)
     for line in summary.lines("Final accuracy {:02f}%", "Top-5 accuracy {:02f}% of videos"):
         print(line)
     for text in (*scores.warnings, *summary.warnings):
         print(f"warning: {text}", file=sys.stderr)
+    save_confusion(args, scores.predictions, scores.evaluation and scores.evaluation.dataset)
     if args.report is not None:
         save_report(args, scores)
     return 0

@@ -163,7 +163,11 @@ def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
     todo = store.todo()
     if len(todo) < len(videos):
         print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are done already")
-    finish_videos(videos, todo, lambda waiting: extract_features(net, tuple(args.net), waiting, options), store.add)
+
+    def arrays(waiting):
+        return extract_features(net, tuple(args.net), waiting, options)
+
+    finish_videos("features", videos, todo, arrays, store.add)
 
 
 def _settings(args: argparse.Namespace) -> dict:

@@ -1,6 +1,7 @@
 """``pytsn finetune``: trains a TSN on list files, without prototxts."""
 
 import argparse
+import os
 import sys
 
 from pytsn.commands.arguments import (
@@ -8,6 +9,7 @@ from pytsn.commands.arguments import (
     add_device,
     add_frame_patterns,
     add_overrides,
+    add_picture_format,
     add_readers,
     add_trained_blob,
     add_training_precision,
@@ -96,6 +98,7 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
         default="safetensors",
         help="format of the weights (default: %(default)s)",
     )
+    add_picture_format(add, "the curves")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,7 +121,9 @@ def run(args: argparse.Namespace) -> int:
         with ProgressLog(training.param.max_iter, rank == 0) as log, StopSignals() as signals:
             for line in (*training.notes, *training.summary):
                 log.print(line)
-            status = _solve(training, Console(log.print, lambda: signals.received, log.done))
+            if rank == 0:
+                training.curves.draw_into(options.out, _title(options), args.picture_format)
+            status = _solve(training, Console(log.print, lambda: signals.received, log.done, log.testing))
         training.processes.wait()
         return status
 
@@ -149,6 +154,14 @@ def _options(args: argparse.Namespace):
     )
 
 
+def _title(options) -> str:
+    """The run, in the pictures of its curves."""
+    name = os.path.basename(os.path.abspath(options.out))
+    if options.num_segments == 1:
+        return f"{name}: {options.modality}, one snippet a video"
+    return f"{name}: {options.modality}, {options.num_segments} segments, consensus {options.consensus}"
+
+
 def _solve(training, console) -> int:
     from pytsn.training.solver import DivergedError
 
@@ -163,9 +176,10 @@ def _solve(training, console) -> int:
     if stopped_by:
         if first:
             print(f"stopped; the same command with --resume goes on from {training.last_checkpoint}", file=sys.stderr)
+            training.curves.try_to_draw()
         return 128 + stopped_by
     if first:
-        for path in training.curves.draw(training.options.out):
+        for path in training.curves.draw():
             console.print(f"wrote {path}")
         console.print(training.outcome())
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from converter.errors import PytsnError, printable
 from pytsn.commands.arguments import add_device, add_flow_method
+from pytsn.runtime.picture_file import picture_format
 
 HELP = """\
 draw frames, flow and warped flow of a video on one sheet
@@ -29,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of flow-preview."""
     add = parser.add_argument
     add("source", metavar="VIDEO", help="a video, or a folder of extracted images (img_, flow_x_, flow_y_)")
-    add("-o", "--output", metavar="PNG", help="output file (default: VIDEO_flow.png in the current folder)")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="picture, .png, .pdf or .svg (default: VIDEO_flow.png in the current folder)",
+    )
     add("--rows", type=int, default=6, metavar="N", help="number of pairs, spread over the video (default: 6)")
     add("--frames", type=int, nargs="+", metavar="K", help="numbers of the pairs instead")
     add_flow_method(add)
@@ -68,26 +74,24 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_output(output: Path) -> None:
-    if output.suffix.lower() != ".png":
-        raise PytsnError(f"{output}: the sheet is a PNG; give -o a name that ends in .png")
+    picture_format(output)
     if output.is_dir():
         raise PytsnError(f"{output}: is a folder; -o takes the picture's file name")
 
 
 def _video_sheet(args: argparse.Namespace):
-    from tqdm import tqdm
-
     from pytsn.data.video_file import VideoFrames
     from pytsn.flow.methods import make_flow
     from pytsn.flow.preview.rows import count_pairs, pick_numbers, video_rows
     from pytsn.flow.preview.sheet import Sheet
+    from pytsn.runtime.progress import track
 
     flow_fn = make_flow(args.algorithm, args.preset, args.device)
     video = VideoFrames(args.source, (args.new_width, args.new_height) if args.new_width else None)
-    pairs = count_pairs(video, lambda frames: tqdm(frames, "counting frames", unit="frame", disable=None, leave=False))
+    pairs = count_pairs(video, lambda frames: track(frames, "counting frames", unit="frame", leave=False))
     numbers = pick_numbers(args.source, pairs, args.rows, args.frames)
     found = video_rows(video, numbers, flow_fn, args.warp, args.bound)
-    rows = list(tqdm(found, "flow", len(numbers), unit="pair", disable=None))
+    rows = list(track(found, "flow", len(numbers), "pair"))
     method = f"TV-L1, preset {args.preset}" if args.algorithm == "tvl1" else f"{args.algorithm} (OpenCV)"
     return Sheet(_name(args.source), f"{_counts(rows, pairs)}; {method}", rows, args.bound)
 

@@ -3,12 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 from pytsn.data.datasets import SPLITS
+from pytsn.runtime.progress import BYTES, Progress
 
 HELP = """download the released TSN weights, check them, and store them under the original's file names
 
@@ -76,38 +73,33 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Bars:
-    """One progress bar per file, on stderr; none when that is no terminal."""
+    """The progress of each file, one after the other, on stderr."""
 
     def __init__(self) -> None:
-        self._bar: tqdm | None = None
+        self._progress: Progress | None = None
 
     def say(self, line: str) -> None:
-        """Ends the bar and prints the line."""
+        """Ends the file's progress and prints the line."""
         self.close()
         print(line, file=sys.stderr if line.startswith("failed") else sys.stdout, flush=True)
 
     def start(self, name: str):
-        """Starts the bar of a file. Returns a function (done, size) that updates it."""
-        from tqdm import tqdm
-
+        """Starts the progress of a file. Returns a function (done, size) that updates it."""
         from pytsn.weights.released_models import promised
 
         self.close()
         title = str(promised(name))  # the name itself would leave no room for the remaining time
-        self._bar = bar = tqdm(desc=title, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+        self._progress = progress = Progress(title, unit=BYTES)
 
         def show(done: int, size: int | None) -> None:
-            begins = (bar.total is None and not bar.n) or done < bar.n
-            bar.total = size
-            if begins:  # bytes of an earlier run must not count in the speed
-                bar.initial = bar.n = bar.last_print_n = done
-                bar.refresh()
+            if (progress.total is None and not progress.done) or done < progress.done:
+                progress.begin(done, size)  # bytes of an earlier run must not count in the speed
             else:
-                bar.update(done - bar.n)
+                progress.reach(done)
 
         return show
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None

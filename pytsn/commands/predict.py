@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from converter.errors import PytsnError
 from pytsn.commands.arguments import (
     add_aggregation,
     add_bn_style,
@@ -11,6 +12,7 @@ from pytsn.commands.arguments import (
     add_difference,
     add_flow_method,
     add_frame_patterns,
+    add_picture_format,
     add_precision,
     add_score_name,
     frame_kinds_of,
@@ -21,9 +23,13 @@ from pytsn.data.modalities import MODALITIES
 HELP = """\
 classify the actions in videos: the best classes with probabilities, and a picture
 
-Give a net (deploy prototxt and weights) for any of the streams rgb, flow, warped and rgbdiff. Frames and flow are
-computed on the fly, only for the snippets that the nets see; the scores equal those of build-of followed by eval-net.
+Give the weights of a BN-Inception, released or your own: stream and classes are told by the file, as `pytsn identify`
+tells them. For any other net give deploy prototxt and weights for any of the streams rgb, flow, warped and rgbdiff.
+Frames and flow are computed on the fly, only for the snippets that the nets see; the scores equal those of build-of
+followed by eval-net.
 
+  pytsn predict diving.mp4 ucf101_split_1_tsn_rgb_reference_bn_inception.caffemodel
+  pytsn predict diving.mp4 rgb.caffemodel flow.caffemodel -o diving.pdf
   pytsn predict diving.mp4 --rgb rgb_deploy.prototxt rgb.caffemodel --labels classInd.txt
   pytsn predict diving.mp4 --rgb rgb_deploy.prototxt rgb.caffemodel --flow flow_deploy.prototxt flow.caffemodel
   pytsn predict VIDEOS --rgb rgb_deploy.prototxt rgb.pth --labels classInd.txt --json all.json --no_picture
@@ -42,14 +48,18 @@ Exit status: 0 all well, 1 some videos failed (each is named, the others are don
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of predict."""
     add = parser.add_argument
-    add("videos", nargs="+", metavar="VIDEO", help="video, frame folder, or folder that holds either")
+    text = "video, frame folder, or folder that holds either; and weights of nets that need no prototxt, one a stream"
+    add("videos", nargs="+", metavar="VIDEO|WEIGHTS", help=text)
     for stream, row in MODALITIES.items():
         add(f"--{stream}", nargs=2, metavar=("PROTO", "WEIGHTS"), help=f"net for {row.title}")
-    add("--labels", metavar="FILE", help="names of the classes (default: class 0, class 1, ...)")
+    text = "names of the classes (default: UCF101's or HMDB51's for WEIGHTS of theirs, else class 0, class 1, ...)"
+    add("--labels", metavar="FILE", help=text)
     add("--weights", type=float, nargs="+", metavar="W", help=f"fusion weights, in the order {', '.join(MODALITIES)}")
     add("--top", type=int, default=5, metavar="K", help="number of classes to print (default: %(default)s)")
     add("--json", metavar="FILE", help="write the results as JSON; - writes them to stdout instead of the text")
-    add("-o", "--output", default=".", metavar="DIR", help="folder for pictures (default: the current one)")
+    text = "folder for pictures (default: the current one), or the file of one: .png, .pdf, .svg"
+    add("-o", "--output", default=".", metavar="OUT", help=text)
+    add_picture_format(add, "the pictures in a folder")
     add("--no_picture", action="store_true", help="no pictures")
     _add_sampling(add)
     _add_computing(add)
@@ -78,27 +88,29 @@ def _add_computing(add) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predicts and reports. Returns 1 when a video failed. Raises PytsnError for bad arguments before any work."""
-    from tqdm import tqdm
-
     from pytsn.data.sources import find_sources
     from pytsn.predict.batch import predict_all, write_json
+    from pytsn.predict.known import divide
     from pytsn.predict.setup import prepare
+    from pytsn.runtime.progress import say, track
 
-    sources = find_sources(args.videos, frame_kinds_of(args))
-    predictor, output = prepare(args)
+    videos, weights = divide(args.videos)
+    sources = find_sources(videos, frame_kinds_of(args))
+    if not sources:
+        raise PytsnError(f"{', '.join(weights)}: weights, and no video given")
+    predictor, output = prepare(args, weights, len(sources))
     found: list[dict] = []
     text_out = sys.stderr if args.json == "-" else sys.stdout
     try:
-        with tqdm(sources, unit="video", disable=True if len(sources) == 1 else None) as bar:
-            failed = predict_all(
-                predictor,
-                bar,
-                output,
-                _progress,
-                lambda line: tqdm.write(line, file=text_out),
-                lambda line: tqdm.write(line, file=sys.stderr),
-                found,
-            )
+        failed = predict_all(
+            predictor,
+            track(sources, "predicting", unit="video", active=len(sources) > 1),
+            output,
+            _progress,
+            lambda line: say(line, text_out),
+            lambda line: say(line, sys.stderr),
+            found,
+        )
     finally:  # a stopped run keeps its results
         if args.json and found:
             write_json(args.json, output.settings, found, print)
@@ -111,9 +123,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progress(items, what: str, total: int | None, unit: str):
-    from tqdm import tqdm
+    from pytsn.runtime.progress import track
 
-    return tqdm(items, what, total, unit=unit, disable=None, leave=False)
+    return track(items, what, total, unit, leave=False)
 
 
 def _report_drift(predictor) -> None:

@@ -17,7 +17,8 @@ def add_report(parser: argparse.ArgumentParser) -> Add:
 
 def add_labels(add: Add) -> None:
     """--labels."""
-    add("--labels", metavar="FILE", help="names of the classes in the report (default: class 0, class 1, ...)")
+    text = "names of the classes in the report (default: UCF101's or HMDB51's for theirs, else class 0, class 1, ...)"
+    add("--labels", metavar="FILE", help=text)
 
 
 def add_frames(add: Add) -> None:
@@ -42,9 +43,10 @@ def check_report(args: argparse.Namespace, inputs: Sequence[str] = ()) -> None:
     if args.report is not None:
         report_options(args).check(inputs)
         return
-    given = [name for name in ("labels", "frames") if getattr(args, name, None)]
-    if given:
-        raise PytsnError(f"--{given[0]} goes with --report FILE")
+    served = {"labels": getattr(args, "confusion", None) is not None, "frames": False}
+    for name, other in served.items():
+        if getattr(args, name, None) and not other:
+            raise PytsnError(f"--{name} goes with --report FILE")
 
 
 def save_report(

@@ -5,7 +5,14 @@ import contextlib
 import os
 import sys
 
-from pytsn.commands.arguments import add_device, add_frame_patterns, add_overrides, add_readers, add_training_precision
+from pytsn.commands.arguments import (
+    add_device,
+    add_frame_patterns,
+    add_overrides,
+    add_picture_format,
+    add_readers,
+    add_training_precision,
+)
 from pytsn.commands.video_arguments import add_training_frame_size
 
 HELP = """\
@@ -74,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use CUDA graphs: the same numbers, faster (auto: on CUDA)",
     )
     add("--glog", action="store_true", help="start log lines with date, time and source, as Caffe does")
+    add_picture_format(add, "the curves")
     add("--tensorboard", metavar="DIR", help="write TensorBoard logs")
 
 
@@ -98,8 +106,9 @@ def run(args: argparse.Namespace) -> int:
     for note in plan.notes if rank == 0 else ():
         print(note, file=sys.stderr)
     with ProgressLog(plan.solver.max_iter, rank == 0, args.glog) as log, StopSignals() as signals:
-        console = Console(log.print, lambda: signals.received, log.done)
+        console = Console(log.print, lambda: signals.received, log.done, log.testing)
         with contextlib.closing(Training(plan.solver, options, join(hardware.device), console)) as training:
+            _place_curves(training, args.picture_format)
             status = _solve(training, console)
             training.processes.wait()
             return status
@@ -122,6 +131,13 @@ def _options(args: argparse.Namespace, overrides, hardware, world: int):
     )
 
 
+def _place_curves(training, kind: str) -> None:
+    """The curves are drawn beside the snapshots, under their name."""
+    if training.processes.is_first:
+        folder, name = os.path.split(training.param.snapshot_prefix)
+        training.curves.draw_into(folder or ".", name or training.train.net.param.name, kind)
+
+
 def _solve(training, console) -> int:
     from pytsn.training.solver import DivergedError
 
@@ -136,8 +152,9 @@ def _solve(training, console) -> int:
     if stopped_by:
         if training.processes.is_first:
             print(f"stopped; go on with --snapshot={training.last_snapshot}", file=sys.stderr)
+            training.curves.try_to_draw()
         return 128 + stopped_by
     console.print("Optimization Done.")  # a second time: Caffe's solver and its command both print it
     if training.processes.is_first:
-        training.curves.draw(os.path.dirname(training.param.snapshot_prefix) or ".")
+        training.curves.draw()
     return 0

@@ -10,6 +10,7 @@ from pytsn.data.frame_names import check_numbering, frame_name
 from pytsn.data.frame_store import is_frame_folder, number_frames
 from pytsn.data.modalities import MODALITIES
 from pytsn.data.videos import Video
+from pytsn.runtime.progress import track
 
 
 def look_into_listed(
@@ -23,7 +24,8 @@ def look_into_listed(
     """
     renamed = find_renamed([video.folder for video in videos])
     videos = [replace(video, folder=renamed.get(video.folder, video.folder)) for video in videos]
-    there = [_seen(video, modality, kinds, source) if is_frame_folder(video.folder) else video for video in videos]
+    looked = track(videos, "looking into folders", unit="folder", leave=False)
+    there = [_seen(video, modality, kinds, source) if is_frame_folder(video.folder) else video for video in looked]
     return there, case_notes(renamed)
 
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from tqdm import tqdm
-
 from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.data.decoded_snippets import look_through
@@ -14,14 +12,15 @@ from pytsn.data.folder_names import match_regardless_of_case
 from pytsn.data.video_file import is_video_name
 from pytsn.data.videos import FrameFolder, Video
 from pytsn.runtime.cores import cpu_count
+from pytsn.runtime.progress import track
 
 #: wraps the paths that are counted, for a progress bar
 Progress = Callable[[Sequence[str]], Iterable[str]]
 
 
 def counting_progress(paths: Sequence[str]) -> Iterable[str]:
-    """Wraps the paths of video files with a progress bar for counting their frames; no bar without paths."""
-    return tqdm(paths, "counting frames", unit="video", disable=None if paths else True)
+    """Wraps the paths of video files, whose frames are counted, with progress."""
+    return track(paths, "counting frames", unit="video")
 
 
 def find_video_files(root: str, names: Collection[str] | None = None) -> dict[str, str]:

@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from converter.files import write_bytes
 from pytsn.data.datasets import DATASETS
 from pytsn.demo.videos import CLASSES, Clip, plan_clips, render, write_video
 from pytsn.runtime.cores import cpu_count
+from pytsn.runtime.progress import track
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def write_videos(dataset: Dataset) -> int:
 def _for_each(work, clips: list[Clip], title: str) -> int:
     # Threads, not processes: OpenCV releases the interpreter lock, and processes would take time to start.
     with ThreadPoolExecutor(cpu_count()) as pool:
-        return len(list(tqdm(pool.map(work, clips), title, len(clips), unit="video", disable=None)))
+        return len(list(track(pool.map(work, clips), title, len(clips), "video")))
 
 
 def write_splits(dataset: Dataset) -> Path:

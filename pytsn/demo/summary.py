@@ -11,7 +11,7 @@ from converter.files import write_bytes
 from pytsn.demo.videos import CLASSES, MOTIONS
 from pytsn.scores.aggregation import default_aggregation, fusion
 from pytsn.scores.alignment import align
-from pytsn.scores.confusion_picture import confusion_matrices_png, confusion_matrix_png
+from pytsn.scores.confusion_picture import draw_confusion_matrices, draw_confusion_matrix
 from pytsn.scores.metrics import class_accuracy, confusion_matrix
 from pytsn.scores.score_file import read_scores
 
@@ -59,9 +59,9 @@ def write_pictures(folder: Path, results: Sequence[StreamResult]) -> list[Path]:
     """confusion_<stream>.png of each stream and confusion.png with all of them; returns the paths."""
     panels = [(result.confusion, f"{result.name}: {result.accuracy:.1%}") for result in results]
     for result, (matrix, title) in zip(results, panels, strict=True):
-        confusion_matrix_png(folder / f"confusion_{result.name}.png", matrix, CLASSES, title)
+        draw_confusion_matrix(folder / f"confusion_{result.name}.png", matrix, CLASSES, title)
     videos = int(results[0].confusion.sum())
-    confusion_matrices_png(
+    draw_confusion_matrices(
         folder / "confusion.png",
         panels,
         CLASSES,

@@ -14,6 +14,7 @@ from converter.core_threads import CoreThreads
 from converter.errors import PytsnError
 from converter.fused import FusedNet, fuse
 from converter.net import CaffeNet, load_net
+from converter.proto import NetFile
 from pytsn.data.modalities import modality_of_channels
 from pytsn.data.rgb_difference import DIFFERENCES, frame_differences
 from pytsn.data.ten_crops import centre_crops, ten_crops
@@ -48,9 +49,7 @@ class ActionNet:
     PytsnError for weights of another net, a missing score blob, or an input that is not (N, C, S, S).
     """
 
-    def __init__(
-        self, net_proto: str | os.PathLike, net_weights: str | os.PathLike, options: NetOptions = NetOptions()
-    ) -> None:
+    def __init__(self, net_proto: NetFile, net_weights: str | os.PathLike, options: NetOptions = NetOptions()) -> None:
         if options.precision not in PRECISIONS:
             raise PytsnError(f"precision '{options.precision}': one of {', '.join(PRECISIONS)} was expected")
         if options.rgbdiff not in DIFFERENCES:
@@ -157,7 +156,7 @@ class ActionNet:
         mean = self._row.mean or (0,)
         return mean if len(mean) == self.channels else mean * self.channels
 
-    def _width(self, net: CaffeNet, source: str | os.PathLike) -> int:
+    def _width(self, net: CaffeNet, source: NetFile) -> int:
         """Values per crop in the score blob. Raises PytsnError when the blob holds no class scores."""
         return _num_classes(net, self.score_name, source)
 
@@ -173,7 +172,7 @@ class ActionNet:
         return relative.item(), (exact.argmax(1) == fast.argmax(1)).float().mean().item()
 
 
-def _score_name(net: CaffeNet, wanted: str | None, source: str | os.PathLike) -> str:
+def _score_name(net: CaffeNet, wanted: str | None, source: NetFile) -> str:
     if wanted is not None:
         net.graph.value_of(wanted)
         return wanted
@@ -186,14 +185,14 @@ def _score_name(net: CaffeNet, wanted: str | None, source: str | os.PathLike) ->
     )
 
 
-def _num_classes(net: CaffeNet, score_name: str, source: str | os.PathLike) -> int:
+def _num_classes(net: CaffeNet, score_name: str, source: NetFile) -> int:
     shape = net.blob_shapes[score_name]
     if len(shape) < 2 or any(dim != 1 for dim in shape[2:]):
         raise PytsnError(f"{source}: blob '{score_name}' has shape {shape}; class scores (N, K) were expected")
     return shape[1]
 
 
-def _input_size(net: CaffeNet, source: str | os.PathLike) -> tuple[int, int]:
+def _input_size(net: CaffeNet, source: NetFile) -> tuple[int, int]:
     shapes = [shape for shape in net.inputs.values() if shape and len(shape) == 4]
     if len(net.inputs) != 1 or not shapes or shapes[0][2] != shapes[0][3]:
         found = ", ".join(f"{blob} {shape}" for blob, shape in net.inputs.items())

@@ -1,15 +1,14 @@
-"""Scores the videos of an evaluation with a progress bar, and stores each one when it is finished."""
+"""Scores the videos of an evaluation with progress, and stores each one when it is finished."""
 
-import sys
 from collections.abc import Generator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet
 from pytsn.evaluation.score_videos import EvalOptions, scorer, scores_in_processes
 from pytsn.evaluation.video_arrays import finish_videos, video_arrays
+from pytsn.runtime.progress import say
 from pytsn.scores.resume import ScoreStore
 
 
@@ -40,7 +39,7 @@ def collect_scores(
             store.add(index, array)
         else:
             scores[index] = array
-        tqdm.write(f"video {videos[index].name} done", file=sys.stdout)
+        say(f"video {videos[index].name} done")
 
-    finish_videos(videos, todo, arrays, keep)
+    finish_videos("scoring", videos, todo, arrays, keep)
     return store.finish() if store else [scores[index] for index in range(len(videos))]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
 from pytsn.data.videos import Video
 from pytsn.runtime.cores import cpu_count
+from pytsn.runtime.progress import Progress
 from pytsn.runtime.worker_pool import ordered_results
 
 #: videos with their distinct snippets, uint8 (T, P, 256, 340), as read -> the same videos, in the same order, with
@@ -79,16 +79,20 @@ class _Worker:
 
 
 def finish_videos(
-    videos: Sequence[Video], todo: Sequence[int], arrays: ArrayMaker, keep: Callable[[int, np.ndarray], object]
+    what: str,
+    videos: Sequence[Video],
+    todo: Sequence[int],
+    arrays: ArrayMaker,
+    keep: Callable[[int, np.ndarray], object],
 ) -> None:
-    """Computes the arrays of the videos ``todo`` (indices) with a progress bar, and keeps each one when finished.
+    """Computes the arrays of the videos ``todo`` (indices) with progress, and keeps each one when finished.
 
-    arrays: makes the arrays of a list of videos; keep: takes index and array. Worker processes end on an error or
-    Ctrl-C.
+    what: in the words of the bar. arrays: makes the arrays of a list of videos; keep: takes index and array. Worker
+    processes end on an error or Ctrl-C.
     """
     waiting = [videos[index] for index in todo]
-    bar = tqdm(total=len(videos), initial=len(videos) - len(todo), unit="video", disable=None)
-    with bar, contextlib.closing(arrays(waiting)) as results:
+    with Progress(what, len(videos), "video") as progress, contextlib.closing(arrays(waiting)) as results:
+        progress.begin(len(videos) - len(todo))
         for index, array in zip(todo, results, strict=True):
             keep(index, array)
-            bar.update()
+            progress.update()

@@ -7,6 +7,7 @@ import torch
 
 from converter.errors import PytsnError
 from converter.net import CaffeNet
+from converter.proto import NetFile
 from pytsn.evaluation.action_net import NUM_CROPS, ActionNet, NetOptions
 
 #: crops of a snippet: the mean of ten, the centre only, or all ten
@@ -46,7 +47,7 @@ class FeatureNet(ActionNet):
         values = self.score_snippets(planes)  # (T, crops, D, ...)
         return values if self.kept == "all" else values.mean(axis=1)
 
-    def _width(self, net: CaffeNet, source: str | os.PathLike) -> int:
+    def _width(self, net: CaffeNet, source: NetFile) -> int:
         shape = net.blob_shapes[self.score_name]
         if len(shape) not in (2, 4):
             raise PytsnError(f"{source}: blob '{self.score_name}' has shape {shape}; (N, D) or (N, D, h, w) go")

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from pytsn.features.files import FeatureIndex, check_folder, feature_kind, read_index, write_features
+from pytsn.runtime.progress import Progress
 from pytsn.runtime.resumable_arrays import ResumableArrays, videos_digest
 
 
@@ -26,7 +29,8 @@ class FeatureStore(ResumableArrays):
         if self.finished:
             return
         index = FeatureIndex(self.names, self.labels, self.settings, self.ticks)
-        write_features(self.path, self.kind, index, self.load)
+        with Progress(f"writing {self.path.name}", len(self.names), "video", leave=False) as progress:
+            write_features(self.path, self.kind, index, lambda number: _counted(self.load(number), progress))
         self._discard()
         self.finished = True
 
@@ -38,3 +42,8 @@ class FeatureStore(ResumableArrays):
         videos = videos_digest(found.names, found.labels)
         self._compare({"settings": found.settings, "videos": videos}, str(self.path))
         return True
+
+
+def _counted(array: np.ndarray, progress: Progress) -> np.ndarray:
+    progress.update()
+    return array

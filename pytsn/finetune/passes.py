@@ -4,7 +4,7 @@ Both give TrainLoop what NetRunner gives it for the nets of a solver file. Lette
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -78,13 +78,13 @@ class ValidationPass(TsnPass):
         every = self.data_layers.batch_size * self.processes.world
         return -(-len(self._data.videos) // every)
 
-    def test(self, batches: int) -> tuple[float, Outputs]:
-        """Loss and accuracy over the videos of ``batches`` batches."""
+    def test(self, batches: int, numbers: Callable[[int], Iterable[int]] = range) -> tuple[float, Outputs]:
+        """Loss and accuracy over the videos of ``batches`` batches. numbers: as Console.testing."""
         self.data_layers.load_state(self._start)
         self.tsn.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.hardware.device)
         try:
-            for index in range(batches):
+            for index in numbers(batches):
                 sums += self._sums(index)
         finally:
             self.tsn.train()

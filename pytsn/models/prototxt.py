@@ -14,13 +14,17 @@ DEPLOY_DROPOUT = 0.8  # for every modality; without effect at test time
 
 def deploy_prototxt(spec: NetSpec) -> str:
     """The net that scores single snippets: input ``data`` (1, C, 224, 224), output ``fc-action`` (1, classes)."""
-    channels = spec.stream.channels
+    title = _title(spec, "deploy net: scores of single snippets before the softmax")
+    return title + snippet_net(spec.stream.channels, spec.classes)
+
+
+def snippet_net(channels: int, classes: int, classifier: str = CLASSIFIER) -> str:
+    """The same for any channels and classes, without a title; ``classifier``: the name of the layer that scores."""
     parts = [
-        _title(spec, "deploy net: scores of single snippets before the softmax"),
         fields(name="BN-Inception", input="data") + "\n",
         fields(input_dim=[1, channels, INPUT_SIZE, INPUT_SIZE]) + "\n",
         trunk(channels, "data"),
-        head(spec.classes, CLASSIFIER, DEPLOY_DROPOUT),
+        head(classes, CLASSIFIER, DEPLOY_DROPOUT, classifier),
     ]
     return "".join(parts)
 

@@ -29,15 +29,15 @@ def trunk(channels: int, bottom: str, conv1_lr: int = 1, partial_bn: bool = Fals
     return text
 
 
-def head(num_classes: int, top: str, dropout: float) -> str:
-    """Global pooling, dropout and the classifier: ``inception_5b/output`` -> blob ``top`` (N, num_classes)."""
+def head(num_classes: int, top: str, dropout: float, classifier: str = CLASSIFIER) -> str:
+    """Global pooling, dropout, the layer ``classifier``: ``inception_5b/output`` -> blob ``top`` (N, num_classes)."""
     pool = GLOBAL_POOL.name
     scores = {"num_output": num_classes, **_fillers("weight", {"type": "gaussian", "std": 0.001}, 0)}
     return (
         heading("classifier")
         + _pool(GLOBAL_POOL, "inception_5b/output")
         + layer("dropout", "Dropout", [pool], [pool], {"dropout_param": {"dropout_ratio": dropout}})
-        + layer(CLASSIFIER, "InnerProduct", [pool], [top], _weights(1), {"inner_product_param": scores})
+        + layer(classifier, "InnerProduct", [pool], [top], _weights(1), {"inner_product_param": scores})
     )
 
 

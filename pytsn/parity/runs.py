@@ -1,8 +1,9 @@
 """The runs that verify_parity compares: a CaffeNet, a recording, BNInception, and ONNX. Samples are (N, ..)."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from converter.onnx_run import run_onnx, run_reference
 from converter.parity import BlobDifference, compare_blobs
 from converter.recording import Recording, random_inputs, run_net
 from pytsn.models import BNInception
+from pytsn.runtime.progress import Progress
 
 Blobs = Mapping[str, np.ndarray]
 
@@ -55,17 +57,24 @@ def check_net(
     for blob in blobs or ():
         net.graph.value_of(blob)
     chosen = [blob for blob in computable_blobs(net) if blobs is None or blob in blobs]
-    comparisons = []
+    works: dict[str, Callable[[], Comparison]] = {}
     if recording is not None:
         if not recording.inputs:
             raise PytsnError(
                 f"{recording.source}: holds no input: add the net's input to it as 'input' (docs/parity.md)"
             )
-        comparisons.append(against_recording(net, recording, recording.inputs, blobs, tolerance))
+        given = (recording, recording.inputs, blobs, tolerance)
+        works["the recording"] = lambda: against_recording(net, *given)
     if chosen:
-        inputs, values = _run_few(net, recording, chosen, samples)
-        comparisons.append(against_bn_inception(net, values, inputs, tolerance))
-        comparisons.append(against_onnx(net, values, inputs, tolerance))
+        few = cache(lambda: _run_few(net, recording, chosen, samples))
+        works["BN-Inception by hand"] = lambda: against_bn_inception(net, few()[1], few()[0], tolerance)
+        works["ONNX"] = lambda: against_onnx(net, few()[1], few()[0], tolerance)
+    comparisons = []
+    with Progress("comparing", len(works), "net", leave=False) as progress:
+        for name, work in works.items():
+            progress.describe(f"comparing with {name}")
+            comparisons.append(work())
+            progress.update()
     if not any(comparison.differences for comparison in comparisons):
         raise PytsnError("nothing was compared: " + "; ".join(each.note for each in comparisons))
     return comparisons

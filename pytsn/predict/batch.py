@@ -9,18 +9,33 @@ from pathlib import Path
 from converter.errors import PytsnError, printable
 from converter.files import atomic_path, explain_os_error, write_bytes
 from pytsn.data.sources import Source
-from pytsn.predict.report import as_json, text_lines
+from pytsn.predict.report import as_json
+from pytsn.predict.result import text_lines
 from pytsn.predict.scores import Predictor, Progress
+from pytsn.runtime.picture_file import FORMATS, picture_format
+
+#: of files; a folder may have any other
+_PICTURE_SUFFIXES = (
+    *(f".{name}" for name in FORMATS),
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".eps",
+)
 
 
 @dataclass(frozen=True)
 class Output:
-    """labels: class names; top: number of classes printed per video; pictures: folder for NAME_prediction.png, None for
-    no pictures; settings: written to the JSON; subtitle: line below a picture's title."""
+    """labels: class names; top: number of classes printed per video; pictures: what makes a video's name its picture's
+    path, None for no pictures; settings: written to the JSON; subtitle: line below a picture's title."""
 
     labels: Sequence[str]
     top: int
-    pictures: Path | None
+    pictures: Callable[[str], Path] | None
     settings: dict
     subtitle: str = ""
 
@@ -56,6 +71,21 @@ def write_json(path: str, settings: dict, videos: Sequence[dict], say: Callable[
         write_bytes(path, f"{text}\n".encode())
 
 
+def picture_paths(output: str, kind: str, videos: int) -> Callable[[str], Path]:
+    """What makes a video's name its picture's path: ``output`` itself if it has a picture's ending, else
+    ``output``/NAME_prediction.KIND; the folder is made. Raises PytsnError for an ending of no format that is written,
+    for one file and several videos, and for a folder that cannot be written."""
+    path = Path(output)
+    if path.is_dir() or path.suffix.lower() not in _PICTURE_SUFFIXES:
+        folder = make_folder(path)
+        return lambda name: folder / f"{name}_prediction.{kind}"
+    picture_format(path)
+    if videos > 1:
+        raise PytsnError(f"-o {output}: the file of one picture, for {videos} videos; give a folder")
+    make_folder(path.parent)
+    return lambda name: path
+
+
 def make_folder(path: Path) -> Path:
     """The folder for pictures, made if missing. Raises PytsnError when it is not writable."""
     try:
@@ -79,7 +109,7 @@ def _predict(
     if output.pictures is not None:
         from pytsn.predict.picture import save_picture
 
-        path = output.pictures / f"{source.name}_prediction.png"
+        path = output.pictures(source.name)
         with atomic_path(path) as temporary:
             save_picture(temporary, prediction, output.labels, output.subtitle)
         say(f"wrote {printable(str(path))}")

@@ -1,15 +1,14 @@
 """The picture of a prediction: frames of the video over time, below them curves of the best classes, bars by stream."""
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytsn.predict.report import best_classes, percent
-from pytsn.predict.result import Prediction
+from pytsn.predict.result import Prediction, best_classes, percent
+from pytsn.runtime.picture_file import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,11 +46,8 @@ class _Content:
 
 
 def save_picture(path: str | os.PathLike, prediction: Prediction, labels: Sequence[str], subtitle: str = "") -> None:
-    """Draws the prediction to a PNG file. ``subtitle``: how the prediction was made."""
-    figure = picture_figure(prediction, labels, subtitle)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # names with characters that the font lacks
-        figure.savefig(path, format="png", dpi=_DOTS_PER_INCH)
+    """Draws the prediction to a PNG, PDF or SVG file, by its ending. ``subtitle``: how the prediction was made."""
+    save_figure(path, picture_figure(prediction, labels, subtitle), _DOTS_PER_INCH)
 
 
 def picture_figure(prediction: Prediction, labels: Sequence[str], subtitle: str = "") -> "Figure":
@@ -167,7 +163,7 @@ def _draw_bars(board: _Board, content: _Content, top: int) -> None:
     for rank, label in enumerate(content.classes):
         name = _shortened(content.names[label], _LONGEST_NAME)
         board.text(_EDGE + _NAMES - 12, top + rank * _ROW + 5, name, _SMALL + 0.5, ha="right")
-    pitch = (_WIDTH - 2 * _EDGE - _NAMES + _BAR_GAP) / max(2, len(columns))
+    pitch = (_WIDTH - 2 * _EDGE - _NAMES + _BAR_GAP) / len(columns)
     for place, (heading, values) in enumerate(columns):
         x = _EDGE + _NAMES + place * pitch
         board.text(x, top - 26, heading, 11, weight="bold")

@@ -1,30 +1,11 @@
-"""A prediction as lines of text and as JSON."""
+"""A prediction as JSON."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from converter.errors import printable
-from pytsn.predict.result import Prediction
-
-
-def best_classes(probabilities: np.ndarray, top: int) -> list[int]:
-    """The ``top`` classes with the largest probabilities (K,), best first; of equal ones the lower class first."""
-    return np.argsort(-probabilities, kind="stable")[:top].tolist()
-
-
-def text_lines(prediction: Prediction, labels: Sequence[str], top: int) -> list[str]:
-    """The video's name, then a line per class: its fused probability and, with several streams, that of each stream."""
-    fused = prediction.probabilities()
-    streams = [prediction.stream_probabilities(stream) for stream in prediction.scores]
-    columns = [("fused", fused), *zip(prediction.scores, streams, strict=True)] if len(streams) > 1 else [("", fused)]
-    head = "".join(f"{name:>10}" for name, _ in columns)
-    lines = [f"{prediction.source.name}: {labels[best_classes(fused, 1)[0]]}"]
-    if len(columns) > 1:
-        lines.append(f"{head}")
-    for label in best_classes(fused, top):
-        lines.append("".join(f"{percent(values[label]):>10}" for _, values in columns) + f"  {labels[label]}")
-    return lines
+from pytsn.predict.result import Prediction, best_classes
 
 
 def as_json(prediction: Prediction, labels: Sequence[str], top: int) -> dict:
@@ -61,8 +42,3 @@ def _top(probabilities: np.ndarray, labels: Sequence[str], top: int) -> list[dic
         {"label": label, "class": labels[label], "probability": float(probabilities[label])}
         for label in best_classes(probabilities, top)
     ]
-
-
-def percent(probability: float) -> str:
-    """0.1234 as 12.3 %."""
-    return f"{probability * 100:.1f} %"

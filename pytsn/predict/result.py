@@ -8,17 +8,19 @@ import numpy as np
 
 from pytsn.data.modalities import MODALITIES
 from pytsn.data.sources import Source
+from pytsn.predict.labels import number_labels
 from pytsn.scores.aggregation import CROP_AGGREGATIONS, Aggregation, fusion, parse_aggregation, softmax
 
 _THREE = {"rgb", "flow", "warped"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
-    """One video's scores. images: number that it has or would be extracted to; fps: frame rate, None if unknown.
+    """One video's scores; ``print`` shows the best classes. images: number that it has or would be extracted to; fps:
+    frame rate, None if unknown.
 
     By stream: ticks: first image of each snippet; scores: float32 (T, C, K) before the softmax; weights: weight in the
-    sum. thumbnails: (image number, uint8 (H, W, 3) BGR) in order of time.
+    sum. thumbnails: (image number, uint8 (H, W, 3) BGR) in order of time. labels: class names, (): numbers.
     """
 
     source: Source
@@ -29,6 +31,23 @@ class Prediction:
     weights: Mapping[str, float]
     aggregation: Aggregation = field(default_factory=lambda: parse_aggregation("mean"))
     thumbnails: Sequence[tuple[int, np.ndarray]] = ()
+    labels: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(text_lines(self, self._names(), 5))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Prediction {self.source.name}: {', '.join(f'{name} {percent(share)}' for name, share in self.top(2))}>"
+        )
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The best classes of the fused streams, best first: name and probability (0 to 1)."""
+        fused, names = self.probabilities(), self._names()
+        return [(names[label], float(fused[label])) for label in best_classes(fused, count)]
+
+    def _names(self) -> Sequence[str]:
+        return self.labels or number_labels(next(iter(self.scores.values())).shape[-1])
 
     def stream_probabilities(self, stream: str) -> np.ndarray:
         """Softmax of one stream's video scores: (K,)."""
@@ -55,3 +74,27 @@ def default_weights(streams: Sequence[str]) -> dict[str, float]:
     """The papers' fusion weights for these streams: rgb 1 : flow 1.5; rgb 1 : flow 1 : warped 0.5."""
     weight = attrgetter("weight_of_three" if set(streams) >= _THREE else "fusion_weight")
     return {stream: weight(MODALITIES[stream]) for stream in streams}
+
+
+def best_classes(probabilities: np.ndarray, top: int) -> list[int]:
+    """The ``top`` classes with the largest probabilities (K,), best first; of equal ones the lower class first."""
+    return np.argsort(-probabilities, kind="stable")[:top].tolist()
+
+
+def text_lines(prediction: "Prediction", labels: Sequence[str], top: int) -> list[str]:
+    """The video's name, then a line per class: its fused probability and, with several streams, that of each stream."""
+    fused = prediction.probabilities()
+    streams = [prediction.stream_probabilities(stream) for stream in prediction.scores]
+    columns = [("fused", fused), *zip(prediction.scores, streams, strict=True)] if len(streams) > 1 else [("", fused)]
+    head = "".join(f"{name:>10}" for name, _ in columns)
+    lines = [f"{prediction.source.name}: {labels[best_classes(fused, 1)[0]]}"]
+    if len(columns) > 1:
+        lines.append(f"{head}")
+    for label in best_classes(fused, top):
+        lines.append("".join(f"{percent(values[label]):>10}" for _, values in columns) + f"  {labels[label]}")
+    return lines
+
+
+def percent(probability: float) -> str:
+    """0.1234 as 12.3 %."""
+    return f"{probability * 100:.1f} %"

@@ -8,12 +8,13 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
+from converter.proto import NetFile
 from pytsn.data.decoded_snippets import FlowSource, VideoFacts, look_through, video_snippets
 from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
 from pytsn.data.frame_size import Size, default_frame_size
 from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
-from pytsn.data.sources import Kinds, Source, folder_video
+from pytsn.data.sources import Kinds, Source, find_sources, folder_video
 from pytsn.data.ten_crops import FRAME_SIZE
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet, NetOptions
@@ -60,14 +61,18 @@ def needs_flow(streams: Iterable[str]) -> bool:
     return any(MODALITIES[stream].is_flow for stream in streams)
 
 
-def load_nets(files: Mapping[str, tuple[str, str]], options: NetOptions) -> dict[str, ActionNet]:
-    """Loads the nets of the streams from (prototxt, weights) by stream.
+def load_nets(
+    files: Mapping[str, tuple[NetFile, str]], options: NetOptions, bn_styles: Mapping[str, str] | None = None
+) -> dict[str, ActionNet]:
+    """Loads the nets of the streams from (prototxt, weights) by stream. bn_styles: of streams that have another one
+    than the ``options`` say.
 
     Raises PytsnError for a net of another modality than its stream, and for nets with different numbers of classes.
     """
     nets: dict[str, ActionNet] = {}
     for stream, (proto, weights) in files.items():
-        nets[stream] = net = ActionNet(proto, weights, options)
+        style = (bn_styles or {}).get(stream, options.bn_style)
+        nets[stream] = net = ActionNet(proto, weights, replace(options, bn_style=style))
         wanted = MODALITIES[stream].channels
         if net.channels != wanted:
             raise PytsnError(
@@ -94,16 +99,22 @@ class Predictor:
         sampling: Sampling = Sampling(),
         flow: FlowSource | None = None,
         frame_size: Size | None = None,
+        labels: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         """flow: required for video files if a stream is flow or warped. frame_size: (width, height) that crops are cut
-        from, None: chosen for each net's crops (pytsn/data/frame_size.py)."""
+        from, None: chosen for each net's crops (pytsn/data/frame_size.py). labels: class names, (): numbers. notes:
+        lines for the user about the nets."""
+        self.labels, self.notes = tuple(labels), tuple(notes)
         self.nets, self.weights = nets, weights or default_weights(tuple(nets))
         self.from_zero = False  # whether a folder has frames numbered from 0
         self.aggregation, self.sampling, self.flow = aggregation or parse_aggregation("mean"), sampling, flow
         self.frame_sizes = {stream: frame_size or default_frame_size(net.crop_size) for stream, net in nets.items()}
 
-    def predict(self, source: Source, progress: Progress = lambda items, *_: items) -> Prediction:
-        """Predicts one video. Raises PytsnError that names the file when it cannot be read, sampled or scored."""
+    def predict(self, source: Source | str | os.PathLike, progress: Progress = lambda items, *_: items) -> Prediction:
+        """Predicts one video: the path of a video file, of a folder of frames or of its zip. Raises PytsnError that
+        names the file when it cannot be read, sampled or scored, and for a folder of several videos."""
+        source = source if isinstance(source, Source) else _only_source(source, self.sampling.kinds)
         if source.is_video:
             return self._predict_video(source, progress)
         return self._predict_folder(source, progress)
@@ -199,7 +210,14 @@ class Predictor:
                 raise PytsnError(
                     f"{source.path}: the {stream} net's scores are not finite; damaged weights, or another --bn_style?"
                 )
-        return Prediction(source, images, fps, ticks, scores, self.weights, self.aggregation, thumbnails)
+        return Prediction(source, images, fps, ticks, scores, self.weights, self.aggregation, thumbnails, self.labels)
+
+
+def _only_source(path: str | os.PathLike, kinds: Kinds) -> Source:
+    found = find_sources([os.fspath(path)], kinds)
+    if len(found) > 1:
+        raise PytsnError(f"{path}: {len(found)} videos; predict them one by one, or all by `pytsn predict`")
+    return found[0]
 
 
 def _thumbnail_ticks(ticks: Mapping[str, Sequence[int]]) -> list[int]:

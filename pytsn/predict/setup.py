@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from converter.errors import PytsnError
@@ -13,15 +13,12 @@ from pytsn.data.modalities import MODALITIES, PREFIXES
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.data.snippet_ticks import MOST_SNIPPETS
 from pytsn.evaluation.action_net import ActionNet, NetOptions
-from pytsn.flow.extract.threads import in_threads
-from pytsn.flow.methods import make_flow
-from pytsn.flow.on_the_fly import CPU_PAIRS, GPU_PAIRS, FlowWork
-from pytsn.predict.batch import Output, make_folder
-from pytsn.predict.labels import number_labels, read_labels
+from pytsn.flow.on_the_fly import FlowWork
+from pytsn.predict.batch import Output, picture_paths
+from pytsn.predict.known import know
+from pytsn.predict.load import bn_styles, find_labels, flow_work, merge, notes_of
 from pytsn.predict.result import default_weights
 from pytsn.predict.scores import Predictor, Sampling, load_nets, needs_flow
-from pytsn.runtime.cores import cpu_count
-from pytsn.runtime.device import pick_device
 from pytsn.runtime.words import one_of
 from pytsn.scores.aggregation import Aggregation
 from pytsn.scores.snippet_rate import aggregation_at
@@ -30,19 +27,22 @@ from pytsn.scores.snippet_rate import aggregation_at
 _HEAVIEST = 1e6
 
 
-def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
-    """The predictor (pytsn.predict.scores) and the output (pytsn.predict.batch). Raises PytsnError for bad input."""
-    files = {stream: tuple(getattr(args, stream)) for stream in MODALITIES if getattr(args, stream)}
-    _check(args, files)
+def prepare(args: argparse.Namespace, weight_files: Sequence[str], videos: int) -> tuple[Predictor, Output]:
+    """The predictor (pytsn.predict.scores) and the output (pytsn.predict.batch). weight_files: those without a
+    prototxt; videos: number of them. Raises PytsnError for bad input."""
+    given = {stream: tuple(getattr(args, stream)) for stream in MODALITIES if getattr(args, stream)}
+    _check(args, bool(given or weight_files))
+    known = [know(path) for path in weight_files]
+    files = merge(known, given)
     weights, sampling, aggregation = _weights(args, files), _sampling(args), _aggregation(args)
     flow = _flow_work(args) if needs_flow(files) else None
-    pictures = None if args.no_picture else make_folder(Path(args.output))
-    nets = load_nets(files, _net_options(args))
-    for net in nets.values():
-        for line in net.report.remarks():
-            print(line, file=sys.stderr)
+    pictures = None if args.no_picture else picture_paths(args.output, args.picture_format, videos)
+    nets = load_nets(files, _net_options(args), bn_styles(known))
+    remarks = [line for net in nets.values() for line in net.report.remarks()]
+    for line in (*(f"note: {note}" for note in notes_of(known, bool(args.labels))), *remarks):
+        print(line, file=sys.stderr)
     classes, proto = next(iter(nets.values())).num_classes, next(iter(files.values()))[0]
-    labels = read_labels(args.labels, classes, proto) if args.labels else number_labels(classes)
+    labels = find_labels(args.labels, known, classes, str(proto))
     size = _frame_size(args, files, nets)
     predictor = Predictor(nets, weights, aggregation, sampling, flow, size)
     settings = _settings(args, files, weights, predictor)
@@ -52,10 +52,10 @@ def prepare(args: argparse.Namespace) -> tuple[Predictor, Output]:
     )
 
 
-def _check(args: argparse.Namespace, files: Mapping[str, tuple]) -> None:
-    if not files:
+def _check(args: argparse.Namespace, any_net: bool) -> None:
+    if not any_net:
         first, *others = (f"--{stream}" for stream in MODALITIES)
-        raise PytsnError(f"no net given: name one by {first} PROTO WEIGHTS, {one_of(others)}")
+        raise PytsnError(f"no net given: name its weights, or prototxt and weights by {first}, {one_of(others)}")
     for name in ("top", "num_frames", "batch_size"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise PytsnError(f"--{name} {getattr(args, name)}: at least 1 was expected")
@@ -99,15 +99,9 @@ def _net_options(args: argparse.Namespace) -> NetOptions:
 
 
 def _flow_work(args: argparse.Namespace) -> FlowWork:
-    """Flow on the GPU, or on all CPU cores, which share the pairs."""
     if args.algorithm != "tvl1":
         print(f"warning: {args.algorithm} is not the flow that the released models were trained on", file=sys.stderr)
-    device = str(pick_device(args.device))
-    function = make_flow(args.algorithm, args.preset, device)
-    if device != "cpu":
-        return FlowWork(function, GPU_PAIRS)
-    threads = cpu_count()
-    return FlowWork(in_threads(function, threads), CPU_PAIRS * threads)
+    return flow_work(args.algorithm, args.preset, args.device)
 
 
 def _frame_size(args: argparse.Namespace, files: Mapping[str, tuple], nets: Mapping[str, ActionNet]) -> Size | None:
@@ -127,7 +121,7 @@ def _settings(
     return {
         "streams": {
             stream: {
-                "proto": proto,
+                "proto": str(proto),
                 "weights": path,
                 "weight": weights[stream],
                 "frame_size": size_text(predictor.frame_sizes[stream]),

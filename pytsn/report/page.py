@@ -98,18 +98,24 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
+def dataset_of(scores: FusedScores) -> str | None:
+    """The dataset on which the settings of all files agree; None if they tell none, or several."""
+    found = {repr(name): name for name in ((file.settings or {}).get("dataset") for file in scores.files)}
+    name = next(iter(found.values()))
+    return name if len(found) == 1 and isinstance(name, str) else None
+
+
 def _title(scores: FusedScores) -> str:
     """Dataset and split, where the files agree on them; a dataset's own title where it has as many classes."""
-    settings = [file.settings or {} for file in scores.files]
-    datasets, splits = ({repr(item.get(key)): item.get(key) for item in settings} for key in ("dataset", "split"))
-    dataset, split = next(iter(datasets.values())), next(iter(splits.values()))
-    if len(datasets) > 1 or not isinstance(dataset, str):
+    dataset, splits = dataset_of(scores), [(file.settings or {}).get("split") for file in scores.files]
+    if dataset is None:
         return "Scores of a video test"
     row, num_classes = DATASETS.get(dataset), scores.fused.shape[1]
     title = dataset
     if row is not None:
         title = row.title if row.classes == num_classes else f"{dataset} of {num_classes} classes"
-    return f"{title}, split {split}" if len(splits) == 1 and type(split) is int else title
+    same = all(type(split) is int and split == splits[0] for split in splits)
+    return f"{title}, split {splits[0]}" if same else title
 
 
 def _points(values: np.ndarray) -> str:

@@ -8,15 +8,17 @@ import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import sha256_of, write_bytes
+from pytsn.data.class_names import names_of
 from pytsn.data.modalities import PREFIXES
 from pytsn.data.sources import Kinds
 from pytsn.evaluation.fused_scores import FusedScores
 from pytsn.predict.labels import number_labels, read_labels
 from pytsn.report.curves import video_curves
 from pytsn.report.findings import Findings, find
-from pytsn.report.page import Page, WorstVideo, render
+from pytsn.report.page import Page, WorstVideo, dataset_of, render
 from pytsn.report.settings_table import settings_rows
 from pytsn.report.thumbnails import Strip, find_frames, video_strip
+from pytsn.runtime.progress import track
 from pytsn.runtime.version import __version__
 
 #: videos that are shown with frames and curves
@@ -27,10 +29,10 @@ _NO_FRAMES = "Frames are not shown: the report was made without --frames."
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """path: of the HTML file. labels: file of the class names, None: class 0, class 1, ... frames: root folder of the
-    videos' frames (or video files), None: no frames. folders: the folder or file of each video by name, in place of
-    ``frames``, where they are known. worst: number of videos to show. command: the command line, for the page. kinds:
-    prefixes or patterns of rgb, flow x and flow y files."""
+    """path: of the HTML file. labels: file of the class names, None: those of UCF101 or HMDB51 for their scores, else
+    numbers. frames: root folder of the videos' frames (or video files), None: no frames. folders: the folder or file of
+    each video by name, in place of ``frames``, where they are known. worst: number of videos to show. command: the
+    command line, for the page. kinds: prefixes or patterns of rgb, flow x and flow y files."""
 
     path: str
     labels: str | None = None
@@ -80,7 +82,9 @@ def write_report(scores: FusedScores, options: ReportOptions, digests: Sequence[
 def make_page(scores: FusedScores, options: ReportOptions, digests: Sequence[str] | None = None) -> Page:
     """Everything that the page shows. Raises as ``write_report``."""
     first, num_classes = scores.files[0], scores.fused.shape[1]
-    names = read_labels(options.labels, num_classes, first.path) if options.labels else number_labels(num_classes)
+    names: Sequence[str] = names_of(dataset_of(scores), num_classes) or number_labels(num_classes)
+    if options.labels:
+        names = read_labels(options.labels, num_classes, first.path)
     found = find(scores)
     places = found.worst(options.worst)
     strip, without = _strips(scores, options, [int(found.labelled[place]) for place in places])
@@ -89,7 +93,10 @@ def make_page(scores: FusedScores, options: ReportOptions, digests: Sequence[str
         found,
         names,
         first.names or tuple(f"video {number}" for number in range(1, len(first.scores) + 1)),
-        [_worst_video(scores, found, place, strip) for place in places],
+        [
+            _worst_video(scores, found, place, strip)
+            for place in track(places, "worst videos", unit="video", leave=False)
+        ],
         settings_rows(scores, digests or [sha256_of(file.path) for file in scores.files]),
         without,
         options.command,

@@ -1,4 +1,4 @@
-"""Pictures of results: confusion matrices as PNG."""
+"""Pictures of results: confusion matrices."""
 
 import os
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from converter.errors import PytsnError
-from converter.files import atomic_path
+from pytsn.runtime.picture_file import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,29 +18,28 @@ _COUNTED = 30  # up to this many classes the cells show the counts
 _DOTS_PER_INCH = 130
 
 
-def confusion_matrix_png(path: str | os.PathLike, matrix: np.ndarray, class_names: Sequence[str], title: str) -> None:
-    """Draws one confusion matrix to a PNG file, whole or not at all.
+def draw_confusion_matrix(path: str | os.PathLike, matrix: np.ndarray, class_names: Sequence[str], title: str) -> None:
+    """Draws one confusion matrix to a PNG, PDF or SVG file (by its ending), whole or not at all.
 
     matrix: integer counts (K, K), [i, j] the videos of class i predicted as class j (metrics.confusion_matrix). The
     colour shows the share of the row, so small classes are as visible as large ones. Raises PytsnError when the matrix
     does not hold (K, K) counts for K names, and when the file cannot be written.
     """
-    confusion_matrices_png(path, [(matrix, title)], class_names)
+    draw_confusion_matrices(path, [(matrix, title)], class_names)
 
 
-def confusion_matrices_png(
+def draw_confusion_matrices(
     path: str | os.PathLike, panels: Sequence[tuple[np.ndarray, str]], class_names: Sequence[str], heading: str = ""
 ) -> None:
-    """As ``confusion_matrix_png``, with several (matrix, title) of the same classes side by side under one heading."""
+    """As ``draw_confusion_matrix``, with several (matrix, title) of the same classes side by side under one heading."""
     figure = confusion_figure(panels, class_names, heading)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DOTS_PER_INCH)
+    write_figure(path, figure, _DOTS_PER_INCH)
 
 
 def confusion_figure(
     panels: Sequence[tuple[np.ndarray, str]], class_names: Sequence[str], heading: str = ""
 ) -> "Figure":
-    """The matplotlib figure of ``confusion_matrices_png``: one axes per panel, then the colour bar."""
+    """The matplotlib figure of ``draw_confusion_matrices``: one axes per panel, then the colour bar."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pytsn.runtime.progress import track
 from pytsn.runtime.resumable_arrays import ResumableArrays, videos_digest
 from pytsn.scores.score_file import read_scores, score_path, write_scores
 
@@ -38,7 +39,8 @@ class ScoreStore(ResumableArrays):
 
         Raises PytsnError when a video is missing, and when the file cannot be written; the folder then stays.
         """
-        scores = [self.load(index) for index in range(len(self.names))]
+        indices = track(range(len(self.names)), "collecting scores", unit="video", leave=False)
+        scores = [self.load(index) for index in indices]
         if self._finished is None:
             write_scores(self.path, scores, self.labels, self.names, self.settings)
             self._discard()

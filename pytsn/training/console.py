@@ -1,10 +1,10 @@
-"""Prints log lines on stdout, and a progress bar with ETA on stderr if that is a terminal."""
+"""Prints log lines on stdout, and shows progress with the time to go on stderr."""
 
 import os
-import sys
+from collections.abc import Iterator
 from datetime import datetime
 
-from tqdm import tqdm
+from pytsn.runtime.progress import Progress, say, track
 
 
 class ProgressLog:
@@ -15,31 +15,31 @@ class ProgressLog:
 
     def __init__(self, max_iter: int, active: bool = True, glog: bool = False) -> None:
         self._active, self._glog = active, glog
-        self._bar = tqdm(total=max_iter, unit="iteration", disable=None if active else True)
+        self._progress = Progress("training", max_iter, "iteration", active)
         self._started = False
 
     def __enter__(self) -> "ProgressLog":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.close()
+        self._progress.close()
 
     def print(self, line: str) -> None:
         """Prints one line and flushes, so that a piped log can be followed."""
-        if not self._active:
-            return
-        line = glog_prefix(datetime.now()) + line if self._glog else line
-        if self._bar.disable:
-            print(line, flush=True)
-        else:
-            self._bar.write(line, file=sys.stdout)
+        if self._active:
+            say(glog_prefix(datetime.now()) + line if self._glog else line)
 
     def done(self, iteration: int) -> None:
-        """Sets the number of finished iterations; those before the first call belong to an earlier run."""
+        """Sets the number of finished iterations. Those before the first call belong to an earlier run, and the first
+        itself, in which much is set up, to no pace."""
         if not self._started:
-            self._bar.initial = self._bar.n = iteration - 1
+            self._progress.begin(iteration)
             self._started = True
-        self._bar.update(iteration - self._bar.n)
+        self._progress.reach(iteration)
+
+    def testing(self, batches: int) -> Iterator[int]:
+        """The numbers of a test pass's batches, with progress of its own."""
+        return track(range(batches), "testing", unit="batch", leave=False, active=self._active)
 
 
 def glog_prefix(now: datetime) -> str:

@@ -1,18 +1,27 @@
 """The curves of a run: saved with its snapshots, drawn as ``loss.png`` and ``accuracy.png``, sent to TensorBoard."""
 
-import os
+import time
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
 from converter.errors import PytsnError
 from pytsn.training.log_lines import Outputs
 
+#: a drawing's seconds times this pass before the next one
+_SELDOM = 50
+#: seconds that the first drawing is taken for; it also loads matplotlib
+_FIRST_COST = 1.0
+
 
 class Curves:
-    """Curve name -> points (iteration, value). The names: train loss, lr, gradient norm, test #0 accuracy ..."""
+    """Curve name -> points (iteration, value). The names: train loss, lr, gradient norm, test #0 accuracy ...
+    clock: seconds, for ``draw_if_due``."""
 
-    def __init__(self, tensorboard: str | None = None) -> None:
+    def __init__(self, tensorboard: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self._drawn, self._cost = clock, 0.0, _FIRST_COST
+        self._place: tuple[str, str, str] | None = None
         self.curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
         self._writer = _summary_writer(tensorboard) if tensorboard else None
 
@@ -41,13 +50,39 @@ class Curves:
         if self._writer is not None:
             self._writer.close()
 
-    def draw(self, folder: str) -> list[str]:
-        """Writes loss.png and accuracy.png, each if it has a curve. Returns the paths."""
-        drawn = [("loss.png", self._of("loss")), ("accuracy.png", self._of("accuracy"))]
-        return [_draw(os.path.join(folder, name), curves) for name, curves in drawn if curves]
+    def draw_into(self, folder: str, title: str, kind: str = "png") -> None:
+        """Where ``draw`` and ``draw_if_due`` draw (pytsn/training/curves_picture.py); before, they draw nothing."""
+        self._place = (folder, title, kind)
+        self._drawn = self.clock()
 
-    def _of(self, word: str) -> dict[str, list[tuple[int, float]]]:
-        return {name: points for name, points in self.curves.items() if word in name and points}
+    def draw(self) -> list[str]:
+        """Draws loss and accuracy, each if it has a curve. Returns the paths. Raises PytsnError if that fails."""
+        if self._place is None:
+            return []
+        from pytsn.training.curves_picture import draw_curves
+
+        folder, title, kind = self._place
+        started = self.clock()
+        paths = draw_curves(folder, self.curves, title, kind)
+        self._drawn = self.clock()
+        self._cost = self._drawn - started
+        return paths
+
+    def draw_if_due(self, wait: float = 0.0) -> str:
+        """Draws on the way, ``wait`` seconds after the last time at the earliest, and so seldom that it takes a
+        fiftieth of the time at most. Returns why it could not: that stops no training."""
+        if self._place is None or self.clock() - self._drawn < max(wait, _SELDOM * self._cost):
+            return ""
+        return self.try_to_draw()
+
+    def try_to_draw(self) -> str:
+        """Draws; returns why it could not, "" if it could."""
+        try:
+            self.draw()
+        except PytsnError as error:
+            self._drawn = self.clock()
+            return str(error)
+        return ""
 
 
 def _summary_writer(folder: str):
@@ -56,22 +91,3 @@ def _summary_writer(folder: str):
     except ImportError:
         raise PytsnError("--tensorboard needs the package tensorboard: pip install tensorboard") from None
     return SummaryWriter(folder)
-
-
-def _draw(path: str, curves: dict[str, list[tuple[int, float]]]) -> str:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from converter.files import atomic_path
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel="iteration", ylabel=os.path.splitext(os.path.basename(path))[0])
-    for name, points in curves.items():
-        iterations, values = zip(*points, strict=True)
-        axes.plot(iterations, values, label=name, marker="o" if name.startswith("test") else None, markersize=3)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    return path

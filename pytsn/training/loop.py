@@ -3,7 +3,7 @@
 Source: Solver::Solve and Solver::Step of the fork (solver.cpp).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,9 @@ from pytsn.training.log_lines import SmoothedLoss
 from pytsn.training.solver import CaffeSolver, DivergedError
 
 Print = Callable[[str], None]
+Batches = Callable[[int], Iterable[int]]
+#: seconds between two drawings of the curves at displayed lines; at tests and snapshots they come sooner
+_DRAW_EVERY = 60.0
 #: iterations whose loss may be left on the device
 _MOST_WAITING = 20
 
@@ -24,11 +27,13 @@ _MOST_WAITING = 20
 @dataclass(frozen=True)
 class Console:
     """The observer of a run. print: prints a log line; signal: number of a signal that asks to stop, else 0; done:
-    called with the number of finished iterations."""
+    called with the number of finished iterations; testing: a test pass of N batches iterates over ``testing(N)``, the
+    numbers from 0 to N - 1."""
 
     print: Print = print
     signal: Callable[[], int] = lambda: 0
     done: Callable[[int], None] = lambda iteration: None
+    testing: Batches = range
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class _Done:
 class TestRunner(Protocol):
     """The interface of a test net with its data: NetRunner, or a substitute."""
 
-    def test(self, batches: int) -> tuple[float, log_lines.Outputs]: ...
+    def test(self, batches: int, numbers: Batches) -> tuple[float, log_lines.Outputs]: ...
 
 
 class TrainLoop:
@@ -73,7 +78,7 @@ class TrainLoop:
         self.smoothed = SmoothedLoss(self.param.average_loss, solver.iteration)
         self.work = make_iteration(train, solver, train.processes, record)
         self._waiting: list[_Done] = []
-        self._noted = False
+        self._noted = self._undrawn = False
         self._snapshot_at = -1
 
     def solve(self) -> int:
@@ -171,6 +176,15 @@ class TrainLoop:
         if self.solver.clips:
             self.curves.add("gradient norm", iteration, norm)
         self.curves.add("lr", iteration, done.rate)
+        if done.display:
+            self._draw(_DRAW_EVERY)
+
+    def _draw(self, wait: float = 0.0) -> None:
+        """Draws the curves if it is time; that it fails is told once and stops nothing."""
+        trouble = self.curves.draw_if_due(wait)
+        if trouble and not self._undrawn:
+            self.console.print(f"note: the curves cannot be drawn: {trouble}")
+            self._undrawn = True
 
     def _last_loss(self) -> None:
         """Runs the training net forward after the last update, for its loss."""
@@ -186,18 +200,20 @@ class TrainLoop:
         iteration = self.solver.iteration
         for index, runner in enumerate(self.tests):
             self.console.print(log_lines.testing_line(iteration, index))
-            loss, outputs = runner.test(self.param.test_iter[index])
+            loss, outputs = runner.test(self.param.test_iter[index], self.console.testing)
             if self.param.test_compute_loss:
                 self.console.print(f"Test loss: {log_lines.number(loss)}")
             for line in log_lines.output_lines("Test", outputs):
                 self.console.print(line)
             self.curves.add_outputs(f"test #{index}", iteration, outputs)
+        self._draw()
 
     def _snapshot(self) -> None:
         if self._snapshot_at != self.solver.iteration:
             self.settle()
             self.write_snapshot()
             self._snapshot_at = self.solver.iteration
+            self._draw()
 
 
 def _due(interval: int, iteration: int) -> bool:

@@ -1,6 +1,7 @@
 """Forward passes of a net over its data layers, on a device, in a precision."""
 
 import time
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -43,11 +44,11 @@ class NetRunner:
         loss = self.net.total_loss(blobs) if self.net.loss_weights else torch.zeros((), device=self.hardware.device)
         return loss, {name: blobs[name].detach() for name in self._outputs}
 
-    def test(self, batches: int) -> tuple[float, Outputs]:
-        """Mean objective and mean outputs over that many batches and all processes."""
+    def test(self, batches: int, numbers: Callable[[int], Iterable[int]] = range) -> tuple[float, Outputs]:
+        """Mean objective and mean outputs over that many batches and all processes. numbers: as Console.testing."""
         total: list[torch.Tensor] = []
         with torch.no_grad():
-            for _ in range(batches):
+            for _ in numbers(batches):
                 loss, outputs = self.forward()
                 values = [loss.float().reshape(1), *(blob.float().reshape(-1) for blob in outputs.values())]
                 total = [a + b for a, b in zip(total, values, strict=True)] if total else values

@@ -312,4 +312,11 @@ def test_the_picture_shows_the_figures():
     assert marks[1::2] == [[84.5], [87.2], [92.0]]
     assert [text.get_text() for text in axes.texts] == ["58.3 ± 35.4", "50.0 ± 0.0", "66.7 ± 23.6"]
     assert axes.lines[0].get_xdata()[0] == pytest.approx(100 / 3)
+    picture = ablation_picture(results, "many videos, and more of them, " * 5, 100 / 3, published=False)
+    picture.canvas.draw()
+    heading = picture.get_suptitle(), picture._suptitle.get_window_extent()
+    assert heading[0].replace("\n", " ") == ("many videos, and more of them, " * 5).strip()
+    assert 0 < heading[1].x0 < heading[1].x1 < picture.bbox.x1
+    (plain,) = picture.axes  # not the paper's videos
+    assert [points.get_offsets()[:, 0].tolist() for points in plain.collections] == marks[0::2]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["rgb", "flow", "rgb + flow"]

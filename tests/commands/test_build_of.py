@@ -369,6 +369,27 @@ def test_expected_pairs_follow_what_was_opened():
         assert progress.expected_pairs() == 68  # never less than are done
 
 
+def test_a_line_of_pairs_and_videos_in_a_log(monkeypatch, capsys):
+    """Of videos alone as long as none needed work."""
+    now = [0.0]
+    monkeypatch.setattr("pytsn.runtime.progress.CLOCK", lambda: now[0])
+    tasks = [VideoTask(f"{name}.avi", name, 1000) for name in "abcd"]
+    with ExtractProgress(tasks, step=1) as progress:
+        now[0] += 30.0
+        progress.add(Outcome("a", "kept"))
+        progress.listen("opened", {"frames": 101}, tasks[1])
+        now[0] += 30.0
+        progress.listen("pairs", {"count": 50}, tasks[1])
+        progress.add(Outcome("c", FAILED, reason="x"))
+        now[0] += 30.0
+        progress.listen("pairs", {"count": 40}, tasks[1])
+    assert capsys.readouterr().err.splitlines() == [
+        "extracting: 1 of 4 videos, 30 s a video, 2 min to go",
+        "1 of 4 videos: 50 of 300 pairs, 1.2 s a pair, 5 min to go",
+        "2 of 4 videos, 1 failed: 90 of 200 pairs, 1.0 pairs/s, 2 min to go",
+    ]
+
+
 # --- going on ---
 
 

@@ -5,6 +5,7 @@ import pytest
 import sklearn.metrics
 
 from pytsn.cli import run_command
+from pytsn.data.class_names import names_of
 from pytsn.scores.aggregation import parse_aggregation
 from pytsn.scores.score_file import write_scores
 
@@ -103,6 +104,30 @@ def test_a_class_without_test_video_gives_no_nan(tmp_path, capsys):
     assert "predicted all the same: 5" in captured.err
 
 
+def test_the_confusion_matrix_is_drawn(streams, tmp_path, capsys, monkeypatch):
+    """The matrix that scikit-learn counts, the labels' names, the printed accuracy; class numbers without names."""
+    folder, rgb, flow = streams
+    drawn = []
+    monkeypatch.setattr("pytsn.scores.confusion_picture.draw_confusion_matrix", lambda *given: drawn.append(given))
+    (tmp_path / "names.txt").write_text("\n".join("abcdefg"))
+    both = (folder / "rgb.npz", folder / "flow.npz")
+    assert run(*both, "--confusion", tmp_path / "c.svg", "--labels", tmp_path / "names.txt") == 0
+    assert run(*both, "--confusion", tmp_path / "c.svg") == 0
+    best = np.stack([(a.mean((0, 1)) + b.mean((0, 1))) for a, b in zip(rgb, flow, strict=True)]).argmax(axis=1)
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == f"wrote {tmp_path}/c.svg"
+    for (path, matrix, names, title), wanted in zip(drawn, ("abcdefg", [f"class {k}" for k in range(7)]), strict=True):
+        assert path == str(tmp_path / "c.svg")
+        np.testing.assert_array_equal(matrix, sklearn.metrics.confusion_matrix(LABELS, best, labels=range(7)))
+        assert list(names) == list(wanted)
+        assert title == f"10 videos, mean class accuracy {float(out[0].split()[2][:-1]):.1f}%"
+
+
+def test_class_names_of_a_dataset_are_known():
+    assert names_of("ucf101", 101)[:3] == ("ApplyEyeMakeup", "ApplyLipstick", "Archery")
+    assert (names_of("ucf101", 16), names_of("custom", 101), names_of(None, 51)) == ((), (), ())
+
+
 def test_bad_input_ends_in_one_line_and_status_2(streams, capsys):
     folder, _, flow = streams
     write_scores(folder / "labels.npz", flow, [*LABELS[:-1], 3], NAMES)
@@ -119,6 +144,9 @@ def test_bad_input_ends_in_one_line_and_status_2(streams, capsys):
         ((folder / "text.npz",), "not a score file"),
         ((folder / "gone.npz",), "no such file"),
         ((rgb_file, "--aggregation", "median"), "mean, topk:K"),
+        ((rgb_file, "--confusion", folder / "c.jpg"), "c.jpg: pictures are written as png, pdf or svg"),
+        ((rgb_file, "--confusion", folder / "no" / "c.png"), "c.png: no folder"),
+        ((rgb_file, "--confusion", folder / "c.png", "--labels", folder / "no.txt"), "no.txt: no such file"),
     ]
     for arguments, message in cases:
         assert run(*arguments) == 2

@@ -282,7 +282,7 @@ def test_recorded_folder(golden, tmp_path):
         (["one.avi"], "one.avi: the video has one frame"),
         (["nothing"], "nothing: 0 flow_x_ and 0 flow_y_ images"),
         (["two.avi", "-o", "nofolder/x.png"], "nofolder/x.png: no such file or folder"),
-        (["two.avi", "-o", "x.jpg"], "x.jpg: the sheet is a PNG"),
+        (["two.avi", "-o", "x.jpg"], "x.jpg: pictures are written as png, pdf or svg"),
         (["two.avi", "-o", "folder.png"], "folder.png: is a folder"),
         (["two.avi", "--frames", "2"], "two.avi: no pair 2; its pairs of frames are numbered 1 to 1"),
         (["two.avi", "--rows", "0"], "--rows 0: at least one"),

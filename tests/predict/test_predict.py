@@ -304,6 +304,20 @@ def test_command_text_json_and_picture(nets, videos, tmp_path, capsys):
         assert cv2.imread(str(tmp_path / "out" / f"{name}_prediction.png")).shape[1] == 1240
 
 
+def test_pictures_of_other_formats(nets, videos, tmp_path, capsys):
+    """One picture by its file's ending; those in a folder by --picture_format."""
+    assert predict(nets, videos / "short.avi", "-o", tmp_path / "new" / "one.pdf") == 0
+    assert predict(nets, videos / "short.avi", "-o", tmp_path / "in.v2", "--picture_format", "svg") == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("wrote ")] == [
+        f"wrote {tmp_path}/new/one.pdf",
+        f"wrote {tmp_path}/in.v2/short_prediction.svg",
+    ]
+    assert (tmp_path / "new/one.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "in.v2/short_prediction.svg").read_bytes().startswith(b"<?xml")
+    assert predict(nets, videos, "-o", tmp_path / "all.pdf") == 2
+    assert "all.pdf: the file of one picture, for 2 videos; give a folder" in capsys.readouterr().err
+
+
 def test_json_to_stdout_is_nothing_but_json(nets, videos, capsys):
     assert predict(nets, videos / "short.avi", "--json", "-", "--no_picture") == 0
     found = json.loads(capsys.readouterr().out)
@@ -430,6 +444,7 @@ def test_picture_shows_the_numbers_and_nothing_overlaps(streams):
     np.testing.assert_allclose(drawn[:, 0], [0.1, 0.6, 1.1, 1.6, 2.1, 2.6])
     np.testing.assert_allclose(drawn[:, 1], 100 * prediction.snippet_probabilities()[:, best])
     bars = [axes for axes in figure.axes if axes.patches]
+    assert max(axes.get_window_extent().x1 for axes in bars) > 1100  # of 1240: no empty place beside them
     assert len(bars) == (1 if len(streams) == 1 else 1 + len(streams))
     for axes, values in zip(bars[1:], map(prediction.stream_probabilities, streams), strict=False):
         assert axes.patches[0].get_width() == pytest.approx(100 * values[best])

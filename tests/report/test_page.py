@@ -155,7 +155,9 @@ def test_published_figures_stand_beside_ours(tmp_path):
     scores = raw_scores(0, 202, 101)
     labels = [index % 101 for index in range(202)]
     path = write_scores(tmp_path / "ucf.npz", scores, labels, [f"v{i}" for i in range(202)], settings)
-    found = Parsed(render(make_page(fuse([read_scores(path)]), ReportOptions("x", worst=0))))
+    page = make_page(fuse([read_scores(path)]), ReportOptions("x", worst=0))
+    assert (len(page.class_names), page.class_names[100]) == (101, "YoYo")  # UCF101's own, as no labels are given
+    found = Parsed(render(page))
     head, row = found.tables["accuracy"]
     assert head[-2:] == ["published, %", "difference"]
     assert row[-2:] == ["85.5", "not comparable"]
@@ -171,6 +173,7 @@ def test_multi_label_scores_show_mean_average_precision(tmp_path):
     page = make_page(fuse([read_scores(path)]), ReportOptions("x"))
     found = Parsed(render(page))
     head, row = found.tables["accuracy"]
+    assert page.class_names[6] == "class 6"
     assert "activitynet_1.2 of 7 classes, split 1" in found.text  # not the 100 of the dataset of that name
     assert head == ["stream", "mAP, %", "mean class, %", "videos, %", "top-5, %", "hit@1, %", "hit@3, %", "hit@5, %"]
     assert row[1] == f"{100 * page.findings.fused.mean_ap:.2f}"

@@ -5,7 +5,7 @@ import pytest
 
 from converter.errors import PytsnError
 from pytsn.data.frame_images import load_cv2
-from pytsn.scores.confusion_picture import confusion_figure, confusion_matrices_png, confusion_matrix_png
+from pytsn.scores.confusion_picture import confusion_figure, draw_confusion_matrices, draw_confusion_matrix
 
 NAMES = ("Archery", "Bowling", "Diving")
 MATRIX = np.array([[4, 0, 1], [2, 3, 0], [0, 0, 0]])  # rows: true classes; the last has no video
@@ -41,8 +41,8 @@ def test_many_classes_are_numbered_without_counts():
 
 
 def test_png_files(tmp_path):
-    confusion_matrix_png(tmp_path / "one.png", MATRIX, NAMES, "one")
-    confusion_matrices_png(tmp_path / "two.png", [(MATRIX, "a"), (MATRIX, "b")], NAMES)
+    draw_confusion_matrix(tmp_path / "one.png", MATRIX, NAMES, "one")
+    draw_confusion_matrices(tmp_path / "two.png", [(MATRIX, "a"), (MATRIX, "b")], NAMES)
     one, two = (load_cv2().imread(str(tmp_path / name)) for name in ("one.png", "two.png"))
     assert one.shape[0] > 300
     assert two.shape[1] > one.shape[1] + 200
@@ -52,10 +52,10 @@ def test_png_files(tmp_path):
 @pytest.mark.parametrize("matrix", [MATRIX[:2], MATRIX / 2, -MATRIX])
 def test_what_is_no_confusion_matrix(matrix, tmp_path):
     with pytest.raises(PytsnError, match=r"confusion matrix 'bad': counts \(3, 3\) expected"):
-        confusion_matrix_png(tmp_path / "x.png", matrix, NAMES, "bad")
+        draw_confusion_matrix(tmp_path / "x.png", matrix, NAMES, "bad")
     assert not list(tmp_path.iterdir())
 
 
 def test_folder_that_is_not_there(tmp_path):
     with pytest.raises(PytsnError, match="no such file or folder"):
-        confusion_matrix_png(tmp_path / "absent" / "x.png", MATRIX, NAMES, "x")
+        draw_confusion_matrix(tmp_path / "absent" / "x.png", MATRIX, NAMES, "x")

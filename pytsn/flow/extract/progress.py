@@ -1,18 +1,18 @@
-"""Progress bars of an extraction, and its report: what was done and what failed."""
+"""Progress of an extraction, and its report: what was done and what failed."""
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from converter.errors import printable
 from pytsn.flow.extract.worker import BUSY, DONE, FAILED, KEPT, KEPT_UNRECORDED, STOP, Outcome, VideoTask
+from pytsn.runtime.progress import Progress
 
 
 class ExtractProgress:
-    """Two bars on stderr, for videos and pairs of frames, if it is a terminal; nothing otherwise.
+    """Two bars on a terminal, for videos and pairs of frames; in a log one line of both, or of the videos alone as
+    long as none needs work.
 
     The number of pairs is known only once every video was opened; unopened videos are assumed to have as many pairs per
     byte as the others.
@@ -25,8 +25,10 @@ class ExtractProgress:
         self._opened_bytes = 0
         self._failed = 0
         self.pairs, self._start = 0, time.monotonic()
-        self._videos = tqdm(total=len(tasks), unit="video", desc="videos", position=0, disable=None)
-        self._bar = tqdm(total=0, unit="pair", desc="pairs", position=1, disable=None)
+        self._videos = Progress("extracting", len(tasks), "video")
+        self._bar = Progress("flow", unit="pair")
+        self._bar.in_log = False  # until there is any
+        self._tell()
 
     def __enter__(self) -> "ExtractProgress":
         return self
@@ -44,6 +46,7 @@ class ExtractProgress:
             self._estimate()
         else:
             self.pairs += values["count"]
+            self._videos.in_log, self._bar.in_log = False, True  # the pairs' line tells both
             self._bar.update(values["count"])
 
     def add(self, outcome: Outcome) -> None:
@@ -54,9 +57,14 @@ class ExtractProgress:
             self._left -= self._sizes[outcome.name]
         if outcome.status in (FAILED, STOP):
             self._failed += 1
-            self._videos.set_postfix(failed=self._failed)
         self._videos.update(1)
+        self._tell()
         self._estimate()
+
+    def _tell(self) -> None:
+        failed = f", {self._failed} failed" if self._failed else ""
+        self._videos.describe(f"extracting{failed}")
+        self._bar.what = f"{self._videos.done:.0f} of {len(self._sizes)} videos{failed}"  # in a log; its bar says flow
 
     def expected_pairs(self) -> int:
         """The current estimate of all pairs of the run."""
@@ -68,7 +76,7 @@ class ExtractProgress:
 
     def _estimate(self) -> None:
         self._bar.total = self.expected_pairs()
-        self._bar.refresh()
+        self._bar.update(0)
 
 
 def print_report(outcomes: Sequence[Outcome], total: int, seconds: float) -> None:

@@ -3,7 +3,6 @@
 import functools
 import math
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import numpy as np
 from pytsn.flow.preview.colour import flow_to_bgr, wheel_picture
 from pytsn.flow.preview.rows import PreviewRow
 from pytsn.flow.quantise import FLOW_BOUND
+from pytsn.runtime.picture_file import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,11 +57,8 @@ class _Column:
 
 
 def save_sheet(path: str | os.PathLike, sheet: Sheet) -> None:
-    """Draws the sheet to a PNG file."""
-    figure = sheet_figure(sheet)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a name with characters that the font lacks
-        figure.savefig(path, format="png", dpi=_DOTS_PER_INCH)
+    """Draws the sheet to a PNG, PDF or SVG file, by its ending."""
+    save_figure(path, sheet_figure(sheet), _DOTS_PER_INCH)
 
 
 def sheet_figure(sheet: Sheet) -> "Figure":
