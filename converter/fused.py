@@ -106,7 +106,8 @@ def fuse(
 
     keep: blobs that must stay readable. precision: "fp32"; "tf32x3" and "tf32" differ from it on CUDA only; "bf16"
     keeps weights and blobs in bfloat16. channels_last: blobs are (N, H, W, C) in memory. compiled: use torch.compile,
-    which needs a compiler and about a minute. Raises PytsnError for a net of phase TRAIN, an unknown blob or precision.
+    which needs a compiler and about a minute, and has no tf32x3 (fp32 then). Raises PytsnError for a net of phase
+    TRAIN, an unknown blob or precision.
     """
     if precision not in PRECISIONS:
         raise PytsnError(f"precision '{precision}': one of {', '.join(PRECISIONS)} was expected")
