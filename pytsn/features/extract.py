@@ -15,15 +15,15 @@ from pytsn.data.sources import Kinds, find_sources, folder_video
 from pytsn.data.video_folder import Progress, count_images, without_extensions
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import NetOptions
-from pytsn.evaluation.score_videos import EvalOptions, worker_device
+from pytsn.evaluation.score_videos import EvalOptions, flow_devices, worker_device
 from pytsn.evaluation.video_arrays import Compute, Workers, video_arrays, video_arrays_in_processes, video_by_video
 from pytsn.features.net import FeatureNet
-from pytsn.runtime.cores import cpu_count
 
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """crops: mean, centre or all; spatial: keep the blob's height and width. The rest as in EvalOptions."""
+    """crops: mean, centre or all; spatial: keep the blob's height and width. The rest as in EvalOptions, so that a GPU is
+    driven by one process here too."""
 
     net: NetOptions = field(default_factory=NetOptions)
     snippets: SnippetOptions = field(default_factory=SnippetOptions)
@@ -32,14 +32,18 @@ class FeatureOptions:
     num_worker: int = 1
     gpus: tuple[int, ...] = ()
 
+    @property
+    def spread(self) -> EvalOptions:
+        """How eval-net would share the work out: processes, devices, reading threads."""
+        return EvalOptions(self.net, self.snippets, self.num_worker, self.gpus)
+
     def devices(self) -> tuple[str, ...]:
-        """The device of each worker. Raises PytsnError for a device that does not exist."""
-        spread = EvalOptions(self.net, gpus=self.gpus)
-        return tuple(worker_device(worker, spread) for worker in range(self.num_worker))
+        """The device of each process. Raises PytsnError for a device that does not exist."""
+        return flow_devices(self.spread)
 
     def make_net(self, net_files: tuple[str, str], worker: int = 0) -> FeatureNet:
-        """The net on the device of worker ``worker``."""
-        place = self.devices()[worker]
+        """The net on the device of process ``worker``."""
+        place = worker_device(worker, self.spread)
         return FeatureNet(*net_files, replace(self.net, device=place), self.crops, self.spatial)
 
 
@@ -82,10 +86,10 @@ def extract_features(
 ) -> Generator[np.ndarray, None, None]:
     """Yields each video's features in order, float32 (T, D) or another shape of FeatureNet: computed by ``net`` in this
     process, or by several that load the net themselves. A short video has repeated ticks, so its features repeat."""
-    if options.num_worker == 1:
-        return video_arrays(video_by_video(net.features), videos, options.snippets, max(2, cpu_count() // 2))
-    threads = max(1, cpu_count() // options.num_worker)
-    workers = Workers(_make_extractor, (net_files, options), options.num_worker, threads)
+    spread = options.spread
+    if spread.processes == 1:
+        return video_arrays(video_by_video(net.features), videos, options.snippets, spread.reading_threads)
+    workers = Workers(_make_extractor, (net_files, options), spread.processes, spread.reading_threads)
     return video_arrays_in_processes(workers, videos, options.snippets)
 
 

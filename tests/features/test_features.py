@@ -16,6 +16,7 @@ from pytsn.cli import run_command
 from pytsn.data.frame_images import read_flow_stack, read_rgb
 from pytsn.data.snippet_ticks import flow_indices, frame_ticks
 from pytsn.evaluation.action_net import NUM_CROPS, NetOptions
+from pytsn.features.extract import FeatureOptions
 from pytsn.features.files import FeatureIndex, file_names, read_index
 from pytsn.features.net import FeatureNet
 from pytsn.features.resume import FeatureStore
@@ -270,3 +271,11 @@ def test_the_index_read_back_is_the_one_written(tmp_path):
     store.add(0, np.zeros((2, 5)))
     store.finish()
     assert read_index(tmp_path / "f.npz", "npz") == FeatureIndex(["a"], [3], {"k": 1}, [[1, 2]])
+
+
+def test_workers_on_one_gpu_are_threads_that_read(monkeypatch):
+    """As in eval-net: one net for each GPU, however many workers are asked for."""
+    monkeypatch.setattr("pytsn.evaluation.score_videos.pick_device", torch.device)
+    assert FeatureOptions(NetOptions("cuda:0"), num_worker=4, gpus=(1,)).devices() == ("cuda:1",)
+    assert FeatureOptions(NetOptions("cuda:0"), num_worker=4, gpus=(0, 1)).devices() == ("cuda:0", "cuda:1")
+    assert FeatureOptions(NetOptions("cpu"), num_worker=3).devices() == ("cpu",) * 3
