@@ -22,8 +22,8 @@ from pytsn.features.net import FeatureNet
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """crops: mean, centre or all; spatial: keep the blob's height and width. The rest as in EvalOptions, so that a GPU is
-    driven by one process here too."""
+    """crops: mean, centre or all; spatial: keep the blob's height and width. The rest as in EvalOptions: one process
+    drives a GPU here too."""
 
     net: NetOptions = field(default_factory=NetOptions)
     snippets: SnippetOptions = field(default_factory=SnippetOptions)
