@@ -1,0 +1,178 @@
+"""Stretches of a net in which every layer treats each sample on its own, so that cores can share a batch.
+
+Only unfrozen BN is an exception: the cores add up its statistics (converter/core_layers.py, Norm).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from converter import caffe_tsn_pb2 as pb
+from converter.errors import PytsnError
+from converter.graph import Step
+from converter.layers.activation import Elementwise
+from converter.layers.conv import Convolution
+from converter.layers.norm import BN
+from converter.layers.pooling import Pooling
+from converter.layers.shape import Concat
+
+#: an entry of Graph.plan with the layer's module: module, step, ids to free after it
+Entry = tuple[nn.Module, Step, tuple[str, ...]]
+
+_SAMPLEWISE = frozenset({"BN", "Concat", "Convolution", "LRN", "Pooling", "ReLU"})
+
+
+@dataclass(eq=False)
+class Node:
+    """A layer in a stretch; label names it in errors. rectify: a convolution with the ReLU after it; free: values that nothing reads later."""
+
+    module: nn.Module
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    label: str
+    rectify: bool = False
+    free: tuple[str, ...] = ()
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has weights whose gradients the cores add up."""
+        return isinstance(self.module, Convolution) or is_shared_norm(self.module)
+
+    def run(self, *bottoms: torch.Tensor) -> torch.Tensor:
+        """The top of a layer without weights. Raises PytsnError."""
+        try:
+            return self.module(*bottoms)
+        except PytsnError as error:
+            raise PytsnError(f"{self.label}: {error}") from None
+
+
+@dataclass
+class Stretch:
+    """Consecutive layers. inputs: values read that were made before; outputs: values needed after."""
+
+    entries: list[Entry]
+    samplewise: bool
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+
+
+def is_shared_norm(module: nn.Module) -> bool:
+    """Whether it is a BN that uses the batch's own statistics now."""
+    return isinstance(module, BN) and module.training and not module.frozen
+
+
+def stretches(entries: Sequence[Entry]) -> list[Stretch]:
+    """The plan's entries cut into stretches that cores can share and the rest, in order."""
+    found: list[Stretch] = []
+    for entry in entries:
+        samplewise = _is_samplewise(*entry[:2])
+        if not found or found[-1].samplewise != samplewise:
+            found.append(Stretch([], samplewise))
+        found[-1].entries.append(entry)
+    for stretch in found:
+        if stretch.samplewise and any(isinstance(module, Convolution) for module, _, _ in stretch.entries):
+            _complete(stretch)
+        else:
+            stretch.samplewise = False
+    return found
+
+
+def _is_samplewise(module: nn.Module, step: Step) -> bool:
+    if step.param.type not in _SAMPLEWISE or len(step.tops) != 1:
+        return False
+    if isinstance(module, BN):
+        return module.folded or module.frozen or module.training or not torch.is_grad_enabled()
+    if isinstance(module, Convolution):
+        return len(step.bottoms) == 1
+    return not isinstance(module, Concat) or module.axis != 0
+
+
+def _complete(stretch: Stretch) -> None:
+    """Fills in inputs, outputs and nodes."""
+    made: dict[str, None] = {}
+    for _, step, _ in stretch.entries:
+        stretch.inputs += [value for value in step.bottoms if value not in made and value not in stretch.inputs]
+        made.update(dict.fromkeys(step.tops))
+    freed = {value for _, _, free in stretch.entries for value in free}
+    stretch.outputs = [value for value in made if value not in freed]
+    nodes = [Node(module, step.bottoms, step.tops, step.label) for module, step, _ in stretch.entries]
+    kept = frozenset(stretch.outputs)
+    stretch.nodes = _pool_first(_merge(nodes, kept), kept)
+    seen = set(kept)
+    for node in reversed(stretch.nodes):
+        node.free = tuple(dict.fromkeys(value for value in (*node.bottoms, *node.tops) if value not in seen))
+        seen.update(node.free)
+
+
+def _merge(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
+    """Leaves folded BN out, and puts ReLU into the convolution before it."""
+    makers, readers = _makers(nodes), _readers(nodes)
+    result: list[Node] = []
+    for node in nodes:
+        value = node.bottoms[0]
+        maker = makers.get(value)
+        alone = maker is not None and readers[value] == 1 and value not in kept
+        if alone and isinstance(maker.module, Convolution) and not maker.rectify and _is_absorbed(node):
+            maker.rectify = is_relu(node.module)
+            maker.tops = node.tops
+            makers[node.tops[0]] = maker
+        else:
+            result.append(node)
+    return result
+
+
+def _is_absorbed(node: Node) -> bool:
+    return is_relu(node.module) or (isinstance(node.module, BN) and node.module.folded)
+
+
+def _pool_first(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
+    """Swaps a ReLU and the MAX pooling after it, so that fewer values are rectified.
+
+    Exact: the largest of rectified values is the rectified largest, and the same pixel gets the gradient unless ReLU
+    stops it.
+    """
+    makers, readers = _makers(nodes), _readers(nodes)
+    result: list[Node] = []
+    for node in nodes:
+        value = node.bottoms[0]
+        maker = makers.get(value)
+        rectified = maker is not None and (maker.rectify or is_relu(maker.module))
+        if not (rectified and readers[value] == 1 and value not in kept and _takes_largest(node.module)):
+            result.append(node)
+            continue
+        raw = f"{node.tops[0]}#raw"
+        if maker.rectify:
+            maker.rectify, bottom = False, value
+        else:
+            result.remove(maker)
+            bottom = maker.bottoms[0]
+        result += [
+            replace(node, bottoms=(bottom,), tops=(raw,)),
+            Node(nn.ReLU(inplace=True), (raw,), node.tops, maker.label),
+        ]
+    return result
+
+
+def is_relu(module: nn.Module) -> bool:
+    """Whether it is the layer max(x, 0)."""
+    return isinstance(module, Elementwise) and module.function is F.relu
+
+
+def _takes_largest(module: nn.Module) -> bool:
+    """Whether it is MAX pooling whose windows all hold pixels and whose stride skips none."""
+    if not isinstance(module, Pooling) or module.method != pb.PoolingParameter.MAX or module.with_mask:
+        return False
+    return module.kernel is None or all(k >= s for k, s in zip(module.kernel, module.stride, strict=True))
+
+
+def _makers(nodes: list[Node]) -> dict[str, Node]:
+    return {value: node for node in nodes for value in node.tops}
+
+
+def _readers(nodes: list[Node]) -> Counter[str]:
+    return Counter(value for node in nodes for value in node.bottoms)

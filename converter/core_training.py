@@ -1,0 +1,205 @@
+"""Training on a CPU with one part of the batch a core, forward and backward.
+
+Torch's own threads split every operator and wait for each other after it; here a core runs whole stretches of layers on
+its part (converter/core_stretch.py), with oneDNN's convolutions and with ReLU inside them. The gradients of the parts
+are added in a fixed order. Values differ from the plain net's by rounding only.
+"""
+
+from collections.abc import Callable
+from threading import BrokenBarrierError
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from converter.core_layers import Meeting, Norm, convolve
+from converter.core_stretch import Entry, Node, Stretch, stretches
+from converter.core_threads import CoreThreads, core_threads
+from converter.layers.conv import Convolution
+from converter.layers.norm import BN
+from converter.net import CaffeNet, run_layers
+
+#: largest part of a batch, relative to an equal share, with which sharing is faster than torch's own threads
+_MOST_UNEVEN = 1.15
+
+
+class ByCores:
+    """Runs a net's float32 batches on a CPU; ``share_batches`` attaches it."""
+
+    def serves(self, values: dict[str, torch.Tensor]) -> bool:
+        """Whether it can run these inputs; torch's autocast and compiler need the layers themselves."""
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return False
+        return all(
+            value.device.type == "cpu" and value.dtype in (torch.float32, torch.int64) for value in values.values()
+        )
+
+    def run(self, entries: list[Entry], values: dict[str, torch.Tensor]) -> None:
+        """Runs the layers on ``values``, id -> tensor, and adds theirs."""
+        cores = core_threads(torch.get_num_threads())
+        for stretch in stretches(entries):
+            if not stretch.samplewise or not (parts := _parts(stretch, values, cores.count)):
+                run_layers(stretch.entries, values)
+                continue
+            outputs = _run_stretch(stretch, [values[value] for value in stretch.inputs], parts, cores)
+            values.update(zip(stretch.outputs, outputs, strict=True))
+            for _, _, free in stretch.entries:
+                for value in free:
+                    values.pop(value, None)
+
+
+def share_batches(net: CaffeNet) -> None:
+    """Lets the net's forward and backward share each batch out to the cores, from the next forward on. For a net whose
+    gradients are only taken once."""
+    net.by_cores = ByCores()
+
+
+def _parts(stretch: Stretch, values: dict[str, torch.Tensor], cores: int) -> int:
+    """Into how many parts the batch is cut; 0: the stretch must run whole."""
+    sizes = {len(values[value]) for value in stretch.inputs}
+    if len(sizes) != 1 or any(values[value].dim() != 4 for value in stretch.inputs):
+        return 0
+    (size,) = sizes
+    parts = min(cores, size)
+    return parts if parts and -(-size // parts) * cores <= size * _MOST_UNEVEN else 0
+
+
+def _run_stretch(stretch: Stretch, inputs: list[torch.Tensor], parts: int, cores: CoreThreads) -> list[torch.Tensor]:
+    learning = [node for node in stretch.nodes if node.learns]
+    parameters = [getattr(node.module, name) for node in learning for name in ("weight", "bias")]
+    given = [*inputs, *parameters]
+    needs = [torch.is_grad_enabled() and value is not None and value.requires_grad for value in given]
+    return list(_Shared.apply(_Work(stretch, learning, len(inputs), parts, cores), needs, *given))
+
+
+class _Work:
+    """What forward and backward of a stretch share: ``given`` are its inputs, then weight and bias of each layer."""
+
+    def __init__(self, stretch: Stretch, learning: list[Node], inputs: int, parts: int, cores: CoreThreads) -> None:
+        self.stretch, self.learning, self.inputs, self.parts, self.cores = stretch, learning, inputs, parts, cores
+        self.meeting = Meeting(parts)
+        self.needs: list[bool] = []
+        self.scales: list[torch.Tensor | None] = []
+        self.batch = 0
+        self.leaves: list[list[torch.Tensor | None]] = []
+        self.tops: list[list[torch.Tensor]] = []
+
+    def together(self, work: Callable[[int], Any]) -> list:
+        """``work(part)`` for all parts at once, a core each. Raises what the first of them to fail raised."""
+
+        def guarded(part: int):
+            try:
+                return work(part), None
+            except Exception as error:
+                self.meeting.give_up()
+                return None, error
+
+        done = self.cores.map(guarded, range(self.parts))
+        errors = [error for _, error in done if error is not None]
+        for error in sorted(errors, key=lambda each: isinstance(each, BrokenBarrierError)):
+            raise error
+        return [result for result, _ in done]
+
+    def in_turn(self, work: Callable[[Any], Any], items: list) -> list:
+        """``work(item)`` for many small items, some on each core."""
+        groups = self.cores.map(lambda start: [work(item) for item in items[start :: self.parts]], range(self.parts))
+        result = [None] * len(items)
+        for start, group in enumerate(groups):
+            result[start :: self.parts] = group
+        return result
+
+    def forward(self, given: tuple[torch.Tensor, ...], needs: list[bool]) -> list[torch.Tensor]:
+        self.needs, self.batch = needs, len(given[0])
+        inputs = [each.tensor_split(self.parts) for each in given[: self.inputs]]
+        with torch.no_grad():
+            filters = self.in_turn(_filters, self.learning)
+        self.scales = [scale for *_, scale in filters]
+        weights = [value for weight, bias, _ in filters for value in (weight, bias)]
+        self.leaves = [[*(each[part] for each in inputs), *weights] for part in range(self.parts)]
+        self.leaves = [[_leaf(*pair) for pair in zip(leaves, needs, strict=True)] for leaves in self.leaves]
+        self.tops = self.together(self._forward)
+        return [torch.cat([top.detach() for top in tops]) for tops in zip(*self.tops, strict=True)]
+
+    def _forward(self, part: int) -> list[torch.Tensor]:
+        """The outputs of one part."""
+        with torch.set_grad_enabled(any(self.needs)):
+            return self._run(part)
+
+    def _run(self, part: int) -> list[torch.Tensor]:
+        leaves = iter(self.leaves[part])
+        values = {value: next(leaves) for value in self.stretch.inputs}
+        for node in self.stretch.nodes:
+            bottoms = [values[value] for value in node.bottoms]
+            if isinstance(node.module, Convolution):
+                top = convolve(*bottoms, next(leaves), next(leaves), node.module, node.rectify)
+            elif node.learns:
+                top = self._normalise(node.module, part, *bottoms, next(leaves), next(leaves))
+            else:
+                top = node.run(*bottoms)
+            values[node.tops[0]] = top
+            for value in node.free:
+                del values[value]
+        return [values[value] for value in self.stretch.outputs]
+
+    def _normalise(self, norm: BN, part: int, x: torch.Tensor, weight, bias) -> torch.Tensor:
+        count = self.batch * x.shape[2] * x.shape[3]
+        y, mean, variance = Norm.apply(x, weight, bias, norm.eps, count, self.meeting, part)
+        if part == 0:
+            unbiased = norm.averages_unbiased(x) and count > 1
+            norm.average(mean, variance * (count / (count - 1)) if unbiased else variance)
+        return y
+
+    def backward(self, gradients: tuple[torch.Tensor, ...]) -> list[torch.Tensor | None]:
+        """The gradients of ``given``."""
+        cut = [gradient.tensor_split(self.parts) for gradient in gradients]
+        by_part = self.together(lambda part: self._backward(part, [each[part] for each in cut]))
+        self.leaves, self.tops = [], []  # frees what the parts have kept
+        found = [list(each) for each in zip(*by_part, strict=True)]
+        inputs = [None if each[0] is None else torch.cat(each) for each in found[: self.inputs]]
+        scales = [scale for scale in self.scales for _ in range(2)]
+        return [*inputs, *self.in_turn(_sum, list(zip(found[self.inputs :], scales, strict=True)))]
+
+    def _backward(self, part: int, gradients: list[torch.Tensor]) -> list[torch.Tensor | None]:
+        asked = [leaf for leaf, needed in zip(self.leaves[part], self.needs, strict=True) if needed]
+        live = [pair for pair in zip(self.tops[part], gradients, strict=True) if pair[0].requires_grad]
+        tops, gradients = zip(*live, strict=True)
+        answers = iter(torch.autograd.grad(tops, asked, gradients, allow_unused=True))
+        return [next(answers) if needed else None for needed in self.needs]
+
+
+class _Shared(torch.autograd.Function):
+    """A stretch as one operation of autograd: apply(work, needs, *given) -> outputs."""
+
+    @staticmethod
+    def forward(ctx, work, needs, *given):
+        ctx.work = work
+        return tuple(work.forward(given, needs))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *gradients):
+        return None, None, *ctx.work.backward(gradients)
+
+
+def _filters(node: Node) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Weight and bias of a layer, and the scale of a frozen BN in them."""
+    if not isinstance(node.module, Convolution):
+        return node.module.weight, node.module.bias, None
+    absorbed = node.module.absorbed
+    return *node.module.filters(), None if absorbed is None else absorbed()[0]
+
+
+def _leaf(value: torch.Tensor | None, needed: bool) -> torch.Tensor | None:
+    """The same numbers, as a part's own variable."""
+    return None if value is None else value.detach().requires_grad_(needed)
+
+
+def _sum(pair: tuple[list[torch.Tensor | None], torch.Tensor | None]) -> torch.Tensor | None:
+    """The parts' gradients of one tensor (num_output, ..) in all, times the scale (num_output,) in its filters."""
+    gradients, scale = pair
+    total, *others = gradients
+    if total is None:
+        return None
+    for other in others:
+        total = total.add_(other)
+    return total if scale is None else total.mul_(scale.view(-1, *[1] * (total.dim() - 1)))
