@@ -18,17 +18,17 @@ _BLOCK = 1 << 16
 
 
 class Meeting:
-    """Where ``count`` threads add up numbers of their parts. The sum is made in the parts' order: always the same bits."""
+    """Where ``count`` threads add up numbers of their parts, in the parts' order: the sum has always the same bits."""
 
     def __init__(self, count: int) -> None:
         self._barrier = threading.Barrier(count)
-        self._given: list[torch.Tensor | None] = [None] * count
+        self._given = [torch.empty(0)] * count
 
     def total(self, index: int, own: torch.Tensor) -> torch.Tensor:
         """The sum over all parts; waits for the other threads, each with its ``index``."""
         self._given[index] = own
         self._barrier.wait()
-        total = self._given[0].clone()  # type: ignore[union-attr]
+        total = self._given[0].clone()
         for other in self._given[1:]:
             total += other
         self._barrier.wait()  # nobody may bring the next number before all have read this one

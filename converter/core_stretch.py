@@ -28,7 +28,10 @@ _SAMPLEWISE = frozenset({"BN", "Concat", "Convolution", "LRN", "Pooling", "ReLU"
 
 @dataclass(eq=False)
 class Node:
-    """A layer in a stretch; label names it in errors. rectify: a convolution with the ReLU after it; free: values that nothing reads later."""
+    """A layer in a stretch; label names it in errors.
+
+    rectify: a convolution with the ReLU after it; free: values that nothing reads later.
+    """
 
     module: nn.Module
     bottoms: tuple[str, ...]
@@ -116,8 +119,8 @@ def _merge(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
     for node in nodes:
         value = node.bottoms[0]
         maker = makers.get(value)
-        alone = maker is not None and readers[value] == 1 and value not in kept
-        if alone and isinstance(maker.module, Convolution) and not maker.rectify and _is_absorbed(node):
+        alone = readers[value] == 1 and value not in kept
+        if alone and maker and isinstance(maker.module, Convolution) and not maker.rectify and _is_absorbed(node):
             maker.rectify = is_relu(node.module)
             maker.tops = node.tops
             makers[node.tops[0]] = maker
@@ -141,8 +144,8 @@ def _pool_first(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
     for node in nodes:
         value = node.bottoms[0]
         maker = makers.get(value)
-        rectified = maker is not None and (maker.rectify or is_relu(maker.module))
-        if not (rectified and readers[value] == 1 and value not in kept and _takes_largest(node.module)):
+        alone = readers[value] == 1 and value not in kept
+        if not (alone and maker and _is_rectified(maker) and _takes_largest(node.module)):
             result.append(node)
             continue
         raw = f"{node.tops[0]}#raw"
@@ -156,6 +159,10 @@ def _pool_first(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
             Node(nn.ReLU(inplace=True), (raw,), node.tops, maker.label),
         ]
     return result
+
+
+def _is_rectified(node: Node) -> bool:
+    return node.rectify or is_relu(node.module)
 
 
 def is_relu(module: nn.Module) -> bool:

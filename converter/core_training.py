@@ -81,8 +81,8 @@ class _Work:
         self.needs: list[bool] = []
         self.scales: list[torch.Tensor | None] = []
         self.batch = 0
-        self.leaves: list[list[torch.Tensor | None]] = []
-        self.tops: list[list[torch.Tensor]] = []
+        self.leaves: list[list[Any]] = []  # of each part: its inputs, weights and biases
+        self.tops: list[list[torch.Tensor]] = []  # of each part
 
     def together(self, work: Callable[[int], Any]) -> list:
         """``work(part)`` for all parts at once, a core each. Raises what the first of them to fail raised."""
@@ -127,13 +127,13 @@ class _Work:
 
     def _run(self, part: int) -> list[torch.Tensor]:
         leaves = iter(self.leaves[part])
-        values = {value: next(leaves) for value in self.stretch.inputs}
+        values: dict[str, Any] = {value: next(leaves) for value in self.stretch.inputs}
         for node in self.stretch.nodes:
             bottoms = [values[value] for value in node.bottoms]
             if isinstance(node.module, Convolution):
-                top = convolve(*bottoms, next(leaves), next(leaves), node.module, node.rectify)
-            elif node.learns:
-                top = self._normalise(node.module, part, *bottoms, next(leaves), next(leaves))
+                top = convolve(bottoms[0], next(leaves), next(leaves), node.module, node.rectify)
+            elif isinstance(node.module, BN) and node.learns:
+                top = self._normalise(node.module, part, bottoms[0], next(leaves), next(leaves))
             else:
                 top = node.run(*bottoms)
             values[node.tops[0]] = top
@@ -162,8 +162,8 @@ class _Work:
     def _backward(self, part: int, gradients: list[torch.Tensor]) -> list[torch.Tensor | None]:
         asked = [leaf for leaf, needed in zip(self.leaves[part], self.needs, strict=True) if needed]
         live = [pair for pair in zip(self.tops[part], gradients, strict=True) if pair[0].requires_grad]
-        tops, gradients = zip(*live, strict=True)
-        answers = iter(torch.autograd.grad(tops, asked, gradients, allow_unused=True))
+        tops, given = zip(*live, strict=True)
+        answers = iter(torch.autograd.grad(tops, asked, given, allow_unused=True))
         return [next(answers) if needed else None for needed in self.needs]
 
 
@@ -181,7 +181,7 @@ class _Shared(torch.autograd.Function):
         return None, None, *ctx.work.backward(gradients)
 
 
-def _filters(node: Node) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+def _filters(node: Node) -> tuple[Any, Any, torch.Tensor | None]:
     """Weight and bias of a layer, and the scale of a frozen BN in them."""
     if not isinstance(node.module, Convolution):
         return node.module.weight, node.module.bias, None
@@ -197,9 +197,10 @@ def _leaf(value: torch.Tensor | None, needed: bool) -> torch.Tensor | None:
 def _sum(pair: tuple[list[torch.Tensor | None], torch.Tensor | None]) -> torch.Tensor | None:
     """The parts' gradients of one tensor (num_output, ..) in all, times the scale (num_output,) in its filters."""
     gradients, scale = pair
-    total, *others = gradients
-    if total is None:
+    found = [gradient for gradient in gradients if gradient is not None]
+    if not found:
         return None
-    for other in others:
+    total = found[0]
+    for other in found[1:]:
         total = total.add_(other)
     return total if scale is None else total.mul_(scale.view(-1, *[1] * (total.dim() - 1)))

@@ -3,9 +3,9 @@
 This module adds the model, validation over the whole list, checkpoints and the best weights.
 """
 
+from converter.core_training import share_batches
 from converter.errors import PytsnError
 from converter.files import write_bytes
-from converter.core_training import share_batches
 from converter.frozen_bn import fold_frozen_bn
 from converter.state_files import read_state
 from pytsn.caffe_random.source import random_source
