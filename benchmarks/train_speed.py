@@ -8,8 +8,8 @@ Each round runs in turn one iteration (data, forward, backward, clipping, update
 reading random JPEG frames from a temporary folder, and one of eager PyTorch (channels-last, the same partial BN,
 torch.optim.SGD), which gets the crops of the previous batch from memory. Ratios are medians of the ratios within a
 round; above 1: faster than eager PyTorch. Waiting: the share of an iteration until its data is ready, mean subtracted;
-with --workers 0 it includes reading the frames. Processor s: of all threads, less disturbed by other programs; on a busy
-machine also set OMP_WAIT_POLICY=PASSIVE, or torch's threads burn processor time while they wait for each other.
+with --workers 0 it includes reading the frames. Processor s: of all threads, less disturbed by other programs; on a
+busy machine also set OMP_WAIT_POLICY=PASSIVE, or torch's threads burn processor time while they wait for each other.
 """
 
 import argparse

@@ -30,7 +30,8 @@ _SAMPLEWISE = frozenset({"BN", "Concat", "Convolution", "LRN", "Pooling", "ReLU"
 class Node:
     """A layer in a stretch; label names it in errors.
 
-    rectify: a convolution with the ReLU after it; free: values that nothing reads later.
+    rectify: a convolution with the ReLU after it. siblings: convolutions of the same bottom, with a top each, that run
+    with it. only: "weight" or "bias" of a convolution that was cut in two. free: values that nothing reads later.
     """
 
     module: nn.Module
@@ -38,6 +39,8 @@ class Node:
     tops: tuple[str, ...]
     label: str
     rectify: bool = False
+    siblings: tuple[Convolution, ...] = ()
+    only: str = ""
     free: tuple[str, ...] = ()
 
     @property
@@ -105,7 +108,7 @@ def _complete(stretch: Stretch) -> None:
     stretch.outputs = [value for value in made if value not in freed]
     nodes = [Node(module, step.bottoms, step.tops, step.label) for module, step, _ in stretch.entries]
     kept = frozenset(stretch.outputs)
-    stretch.nodes = _pool_first(_merge(nodes, kept), kept)
+    stretch.nodes = _join_siblings(_project_first(_pool_first(_merge(nodes, kept), kept), kept))
     seen = set(kept)
     for node in reversed(stretch.nodes):
         node.free = tuple(dict.fromkeys(value for value in (*node.bottoms, *node.tops) if value not in seen))
@@ -159,6 +162,63 @@ def _pool_first(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
             Node(nn.ReLU(inplace=True), (raw,), node.tops, maker.label),
         ]
     return result
+
+
+def _project_first(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
+    """Swaps size-preserving AVE pooling and a 1x1 convolution to fewer channels after it, so that fewer are pooled; as
+    converter/folding.py does for inference. Bias and ReLU stay after the pooling."""
+    makers, readers = _makers(nodes), _readers(nodes)
+    result: list[Node] = []
+    for node in nodes:
+        value = node.bottoms[0]
+        pool = makers.get(value)
+        alone = readers[value] == 1 and value not in kept
+        if not (alone and pool and _averages_in_place(pool.module) and _narrows(node.module)):
+            result.append(node)
+            continue
+        result.remove(pool)
+        wide, pooled = f"{node.tops[0]}#wide", f"{node.tops[0]}#pooled"
+        result.append(replace(node, bottoms=pool.bottoms, tops=(wide,), rectify=False, only="weight"))
+        result.append(replace(pool, bottoms=(wide,), tops=(pooled,)))
+        result.append(replace(node, bottoms=(pooled,), only="bias"))
+    return result
+
+
+def _join_siblings(nodes: list[Node]) -> list[Node]:
+    """Runs 1x1 convolutions of one bottom as one: the bottom is read once, and its gradient needs no sum."""
+    first: dict[tuple, Node] = {}
+    result: list[Node] = []
+    for node in nodes:
+        if not isinstance(node.module, Convolution) or not _is_pointwise(node.module) or node.only:
+            result.append(node)
+            continue
+        key = (node.bottoms[0], node.rectify, node.module.bias is None and node.module.absorbed is None)
+        if key in first:
+            first[key].siblings += (node.module,)
+            first[key].tops += node.tops
+        else:
+            first[key] = node
+            result.append(node)
+    return result
+
+
+def _is_pointwise(module: nn.Module) -> bool:
+    """Whether it is a convolution that only mixes the channels of a pixel."""
+    if not isinstance(module, Convolution):
+        return False
+    return (module.kernel, tuple(module.stride), tuple(module.padding), module.group) == ((1, 1), (1, 1), (0, 0), 1)
+
+
+def _narrows(module: nn.Module) -> bool:
+    return isinstance(module, Convolution) and _is_pointwise(module) and len(module.weight) < module.channels
+
+
+def _averages_in_place(module: nn.Module) -> bool:
+    """Whether it is AVE pooling around each pixel."""
+    if not isinstance(module, Pooling) or module.method != pb.PoolingParameter.AVE or module.kernel is None:
+        return False
+    same = all(kernel == 2 * pad + 1 for kernel, pad in zip(module.kernel, module.padding, strict=True))
+    return same and tuple(module.stride) == (1, 1)
 
 
 def _is_rectified(node: Node) -> bool:

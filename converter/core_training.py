@@ -5,14 +5,14 @@ its part (converter/core_stretch.py), with oneDNN's convolutions and with ReLU i
 are added in a fixed order. Values differ from the plain net's by rounding only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import BrokenBarrierError
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from converter.core_layers import Meeting, Norm, convolve
+from converter.core_layers import Meeting, Norm, add_bias, convolve_siblings
 from converter.core_stretch import Entry, Node, Stretch, stretches
 from converter.core_threads import CoreThreads, core_threads
 from converter.layers.conv import Convolution
@@ -65,8 +65,10 @@ def _parts(stretch: Stretch, values: dict[str, torch.Tensor], cores: int) -> int
 
 
 def _run_stretch(stretch: Stretch, inputs: list[torch.Tensor], parts: int, cores: CoreThreads) -> list[torch.Tensor]:
-    learning = [node for node in stretch.nodes if node.learns]
-    parameters = [getattr(node.module, name) for node in learning for name in ("weight", "bias")]
+    learning = list(
+        dict.fromkeys(each for node in stretch.nodes if node.learns for each in (node.module, *node.siblings))
+    )
+    parameters = [getattr(module, name) for module in learning for name in ("weight", "bias")]
     given = [*inputs, *parameters]
     needs = [torch.is_grad_enabled() and value is not None and value.requires_grad for value in given]
     return list(_Shared.apply(_Work(stretch, learning, len(inputs), parts, cores), needs, *given))
@@ -75,7 +77,7 @@ def _run_stretch(stretch: Stretch, inputs: list[torch.Tensor], parts: int, cores
 class _Work:
     """What forward and backward of a stretch share: ``given`` are its inputs, then weight and bias of each layer."""
 
-    def __init__(self, stretch: Stretch, learning: list[Node], inputs: int, parts: int, cores: CoreThreads) -> None:
+    def __init__(self, stretch: Stretch, learning: list[Any], inputs: int, parts: int, cores: CoreThreads) -> None:
         self.stretch, self.learning, self.inputs, self.parts, self.cores = stretch, learning, inputs, parts, cores
         self.meeting = Meeting(parts)
         self.needs: list[bool] = []
@@ -126,20 +128,33 @@ class _Work:
             return self._run(part)
 
     def _run(self, part: int) -> list[torch.Tensor]:
-        leaves = iter(self.leaves[part])
-        values: dict[str, Any] = {value: next(leaves) for value in self.stretch.inputs}
+        leaves = self.leaves[part]
+        values: dict[str, Any] = dict(zip(self.stretch.inputs, leaves, strict=False))
+        pairs = zip(leaves[self.inputs :: 2], leaves[self.inputs + 1 :: 2], strict=True)
+        weights = dict(zip(self.learning, pairs, strict=True))
         for node in self.stretch.nodes:
-            bottoms = [values[value] for value in node.bottoms]
-            if isinstance(node.module, Convolution):
-                top = convolve(bottoms[0], next(leaves), next(leaves), node.module, node.rectify)
-            elif isinstance(node.module, BN) and node.learns:
-                top = self._normalise(node.module, part, bottoms[0], next(leaves), next(leaves))
-            else:
-                top = node.run(*bottoms)
-            values[node.tops[0]] = top
+            tops = self._layer(node, part, weights, [values[value] for value in node.bottoms])
+            values.update(zip(node.tops, tops, strict=True))
             for value in node.free:
                 del values[value]
         return [values[value] for value in self.stretch.outputs]
+
+    def _layer(self, node: Node, part: int, weights: dict[Any, tuple[Any, Any]], bottoms: list) -> Sequence[Any]:
+        """The tops of one layer."""
+        if not node.learns:
+            return [node.run(*bottoms)]
+        module: Any = node.module
+        weight, bias = weights[module]
+        if isinstance(module, BN):
+            return [self._normalise(module, part, bottoms[0], weight, bias)]
+        if node.only == "bias":
+            return [add_bias(bottoms[0], bias, node.rectify)]
+        if node.only == "weight":
+            return convolve_siblings(bottoms[0], [module], [weight, None], False)
+        layers = [module, *node.siblings]
+        return convolve_siblings(
+            bottoms[0], layers, [value for layer in layers for value in weights[layer]], node.rectify
+        )
 
     def _normalise(self, norm: BN, part: int, x: torch.Tensor, weight, bias) -> torch.Tensor:
         count = self.batch * x.shape[2] * x.shape[3]
@@ -181,12 +196,11 @@ class _Shared(torch.autograd.Function):
         return None, None, *ctx.work.backward(gradients)
 
 
-def _filters(node: Node) -> tuple[Any, Any, torch.Tensor | None]:
+def _filters(module: Convolution | BN) -> tuple[Any, Any, torch.Tensor | None]:
     """Weight and bias of a layer, and the scale of a frozen BN in them."""
-    if not isinstance(node.module, Convolution):
-        return node.module.weight, node.module.bias, None
-    absorbed = node.module.absorbed
-    return *node.module.filters(), None if absorbed is None else absorbed()[0]
+    if not isinstance(module, Convolution):
+        return module.weight, module.bias, None
+    return *module.filters(), None if module.absorbed is None else module.absorbed()[0]
 
 
 def _leaf(value: torch.Tensor | None, needed: bool) -> torch.Tensor | None:

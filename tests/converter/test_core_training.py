@@ -4,7 +4,7 @@ bits."""
 import pytest
 import torch
 
-from converter.core_layers import convolve
+from converter.core_layers import convolve_siblings
 from converter.core_training import share_batches
 from converter.errors import PytsnError
 from converter.frozen_bn import fold_frozen_bn
@@ -12,7 +12,7 @@ from converter.net import CaffeNet
 from converter.proto import filter_net, parse_net
 
 CONV = 'type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d weight_filler { type: "msra" } }'
-#: two branches: BN of both kinds, ReLU before, after and without pooling, leaky ReLU, LRN, a strided convolution
+#: five branches: BN of both kinds, ReLU before and after pooling, siblings, a projection after pooling, leaky ReLU, LRN
 NET = f"""
 name: "small" input: "data" input_shape {{ dim: 6 dim: 3 dim: 17 dim: 13 }}
 layer {{ name: "a" type: "Convolution" bottom: "data" top: "a"
@@ -25,7 +25,16 @@ layer {{ name: "b_bn" type: "BN" bottom: "b" top: "b_bn" bn_param {{ frozen: tru
 layer {{ name: "b_relu" type: "ReLU" bottom: "b_bn" top: "b_bn" }}
 layer {{ name: "c" bottom: "pool" top: "c" {CONV % (8, 3, 1)} }}
 layer {{ name: "c_relu" type: "ReLU" bottom: "c" top: "c" relu_param {{ negative_slope: 0.25 }} }}
-layer {{ name: "cat" type: "Concat" bottom: "b_bn" bottom: "c" bottom: "pool" top: "cat" }}
+layer {{ name: "e" bottom: "pool" top: "e" {CONV % (8, 1, 0)} }}
+layer {{ name: "e_bn" type: "BN" bottom: "e" top: "e_bn" bn_param {{ frozen: true }} }}
+layer {{ name: "e_relu" type: "ReLU" bottom: "e_bn" top: "e_bn" }}
+layer {{ name: "mean" type: "Pooling" bottom: "pool" top: "mean"
+  pooling_param {{ pool: AVE kernel_size: 3 stride: 1 pad: 1 }} }}
+layer {{ name: "f" bottom: "mean" top: "f" {CONV % (8, 1, 0)} }}
+layer {{ name: "f_bn" type: "BN" bottom: "f" top: "f_bn" bn_param {{ frozen: true }} }}
+layer {{ name: "f_relu" type: "ReLU" bottom: "f_bn" top: "f_bn" }}
+layer {{ name: "g" bottom: "e_bn" top: "g" {CONV % (8, 3, 1)} }}
+layer {{ name: "cat" type: "Concat" bottom: "b_bn" bottom: "c" bottom: "pool" bottom: "f_bn" bottom: "g" top: "cat" }}
 layer {{ name: "norm" type: "LRN" bottom: "cat" top: "norm" lrn_param {{ local_size: 3 alpha: 0.5 }} }}
 layer {{ name: "d" bottom: "norm" top: "d" {CONV % (12, 3, 0)} }}
 layer {{ name: "d_relu" type: "ReLU" bottom: "d" top: "d" }}
@@ -154,9 +163,9 @@ def test_an_error_on_one_core_is_raised_though_the_others_wait_for_its_numbers(m
     def fails_on_one(x, *others):
         if x.max() == 1e9:
             raise ValueError("no memory left")
-        return convolve(x, *others)
+        return convolve_siblings(x, *others)
 
-    monkeypatch.setattr("converter.core_training.convolve", fails_on_one)
+    monkeypatch.setattr("converter.core_training.convolve_siblings", fails_on_one)
     with pytest.raises(ValueError, match="no memory left"):
         net(x)
     monkeypatch.undo()
