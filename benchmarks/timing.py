@@ -21,10 +21,12 @@ def interleave(
     rounds: int,
     warm_up: int = 2,
     on_round: Callable[[Times], None] | None = None,
+    processor: Times | None = None,
 ) -> Times:
     """Seconds of every call, name -> one number per round; each round calls every contestant once, in turn.
 
-    Says on stderr every few seconds what runs. on_round: called after each round with the times so far.
+    Says on stderr every few seconds what runs. on_round: called after each round with the times so far. processor: gets
+    the processor seconds of all threads, which other programs disturb less.
     """
     waiting = Waiting()
     for name, function in contestants.items():
@@ -32,14 +34,17 @@ def interleave(
             waiting.tell(f"warming up: {name}")
             function()
     times: Times = {name: [] for name in contestants}
+    spent = {} if processor is None else processor
+    spent.update((name, []) for name in contestants)
     for number in range(1, rounds + 1):
         for name, function in contestants.items():
             waiting.tell(f"round {number} of {rounds}: {name}")
             synchronize()
-            start = time.perf_counter()
+            before, start = time.process_time(), time.perf_counter()
             function()
             synchronize()
             times[name].append(time.perf_counter() - start)
+            spent[name].append(time.process_time() - before)
         if on_round is not None:
             on_round(times)
     return times

@@ -15,12 +15,11 @@ busy machine also set OMP_WAIT_POLICY=PASSIVE, or torch's threads burn processor
 import argparse
 import contextlib
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
 import torch
-from timing import interleave, machine, print_table, ratio
+from timing import Times, interleave, machine, print_table, ratio
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
 from pytsn.runtime.cores import cpu_count
@@ -38,7 +37,6 @@ class Contestant:
         self.plain = PlainTorch(self.run, dataset)
         self.hardware = hardware
         self.waited: list[float] = []
-        self.processor: tuple[list[float], list[float]] = ([], [])  # seconds of each iteration: ours, plain PyTorch's
         self._batch: dict[str, torch.Tensor] = {}
         self._layers = self.run.train.data_layers
         self._next_batch, self._next_raw = self._layers.next_batch, self._layers.next_raw
@@ -56,17 +54,14 @@ class Contestant:
     def iterate(self) -> None:
         """Runs an iteration of ``pytsn train``."""
         self.hardware.prepare()
-        before, start = self.run.train.data_seconds, time.process_time()
+        before = self.run.train.data_seconds
         self.run.loop.step()
-        self.processor[0].append(time.process_time() - start)
         self.waited.append(self.run.train.data_seconds - before)
 
     def iterate_plain(self) -> None:
         """Runs an iteration of plain PyTorch on the same crops."""
         self.hardware.prepare()
-        start = time.process_time()
         self.plain.step(*self._batch.values())
-        self.processor[1].append(time.process_time() - start)
 
 
 def contestants(dataset: Dataset, args: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Contestant]:
@@ -85,18 +80,6 @@ def contestants(dataset: Dataset, args: argparse.Namespace, stack: contextlib.Ex
     return found
 
 
-def processor_columns(runs: dict[str, Contestant], rounds: int) -> dict[str, tuple[str, str]]:
-    """Name -> median processor seconds of all threads, and their ratio to eager PyTorch's; of runs on a CPU."""
-    found = {}
-    for name, run in runs.items():
-        if run.hardware.device.type == "cpu":
-            own, plain = (each[-rounds:] for each in run.processor)
-            ratios = [theirs / ours for ours, theirs in zip(own, plain, strict=True)]
-            found[f"pytsn train, {name}"] = (f"{median(own):.3f}", f"{median(ratios):.3f}")
-            found[f"eager PyTorch, {name}"] = (f"{median(plain):.3f}", "1.000")
-    return found
-
-
 def report(dataset: Dataset, args: argparse.Namespace) -> None:
     """Runs the rounds and prints the table."""
     with contextlib.ExitStack() as stack:
@@ -106,8 +89,8 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
             calls[f"pytsn train, {name}"] = run.iterate
             if not run.hardware.record:
                 calls[f"eager PyTorch, {name}"] = run.iterate_plain
-        times = interleave(calls, args.rounds)
-    spent = processor_columns(runs, args.rounds)
+        spent: Times = {}
+        times = interleave(calls, args.rounds, processor=spent)
     waited = {f"pytsn train, {name}": run.waited[-args.rounds :] for name, run in runs.items()}
     eager = [name for name in times if name.startswith("eager")]
     rows = []
@@ -120,7 +103,8 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
             f"{1 / median(own):.2f}",
             f"{ratio(times, name, [limit]):.3f}",
         ]
-        rows.append([name, *speed, wait, *spent.get(name, ("", ""))])
+        processor = [f"{median(spent[name]):.3f}", f"{ratio(spent, name, [limit]):.3f}"]
+        rows.append([name, *speed, wait, *(processor if args.device == "cpu" else ["", ""])])
     where = f"{torch.cuda.get_device_name(args.device)}, " if args.device != "cpu" else ""
     print(f"{where}{machine(args.threads)}, {args.workers} reading processes")
     print(f"{dataset.spec.modality}, {dataset.crops} crops an iteration, {args.rounds} rounds\n")
