@@ -45,7 +45,8 @@ def convolve_siblings(x: torch.Tensor, layers: Sequence[Convolution], weights: S
     turn. Returns their tops, which may be views of one tensor."""
     layer = layers[0]
     # A dilation of 1x1 filters means nothing, but lets torch choose oneDNN; else it takes a slow way on one thread
-    dilation = (2, 2) if layer.kernel == (1, 1) else layer.dilation
+    pointwise_by_onednn = layer.kernel == (1, 1) and onednn_fuses(x.dtype)
+    dilation = (2, 2) if pointwise_by_onednn else layer.dilation
     return _Convolve.apply(x, (layer.stride, layer.padding, dilation, layer.group), rectify, *weights)
 
 

@@ -101,6 +101,11 @@ def test_the_numbers_are_those_of_the_whole_net(batch, blobs):
     assert_close(found, results(net_of().double(), batch, blobs))
 
 
+def test_without_onednns_fused_convolution(monkeypatch):
+    monkeypatch.setattr("converter.core_layers.onednn_fuses", lambda dtype: False)
+    assert_close(results(shared(net_of())), results(net_of().double()))
+
+
 def test_the_bits_do_not_depend_on_which_core_is_first():
     first = results(shared(net_of()))
     for _ in range(3):
