@@ -170,7 +170,7 @@ def test_an_error_on_one_core_is_raised_though_the_others_wait_for_its_numbers(m
             raise ValueError("no memory left")
         return convolve_siblings(x, *others)
 
-    monkeypatch.setattr("converter.core_training.convolve_siblings", fails_on_one)
+    monkeypatch.setattr("converter.core_work.convolve_siblings", fails_on_one)
     with pytest.raises(ValueError, match="no memory left"):
         net(x)
     monkeypatch.undo()
