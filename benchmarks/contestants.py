@@ -61,10 +61,11 @@ def cpu_forwards(net: CaffeNet, x: torch.Tensor, threads: int) -> dict:
     """Contestants: name -> forward."""
     eager = BNInception(net.blob_shapes[SCORES][1]).eval().requires_grad_(False)
     eager.load_state_dict(net.state_dict())
-    fused, shared = fuse(net), CoreThreads(threads)
+    fused, planar, shared = fuse(net), fuse(net, channels_last=False), CoreThreads(threads)
     return {
         "eager PyTorch": forward(eager, x),
         **onnx_forwards(net, eager, x, threads),
+        "fused, planar": forward(planar, x),
         "fused": forward(fused, x),
         "fused, by parts (eval_net.py)": lambda: shared.run(lambda part: forward(fused, part)(), x, len(x)),
     }

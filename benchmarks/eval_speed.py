@@ -2,6 +2,7 @@
 
     python benchmarks/eval_speed.py                     ten crops on all cores
     python benchmarks/eval_speed.py --threads 1 --rounds 60
+    ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/eval_speed.py     oneDNN, not ONNX Runtime, as on a CPU without AVX-512
     python benchmarks/eval_speed.py --device cuda       all precisions, with and without torch.compile
 
 On the CPU, each round times all contestants in turn: BN-Inception in eager PyTorch, in ONNX Runtime (if installed; from
@@ -38,26 +39,30 @@ def cpu_table(args: argparse.Namespace) -> None:
     print(f"{machine(args.threads)}, {args.crops} crops a forward, {args.rounds} rounds")
     print(f"peak memory of a worker: {worker_memory(net, args):.0f} MB\n")
     forwards, bare = cpu_forwards(net, x, args.threads), products()
-    times = interleave({**forwards, **bare}, args.rounds)
-    for name in bare:
-        times[name] = [seconds * FLOP_PER_CROP * args.crops / (2 * SIDE**3) for seconds in times[name]]
+    spent: Times = {}
+    times = interleave({**forwards, **bare}, args.rounds, processor=spent)
+    for each in (times, spent):
+        each.update((name, [t * FLOP_PER_CROP * args.crops / (2 * SIDE**3) for t in each[name]]) for name in bare)
     drifts = drift(net, x, {name: each() for name, each in forwards.items()})
     limits = {
         "/ torch.mm": ["torch.mm"],
         "/ faster product": list(bare),
         "/ faster ONNX Runtime": [name for name in forwards if name.startswith("ONNX")],
     }
-    print_rows(times, args.crops, limits, drifts)
+    print_rows(times, args.crops, limits, drifts, spent)
 
 
-def print_rows(times: Times, crops: int, limits: dict[str, list[str]], drifts: dict[str, float]) -> None:
+def print_rows(
+    times: Times, crops: int, limits: dict[str, list[str]], drifts: dict[str, float], spent: Times | None = None
+) -> None:
     """Prints a row per contestant; ``limits``: column title -> contestants; the fastest of them is the reference."""
     rows = []
     for name, own in times.items():
         seconds = [f"{min(own):.4f}", f"{median(own):.4f}", f"{crops / min(own):.1f}"]
         ratios = [f"{ratio(times, name, limit):.2f}" if limit else "" for limit in limits.values()]
-        rows.append([name, *seconds, *ratios, f"{drifts[name]:.1e}" if name in drifts else ""])
-    print_table(["", "min s", "median s", "crops/s", *limits, "drift"], rows)
+        processor = [f"{median(spent[name]):.4f}"] if spent else []
+        rows.append([name, *seconds, *ratios, *processor, f"{drifts[name]:.1e}" if name in drifts else ""])
+    print_table(["", "min s", "median s", "crops/s", *limits, *(["processor s"] if spent else []), "drift"], rows)
 
 
 def drift(net: CaffeNet, x: torch.Tensor, scores: dict[str, torch.Tensor]) -> dict[str, float]:

@@ -16,20 +16,51 @@ import torch
 Times = dict[str, list[float]]
 
 
-def interleave(contestants: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> Times:
-    """Seconds of every call, name -> one number per round; each round calls every contestant once, in turn."""
-    for function in contestants.values():
+def interleave(
+    contestants: dict[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int = 2,
+    on_round: Callable[[Times], None] | None = None,
+    processor: Times | None = None,
+) -> Times:
+    """Seconds of every call, name -> one number per round; each round calls every contestant once, in turn.
+
+    Says on stderr every few seconds what runs. on_round: called after each round with the times so far. processor: gets
+    the processor seconds of all threads, which other programs disturb less.
+    """
+    waiting = Waiting()
+    for name, function in contestants.items():
         for _ in range(warm_up):
+            waiting.tell(f"warming up: {name}")
             function()
     times: Times = {name: [] for name in contestants}
-    for _ in range(rounds):
+    spent = {} if processor is None else processor
+    spent.update((name, []) for name in contestants)
+    for number in range(1, rounds + 1):
         for name, function in contestants.items():
+            waiting.tell(f"round {number} of {rounds}: {name}")
             synchronize()
-            start = time.perf_counter()
+            before, start = time.process_time(), time.perf_counter()
             function()
             synchronize()
             times[name].append(time.perf_counter() - start)
+            spent[name].append(time.process_time() - before)
+        if on_round is not None:
+            on_round(times)
     return times
+
+
+class Waiting:
+    """Tells on stderr what runs, at most every ``every`` seconds."""
+
+    def __init__(self, every: float = 5) -> None:
+        self._every, self._last = every, time.perf_counter()
+
+    def tell(self, text: str) -> None:
+        """Prints the line if the last one is old enough."""
+        if time.perf_counter() - self._last >= self._every:
+            print(text, file=sys.stderr, flush=True)
+            self._last = time.perf_counter()
 
 
 def within(function: Callable[[], object], rounds: int, limit: float) -> tuple[list[float], object]:

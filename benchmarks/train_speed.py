@@ -8,7 +8,8 @@ Each round runs in turn one iteration (data, forward, backward, clipping, update
 reading random JPEG frames from a temporary folder, and one of eager PyTorch (channels-last, the same partial BN,
 torch.optim.SGD), which gets the crops of the previous batch from memory. Ratios are medians of the ratios within a
 round; above 1: faster than eager PyTorch. Waiting: the share of an iteration until its data is ready, mean subtracted;
-with --workers 0 it includes reading the frames.
+with --workers 0 it includes reading the frames. Processor s: of all threads, less disturbed by other programs; on a
+busy machine also set OMP_WAIT_POLICY=PASSIVE, or torch's threads burn processor time while they wait for each other.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from timing import interleave, machine, print_table, ratio
+from timing import Times, interleave, machine, print_table, ratio
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
 from pytsn.runtime.cores import cpu_count
@@ -88,7 +89,8 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
             calls[f"pytsn train, {name}"] = run.iterate
             if not run.hardware.record:
                 calls[f"eager PyTorch, {name}"] = run.iterate_plain
-        times = interleave(calls, args.rounds)
+        spent: Times = {}
+        times = interleave(calls, args.rounds, processor=spent)
     waited = {f"pytsn train, {name}": run.waited[-args.rounds :] for name, run in runs.items()}
     eager = [name for name in times if name.startswith("eager")]
     rows = []
@@ -101,11 +103,12 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
             f"{1 / median(own):.2f}",
             f"{ratio(times, name, [limit]):.3f}",
         ]
-        rows.append([name, *speed, wait])
+        processor = [f"{median(spent[name]):.3f}", f"{ratio(spent, name, [limit]):.3f}"]
+        rows.append([name, *speed, wait, *(processor if args.device == "cpu" else ["", ""])])
     where = f"{torch.cuda.get_device_name(args.device)}, " if args.device != "cpu" else ""
     print(f"{where}{machine(args.threads)}, {args.workers} reading processes")
     print(f"{dataset.spec.modality}, {dataset.crops} crops an iteration, {args.rounds} rounds\n")
-    print_table(["", "min s", "median s", "iterations/s", "/ eager", "waiting"], rows)
+    print_table(["", "min s", "median s", "iterations/s", "/ eager", "waiting", "processor s", "/ eager"], rows)
 
 
 def main() -> None:

@@ -6,8 +6,8 @@
 
 Videos of 340x256 JPEG frames (smooth random pictures) and the net are written to a temporary folder. Each round times
 bare matrix products of the same FLOPs (4.06 GFLOP per crop; on the CPU torch.mm and oneDNN's, the faster counts), then
-all videos. Startup (imports, loading the net) is not counted, as it is done once for thousands of videos. Only the
-processes of --workers are started in every round: give them many videos.
+all videos, and prints a row. Startup (imports, loading the net) is not counted, as it is done once for thousands of
+videos. Only the processes of --workers are started in every round: give them many videos.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from contestants import SIDE, caffe_net, products, prototxt
 from eval_speed import CAFFEMODEL, FLOP_PER_CROP, PROTOTXT
-from timing import interleave, machine
+from timing import Rows, Times, interleave, machine
 
 from converter.weights import save_caffemodel
 from pytsn.data.videos import Video
@@ -79,17 +79,35 @@ def main() -> None:
 
 
 def report(work, args: argparse.Namespace) -> None:
-    """Runs the rounds and prints crops per second, also as a share of the bare products' limit."""
+    """Runs the rounds and prints crops per second, a row a round, also as a share of the bare products' limit."""
     crops = args.videos * FRAMES * CROPS
     bare = {name: _repeated(product) for name, product in (products() if args.device == "cpu" else {}).items()}
-    times = interleave({**bare, "videos": work}, args.rounds, warm_up=1)
-    own = times.pop("videos")
     print(f"{machine(cpu_count())}, {args.videos} videos of {FRAMES} frames, {args.workers} workers, {args.device}")
-    print(f"{crops / min(own):.1f} crops/s at best, {crops / median(own):.1f} in the median of {args.rounds} rounds")
+    print("one warm-up round first\n", flush=True)
+    rows = Rows(["round", "crops/s", *(f"{name} alone" for name in bare)])
+    times = interleave(
+        {**bare, "videos": work},
+        args.rounds,
+        warm_up=1,
+        on_round=lambda so_far: rows.add(_row(so_far, crops)),
+    )
+    own = times.pop("videos")
+    print(f"\n{crops / min(own):.1f} crops/s at best, {crops / median(own):.1f} in the median of {args.rounds} rounds")
     for name, seconds in times.items():
-        limits = [each * FLOP_PER_CROP * crops / (2 * SIDE**3 * _REPEATS) for each in seconds]
+        limits = [_limit(each, crops) for each in seconds]
         share = median(limit / whole for limit, whole in zip(limits, own, strict=True))
         print(f"{share:.2f} of what {name} alone would allow ({crops / min(limits):.1f} crops/s)")
+
+
+def _row(times: Times, crops: int) -> list[str]:
+    """The last round's row."""
+    *bare, own = (seconds[-1] for seconds in times.values())
+    return [f"{len(times['videos'])}", f"{crops / own:.1f}", *(f"{crops / _limit(each, crops):.1f}" for each in bare)]
+
+
+def _limit(seconds: float, crops: int) -> float:
+    """Seconds for that many crops at the speed of a round of a bare product."""
+    return seconds * FLOP_PER_CROP * crops / (2 * SIDE**3 * _REPEATS)
 
 
 def _repeated(product):

@@ -1,10 +1,15 @@
 """Splits a batch into parts, one core each. Torch's own threads split every operator and synchronise after each."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
 
 import torch
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 class CoreThreads:
@@ -26,8 +31,17 @@ class CoreThreads:
         """
         rounds = max(1, -(-len(batch) // (self.count * most)))
         parts = [part for part in batch.tensor_split(self.count * rounds) if len(part)] or [batch]
-        map_parts = self._pool.map if self._pool else map
-        return torch.cat(list(map_parts(torch.no_grad()(forward), parts)))
+        return torch.cat(self.map(torch.no_grad()(forward), parts))
+
+    def map(self, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+        """``work`` on every part, in order. Up to ``count`` parts run at once."""
+        return list(self._pool.map(work, parts) if self._pool else map(work, parts))
+
+
+@cache
+def core_threads(count: int) -> CoreThreads:
+    """Threads that are started once for each count, and shared."""
+    return CoreThreads(count)
 
 
 def _start(count: int) -> ThreadPoolExecutor:

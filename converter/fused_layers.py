@@ -54,7 +54,7 @@ class FusedConv(nn.Module):
         if self._packed is None:
             self._packed = self._pack(x)
         where = (self.stride, self.dilation, self.groups)
-        return _pointwise(x, self._packed, self.bias, self.padding, *where, self.slope)
+        return pointwise(x, self._packed, self.bias, self.padding, *where, self.slope)
 
     def _pack(self, x: torch.Tensor) -> torch.Tensor:
         if x.shape[1] < _PACK_FROM_CHANNELS:
@@ -85,7 +85,8 @@ class BiasReLU(nn.Module):
         return x if self.slope is None else F.leaky_relu_(x, self.slope) if self.slope else x.relu_()
 
 
-def _pointwise(x, weight, bias, padding, stride, dilation, groups, slope) -> torch.Tensor:
+def pointwise(x, weight, bias, padding, stride, dilation, groups, slope) -> torch.Tensor:
+    """oneDNN's convolution with (leaky) ReLU, for inference; slope None: without; needs ``onednn_fuses``."""
     relu = "none" if slope is None else "leaky_relu" if slope else "relu"
     scalars = [slope] if slope else []
     return torch.ops.mkldnn._convolution_pointwise(
@@ -105,7 +106,7 @@ def onednn_fuses(dtype: torch.dtype) -> bool:
     weight = torch.linspace(-1, 1, 16 * 16).to(dtype).view(16, 16, 1, 1)
     try:
         packed = torch.ops.mkldnn._reorder_convolution_weight(weight, [0, 0], [1, 1], [1, 1], 1, list(x.shape))
-        y = _pointwise(x, packed, None, [0, 0], [1, 1], [1, 1], 1, 0.5)
+        y = pointwise(x, packed, None, [0, 0], [1, 1], [1, 1], 1, 0.5)
     except (AttributeError, RuntimeError, TypeError, NotImplementedError):
         return False
     expected = F.leaky_relu(F.conv2d(x.float(), weight.float()), 0.5)

@@ -18,6 +18,7 @@ from converter.shapes import Shape, top_shapes
 from converter.text_table import aligned, shape_text
 
 if TYPE_CHECKING:
+    from converter.core_training import ByCores
     from converter.weights import LoadReport
 
 OnDataLayer = Callable[[pb.LayerParameter], Mapping[str, Shape] | None]
@@ -36,6 +37,8 @@ class CaffeNet(nn.Module):
     """
 
     report: "LoadReport | None"
+    #: shares batches out to the cores, if set (converter/core_training.py)
+    by_cores: "ByCores | None" = None
 
     def __init__(
         self,
@@ -195,14 +198,11 @@ class CaffeNet(nn.Module):
             self._plans[wanted] = self.graph.plan(wanted)
         plan, inputs = self._plans[wanted]
         values = self._input_values(x, inputs)
-        for index, step, free in plan:
-            try:
-                tops = getattr(self, self.module_names[index])(*[values[value] for value in step.bottoms])
-            except PytsnError as error:
-                raise PytsnError(f"{step.label}: {error}") from None
-            values.update(zip(step.tops, tops if isinstance(tops, tuple) else (tops,), strict=False))
-            for value in free:
-                del values[value]
+        entries = [(getattr(self, self.module_names[index]), step, free) for index, step, free in plan]
+        if self.by_cores is not None and self.by_cores.serves(values):
+            self.by_cores.run(entries, values)
+        else:
+            run_layers(entries, values)
         return {blob: values[self.graph.value_of(blob)] for blob in wanted}
 
     def _input_values(self, x, inputs: list[str]) -> dict[str, torch.Tensor]:
@@ -238,6 +238,18 @@ class CaffeNet(nn.Module):
         """The objective: the sum of loss_weight * blob over the loss blobs (Net::ForwardFromTo)."""
         terms = (blobs[blob].sum() * weight for blob, weight in self.loss_weights.items())
         return sum(terms)  # type: ignore[return-value]  # 0 only for a net without losses
+
+
+def run_layers(entries: Iterable[tuple[nn.Module, Step, tuple[str, ...]]], values: dict[str, torch.Tensor]) -> None:
+    """Runs layers (module, step, ids to free after it) on values, id -> tensor, and adds theirs. Raises PytsnError."""
+    for module, step, free in entries:
+        try:
+            tops = module(*[values[value] for value in step.bottoms])
+        except PytsnError as error:
+            raise PytsnError(f"{step.label}: {error}") from None
+        values.update(zip(step.tops, tops if isinstance(tops, tuple) else (tops,), strict=False))
+        for value in free:
+            del values[value]
 
 
 def load_net(

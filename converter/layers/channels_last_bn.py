@@ -32,35 +32,35 @@ def normalise_pixels(
 class _NormalisePixels(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, eps):
-        pixels = _pixels(x)
-        mean = pixels.mean(0)
-        centred = pixels - mean
+        flat = pixels(x)
+        mean = flat.mean(0)
+        centred = flat - mean
         variance = centred.square().mean(0)
         inverse = (variance + eps).rsqrt()
         y = torch.addcmul(bias, centred, inverse * weight)
         ctx.save_for_backward(centred, inverse, weight)
         ctx.mark_non_differentiable(mean, variance)
-        return _images(y, x.shape), mean, variance
+        return images(y, x.shape), mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient, *_):
         """With g the gradient of y: dx = weight * inverse * (g - mean(g) - xhat * mean(g * xhat))."""
         centred, inverse, weight = ctx.saved_tensors
-        g = _pixels(gradient.contiguous(memory_format=torch.channels_last))
+        g = pixels(gradient.contiguous(memory_format=torch.channels_last))
         sum_g, sum_gc = g.sum(0), (g * centred).sum(0)  # (P, C) -> (C,)
         scale = inverse * weight
         dx = torch.addcmul(-scale * sum_g / len(g), g, scale)
         dx.addcmul_(centred, -scale * inverse.square() * sum_gc / len(g))
-        return _images(dx, gradient.shape), sum_gc * inverse, sum_g, None
+        return images(dx, gradient.shape), sum_gc * inverse, sum_g, None
 
 
-def _pixels(x: torch.Tensor) -> torch.Tensor:
+def pixels(x: torch.Tensor) -> torch.Tensor:
     """Channels-last (N, C, H, W) -> (P, C), the same memory."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _images(pixels: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+def images(flat: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """(P, C) -> channels-last (N, C, H, W), the same memory."""
     batch, channels, height, width = shape
-    return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2)
+    return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)

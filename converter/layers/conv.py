@@ -91,13 +91,14 @@ class Convolution(CaffeLayer):
 
     def convolve(self, x: torch.Tensor) -> torch.Tensor:
         """One bottom's top."""
-        weight, bias = self._filters()
+        weight, bias = self.filters()
         options = (self.stride, self.padding, self.dilation, self.group)
         if bias is None or not self._sums_bias(x):
             return F.conv2d(x, weight, bias, *options)
         return _BiasGradient.apply(F.conv2d(x, weight, bias.detach(), *options), bias)
 
-    def _filters(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def filters(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Weight and bias, with the absorbed BN."""
         if self.absorbed is None:
             return self.weight, self.bias
         scale, shift = self.absorbed()

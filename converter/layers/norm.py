@@ -99,14 +99,19 @@ class BN(CaffeLayer):
             # With momentum 1 PyTorch stores the batch's own statistics, with the unbiased variance, in these two.
             mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
             y = _by_batch(x, mean, variance, self.weight, self.bias, self.eps)
-            if not self._averages_unbiased(x):
+            if not self.averages_unbiased(x):
                 variance = variance * ((count - 1) / count)
-        with torch.no_grad():
-            self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
-            self.running_var.mul_(self.momentum).add_(variance, alpha=1 - self.momentum)
+        self.average(mean, variance)
         return y
 
-    def _averages_unbiased(self, x: torch.Tensor) -> bool:
+    @torch.no_grad()
+    def average(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Takes a batch's statistics into the running ones."""
+        self.running_mean.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
+        self.running_var.mul_(self.momentum).add_(variance, alpha=1 - self.momentum)
+
+    def averages_unbiased(self, x: torch.Tensor) -> bool:
+        """Whether it averages the unbiased variance of batches like x."""
         if self.unbiased_running_var is not None:
             return self.unbiased_running_var
         return self.cudnn and x.is_cuda

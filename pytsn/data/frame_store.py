@@ -138,17 +138,18 @@ def _find(folder: str, name: str) -> _Place | None:
     """The archive that should hold the frame and its entry there, by dense_flow's name if it is there by none; None
     without an archive, or where files win."""
     folder = folder or "."
-    archive, entries = _possible_place(folder, name)
-    if not os.path.exists(archive) or (os.path.isdir(folder) and _files_win(folder, name)):
+    is_folder = os.path.isdir(folder)
+    archive, entries = _possible_place(folder, is_folder, name)
+    if not os.path.exists(archive) or (is_folder and _files_win(folder, name)):
         return None
     directory = zip_directory(archive)
     return _Place(archive, next((entry for entry in entries if entry in directory), entries[-1]))
 
 
-def _possible_place(folder: str, name: str) -> tuple[str, tuple[str, ...]]:
+def _possible_place(folder: str, is_folder: bool, name: str) -> tuple[str, tuple[str, ...]]:
     """The archive, there or not, and the names that the entry may have."""
     match = _NUMBERED.fullmatch(name)
-    if not os.path.isdir(folder) or not match:
+    if not is_folder or not match:
         return _video_archive(folder), (f"{_video_name(folder)}/{name}", name)
     kind, separator, rest = match.groups()
     return os.path.join(folder, f"{kind}.zip"), (name, kind[kind.rfind("_") + 1 :] + separator + rest)

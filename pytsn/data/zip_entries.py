@@ -18,6 +18,8 @@ from converter.files import explain_os_error
 _CACHED = 32
 #: no image is larger: an entry with a larger size is damaged
 _LARGEST = 1 << 28
+#: bytes before an entry's name, and room for the name and the extra field
+_HEADER, _NAME_AND_EXTRA = 30, 128
 _AGAIN = "extract the frames of this video again"
 #: errors that zipfile raises for bytes that are not an archive
 _NOT_A_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, OSError)
@@ -78,14 +80,18 @@ def _entry(item: zipfile.ZipInfo) -> Entry:
 
 def _packed_bytes(archive: str, entry: Entry) -> bytes | None:
     """The entry's packed bytes; None if the file does not hold all of them."""
+    size = min(entry.packed, _LARGEST)
     try:
-        with open(archive, "rb") as file:
+        with open(archive, "rb", buffering=0) as file:
             file.seek(max(entry.offset, 0))
-            header = file.read(30)
-            if len(header) < 30 or not header.startswith(b"PK\3\4"):
+            read = file.read(_HEADER + _NAME_AND_EXTRA + size)  # all at once, as a rule
+            if len(read) < _HEADER or not read.startswith(b"PK\3\4"):
                 return None
-            file.seek(sum(struct.unpack_from("<HH", header, 26)), os.SEEK_CUR)  # skip the entry's name and extra field
-            packed = file.read(min(entry.packed, _LARGEST))
+            start = _HEADER + sum(struct.unpack_from("<HH", read, 26))  # the entry's name and extra field come first
+            packed = read[start : start + size]
+            if len(packed) < size:
+                file.seek(max(entry.offset, 0) + start)
+                packed = file.read(size)
     except OSError as error:
         raise explain_os_error(error, archive) from None
     return packed if len(packed) == entry.packed else None

@@ -15,7 +15,7 @@ def fastest(make: Callable[[bool], FusedNet], run: Callable[[FusedNet], object],
     """The net in the layout whose ``run`` is fastest on the device; both give the same scores up to rounding.
 
     make: channels-last (N, H, W, C in memory) or not -> the net. On a CPU channels-last is used without timing: it was
-    faster on every CPU measured (benchmarks/eval_speed.py).
+    faster with every instruction set of oneDNN (docs/evaluation.md), and equal runs must give equal bits.
     """
     if device.type == "cpu":
         return make(True)

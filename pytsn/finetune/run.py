@@ -3,6 +3,7 @@
 This module adds the model, validation over the whole list, checkpoints and the best weights.
 """
 
+from converter.core_training import share_batches
 from converter.errors import PytsnError
 from converter.files import write_bytes
 from converter.frozen_bn import fold_frozen_bn
@@ -109,6 +110,7 @@ class Finetuning:
         self.hardware.move(self.tsn)
         blobs = tsn_blobs(self.tsn)
         fold_frozen_bn(caffe_base(self.tsn))
+        share_batches(caffe_base(self.tsn))
         self.tsn.train()
         self.processes.broadcast_([blob.tensor for blob in blobs])
         self.solver = CaffeSolver(self.param, blobs, clip_on(self.options))

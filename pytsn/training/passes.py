@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
+from converter.core_training import share_batches
 from converter.frozen_bn import fold_frozen_bn
 from converter.net import CaffeNet
 from pytsn.runtime.distributed import Processes
@@ -26,6 +27,7 @@ class NetRunner:
         self._outputs = output_names(net)
         self._blobs = tuple(dict.fromkeys([*self._outputs, *net.loss_weights]))
         fold_frozen_bn(net)
+        share_batches(net)
 
     def forward(self) -> Result:
         """Runs the next batch. Returns the objective, a scalar, and the blobs that Caffe prints."""

@@ -19,6 +19,8 @@ from pytsn.training.solver_blobs import SolverBlob
 
 CLIP_ON = ("sum", "mean")
 REGULARIZATIONS = ("L2", "L1")
+#: numbers that several operations of a CPU's update go through before the next
+_LOT = 1 << 18
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 #: a number of the update: a Python float, or a scalar tensor on the device that a recorded update rereads each time
 Number = float | torch.Tensor
@@ -163,14 +165,40 @@ class CaffeSolver:
     def update(self, rates: Sequence[Number], factor: Number) -> None:
         """Updates weights and history with ``local_rates`` and the gradients' factor from clipping and iter_size; both
         may be scalar tensors on the device. Does not count the iteration."""
+        groups = self._live_groups()
+        shared = not all(group.owned for group in groups)
         updates = []
-        for group, rate in zip(self._live_groups(), rates, strict=True):
-            weights = [self.blobs[index].tensor.data for index in group.indices]
-            gradients = self._gradients(group, weights, factor if group.owned else 1 / self.param.iter_size)
-            history = [self.history[index] for index in group.indices]
-            updates.append((weights, self._rule(history, gradients, rate, self.param.momentum, self.param.delta)))
+        for group, rate in zip(groups, rates, strict=True):
+            own_factor = factor if group.owned else 1 / self.param.iter_size
+            for lot in self._lots(group):
+                weights, update = self._lot_update(group, lot, rate, own_factor)
+                if shared:
+                    updates.append((weights, update))
+                else:
+                    torch._foreach_sub_(weights, update)
         for weights, update in updates:  # after all groups: regularisation must use the old weights
             torch._foreach_sub_(weights, update)
+
+    def _lot_update(self, group: _Group, lot: list[int], rate: Number, factor: Number) -> tuple[Tensors, Tensors]:
+        """The weights of these blobs of a group, and what is to be subtracted from them."""
+        weights = [self.blobs[index].tensor.data for index in lot]
+        gradients = self._gradients(group, lot, weights, factor)
+        history = [self.history[index] for index in lot]
+        return weights, self._rule(history, gradients, rate, self.param.momentum, self.param.delta)
+
+    def _lots(self, group: _Group) -> list[list[int]]:
+        """The group's blobs in lots: on a CPU so small that one stays in the cache through all operations."""
+        if any(self.blobs[index].tensor.device.type != "cpu" for index in group.indices):
+            return [group.indices]
+        lots: list[list[int]] = []
+        size = _LOT
+        for index in group.indices:
+            size += self.blobs[index].tensor.numel()
+            if size > _LOT:
+                lots.append([])
+                size = self.blobs[index].tensor.numel()
+            lots[-1].append(index)
+        return lots
 
     def device_factor(self, norm: torch.Tensor) -> Number:
         """``update``'s factor from a norm on the device, with ``apply``'s arithmetic; does not wait for the device."""
@@ -180,9 +208,9 @@ class CaffeSolver:
         scale = torch.where(norm > limit, (limit / norm).double(), 1.0)
         return (scale / self.param.iter_size).float()
 
-    def _gradients(self, group: _Group, weights: Tensors, factor: Number) -> Tensors:
+    def _gradients(self, group: _Group, lot: list[int], weights: Tensors, factor: Number) -> Tensors:
         """The gradients, clipped, divided by iter_size and regularised."""
-        found = [self.blobs[index].tensor.grad for index in group.indices]
+        found = [self.blobs[index].tensor.grad for index in lot]
         gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
         if isinstance(factor, torch.Tensor) or factor != 1:
             torch._foreach_mul_(gradients, factor)

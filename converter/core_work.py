@@ -1,0 +1,147 @@
+"""The work of all cores on one stretch of layers: forward, and backward with the sums of the parts' gradients."""
+
+from collections.abc import Callable, Sequence
+from threading import BrokenBarrierError
+from typing import Any
+
+import torch
+
+from converter.core_layers import add_bias, convolve_siblings
+from converter.core_nodes import Node
+from converter.core_norm import Meeting, Norm
+from converter.core_stretch import Stretch
+from converter.core_threads import CoreThreads
+from converter.layers.conv import Convolution
+from converter.layers.norm import BN
+
+
+class Work:
+    """What forward and backward of a stretch share: ``given`` are its inputs, then weight and bias of each layer."""
+
+    def __init__(self, stretch: Stretch, learning: list[Any], inputs: int, parts: int, cores: CoreThreads) -> None:
+        self.stretch, self.learning, self.inputs, self.parts, self.cores = stretch, learning, inputs, parts, cores
+        self.meeting = Meeting(parts)
+        self.needs: list[bool] = []
+        self.scales: list[torch.Tensor | None] = []
+        self.batch = 0
+        self.leaves: list[list[Any]] = []  # of each part: its inputs, weights and biases
+        self.tops: list[list[torch.Tensor]] = []  # of each part
+
+    def together(self, work: Callable[[int], Any]) -> list:
+        """``work(part)`` for all parts at once, a core each. Raises what the first of them to fail raised."""
+
+        def guarded(part: int):
+            try:
+                return work(part), None
+            except Exception as error:
+                self.meeting.give_up()
+                return None, error
+
+        done = self.cores.map(guarded, range(self.parts))
+        errors = [error for _, error in done if error is not None]
+        for error in sorted(errors, key=lambda each: isinstance(each, BrokenBarrierError)):
+            raise error
+        return [result for result, _ in done]
+
+    def in_turn(self, work: Callable[[Any], Any], items: list) -> list:
+        """``work(item)`` for many small items, some on each core."""
+        groups = self.cores.map(lambda start: [work(item) for item in items[start :: self.parts]], range(self.parts))
+        result = [None] * len(items)
+        for start, group in enumerate(groups):
+            result[start :: self.parts] = group
+        return result
+
+    def forward(self, given: tuple[torch.Tensor, ...], needs: list[bool]) -> list[torch.Tensor]:
+        self.needs, self.batch = needs, len(given[0])
+        inputs = [each.tensor_split(self.parts) for each in given[: self.inputs]]
+        with torch.no_grad():
+            filters = self.in_turn(_filters, self.learning)
+        self.scales = [scale for *_, scale in filters]
+        weights = [value for weight, bias, _ in filters for value in (weight, bias)]
+        self.leaves = [[*(each[part] for each in inputs), *weights] for part in range(self.parts)]
+        self.leaves = [[_leaf(*pair) for pair in zip(leaves, needs, strict=True)] for leaves in self.leaves]
+        self.tops = self.together(self._forward)
+        return [torch.cat([top.detach() for top in tops]) for tops in zip(*self.tops, strict=True)]
+
+    def _forward(self, part: int) -> list[torch.Tensor]:
+        """The outputs of one part."""
+        with torch.set_grad_enabled(any(self.needs)):
+            return self._run(part)
+
+    def _run(self, part: int) -> list[torch.Tensor]:
+        leaves = self.leaves[part]
+        values: dict[str, Any] = dict(zip(self.stretch.inputs, leaves, strict=False))
+        pairs = zip(leaves[self.inputs :: 2], leaves[self.inputs + 1 :: 2], strict=True)
+        weights = dict(zip(self.learning, pairs, strict=True))
+        for node in self.stretch.nodes:
+            tops = self._layer(node, part, weights, [values[value] for value in node.bottoms])
+            values.update(zip(node.tops, tops, strict=True))
+            for value in node.free:
+                del values[value]
+        return [values[value] for value in self.stretch.outputs]
+
+    def _layer(self, node: Node, part: int, weights: dict[Any, tuple[Any, Any]], bottoms: list) -> Sequence[Any]:
+        """The tops of one layer."""
+        if not node.learns:
+            return [node.run(*bottoms)]
+        module: Any = node.module
+        weight, bias = weights[module]
+        if isinstance(module, BN):
+            return [self._normalise(module, part, bottoms[0], weight, bias)]
+        if node.only == "bias":
+            return [add_bias(bottoms[0], bias, node.rectify)]
+        if node.only == "weight":
+            return convolve_siblings(bottoms[0], [module], [weight, None], False)
+        layers = [module, *node.siblings]
+        return convolve_siblings(
+            bottoms[0], layers, [value for layer in layers for value in weights[layer]], node.rectify
+        )
+
+    def _normalise(self, norm: BN, part: int, x: torch.Tensor, weight, bias) -> torch.Tensor:
+        count = self.batch * x.shape[2] * x.shape[3]
+        y, mean, variance = Norm.apply(x, weight, bias, norm.eps, count, self.meeting, part)
+        if part == 0:
+            unbiased = norm.averages_unbiased(x) and count > 1
+            norm.average(mean, variance * (count / (count - 1)) if unbiased else variance)
+        return y
+
+    def backward(self, gradients: tuple[torch.Tensor, ...]) -> list[torch.Tensor | None]:
+        """The gradients of ``given``."""
+        cut = [gradient.tensor_split(self.parts) for gradient in gradients]
+        by_part = self.together(lambda part: self._backward(part, [each[part] for each in cut]))
+        self.leaves, self.tops = [], []  # frees what the parts have kept
+        found = [list(each) for each in zip(*by_part, strict=True)]
+        inputs = [None if each[0] is None else torch.cat(each) for each in found[: self.inputs]]
+        scales = [scale for scale in self.scales for _ in range(2)]
+        return [*inputs, *self.in_turn(_sum, list(zip(found[self.inputs :], scales, strict=True)))]
+
+    def _backward(self, part: int, gradients: list[torch.Tensor]) -> list[torch.Tensor | None]:
+        asked = [leaf for leaf, needed in zip(self.leaves[part], self.needs, strict=True) if needed]
+        live = [pair for pair in zip(self.tops[part], gradients, strict=True) if pair[0].requires_grad]
+        tops, given = zip(*live, strict=True)
+        answers = iter(torch.autograd.grad(tops, asked, given, allow_unused=True))
+        return [next(answers) if needed else None for needed in self.needs]
+
+
+def _filters(module: Convolution | BN) -> tuple[Any, Any, torch.Tensor | None]:
+    """Weight and bias of a layer, and the scale of a frozen BN in them."""
+    if not isinstance(module, Convolution):
+        return module.weight, module.bias, None
+    return *module.filters(), None if module.absorbed is None else module.absorbed()[0]
+
+
+def _leaf(value: torch.Tensor | None, needed: bool) -> torch.Tensor | None:
+    """The same numbers, as a part's own variable."""
+    return None if value is None else value.detach().requires_grad_(needed)
+
+
+def _sum(pair: tuple[list[torch.Tensor | None], torch.Tensor | None]) -> torch.Tensor | None:
+    """The parts' gradients of one tensor (num_output, ..) in all, times the scale (num_output,) in its filters."""
+    gradients, scale = pair
+    found = [gradient for gradient in gradients if gradient is not None]
+    if not found:
+        return None
+    total = found[0]
+    for other in found[1:]:
+        total = total.add_(other)
+    return total if scale is None else total.mul_(scale.view(-1, *[1] * (total.dim() - 1)))
