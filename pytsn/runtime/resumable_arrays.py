@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error
+from converter.files import explain_os_error, open_regular
+from converter.npy_files import read_body, read_header
 from pytsn.runtime.unfinished import as_recorded, changes, read_record, remove, write_record
 
 _SETTINGS = "settings.json"
@@ -95,8 +96,9 @@ class ResumableArrays:
 
     def _try_load(self, index: int) -> np.ndarray | None:
         try:
-            array = np.load(self._file(index), allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # absent, or damaged
+            with open_regular(self._file(index)) as file:
+                array = read_body(file, os.fstat(file.fileno()).st_size, read_header(file)).copy()
+        except (OSError, ValueError, PytsnError):  # absent, or damaged
             return None
         return array if array.dtype == np.float32 and array.ndim in self.dimensions else None
 

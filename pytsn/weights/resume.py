@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error, put_in_place
+from converter.files import explain_os_error, open_without_waiting, put_in_place
 from pytsn.runtime.unfinished import changes, read_record, write_record
 
 LARGEST = 1 << 31  # bytes; no caffemodel can have more
@@ -79,7 +79,7 @@ class PartFile:
     def open(self, append: bool = True) -> BinaryIO:
         """Opens the part for ``write``. Raises PytsnError for a disk error."""
         try:
-            return open(self.path, "ab" if append else "wb", buffering=0)
+            return open(self.path, "ab" if append else "wb", buffering=0, opener=open_without_waiting)
         except OSError as error:
             raise self.disk_error(error) from None
 
