@@ -48,7 +48,7 @@ def read_body(stream: IO[bytes], size: int, header: Header) -> np.ndarray:
         raise ValueError(f"claims the shape {shape} of {dtype}, more than its {size} bytes can hold")
     data = stream.read(count * dtype.itemsize)
     if len(data) != count * dtype.itemsize:
-        raise ValueError("is cut short")
+        raise ValueError("is damaged: its bytes end before the array does")
     return np.ndarray((count,), dtype, data).reshape(shape, order="F" if fortran else "C")
 
 
