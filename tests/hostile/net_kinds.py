@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from converter.errors import PytsnError
 from converter.layers import base
 from converter.net import load_net
 from pytsn.training.hardware import Hardware
@@ -149,16 +150,11 @@ def _inner(data: bytes, rng: random.Random) -> bytes:
         tree["state"]["ranks"] = [np.frombuffer(rank, np.uint8)]
         return side_file.pack(tree)
     _spoil(tree["state"], rng)
-    own = side_file.unpack(tree["state"]["ranks"][0].tobytes(), "whole") if _has_ranks(tree) else None
-    if own is not None:
+    with contextlib.suppress(PytsnError, LookupError, TypeError, AttributeError):  # it was the ranks that were spoiled
+        own = side_file.unpack(tree["state"]["ranks"][0].tobytes(), "whole")
         _spoil(own, rng)
         tree["state"]["ranks"] = [np.frombuffer(side_file.pack(own), np.uint8)]
     return side_file.pack(tree)
-
-
-def _has_ranks(tree) -> bool:
-    ranks = tree["state"].get("ranks") if isinstance(tree["state"], dict) else None
-    return isinstance(ranks, list) and len(ranks) == 1 and hasattr(ranks[0], "tobytes")
 
 
 def _spoil(node, rng: random.Random) -> None:
