@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
-from converter.files import open_regular
+from converter.files import explain_os_error, open_regular
 from pytsn.data.zip_entries import NOT_A_ZIP
 from pytsn.flow.extract.frame_writer import ARCHIVES
 from pytsn.flow.extract.video import ExtractSettings
@@ -82,6 +82,8 @@ def check_folder(folder: str, settings: ExtractSettings, video_bytes: int) -> Fo
         return _check_recorded(folder, settings, video_bytes, marker)
     except PytsnError as error:
         return FolderState(BROKEN, reason=str(error))
+    except OSError as error:  # a link that leads nowhere
+        return FolderState(BROKEN, reason=str(explain_os_error(error, os.path.basename(error.filename or folder))))
 
 
 def found_flow_type(folder: str) -> str | None:
