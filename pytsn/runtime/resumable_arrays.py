@@ -40,7 +40,7 @@ class ResumableArrays:
         self.folder = folder
         self.names, self.labels = tuple(names), tuple(int(label) for label in labels)
         self.settings = as_recorded(settings)
-        if folder.exists() and not (folder / _SETTINGS).is_file() and any(folder.iterdir()):
+        if folder.exists() and not (folder / _SETTINGS).is_file() and not all(map(_is_half_made, folder.iterdir())):
             raise PytsnError(f"{folder}: holds other files than {self.contents}; move it away")
         if not resume:
             self._discard()
@@ -111,7 +111,16 @@ class ResumableArrays:
             write_record(self.folder / _SETTINGS, self._state())
 
     def _discard(self) -> None:
+        """Removes the folder, its settings last: what a killed run leaves of it is known as ours."""
+        for path in self.folder.iterdir() if self.folder.is_dir() and not self.folder.is_symlink() else ():
+            if path.name != _SETTINGS and not path.is_dir():
+                path.unlink(missing_ok=True)
         remove(self.folder)
+
+
+def _is_half_made(path: Path) -> bool:
+    """Whether it is what a run leaves that is killed while it writes the settings (converter/files.py)."""
+    return path.name.startswith(f".{Path(_SETTINGS).stem}.") and path.name.endswith(Path(_SETTINGS).suffix)
 
 
 def videos_digest(names: Sequence[str], labels: Sequence[int]) -> str:

@@ -11,7 +11,17 @@ from tests.hostile.kinds import RECORDINGS
 
 NET = ("deploy.prototxt", "rgb_step/snap_iter_50.caffemodel")
 _PATTERN = "--frame_pattern=img_%05d.png"
-_TEST = ("eval-net", "custom", "1", "rgb", ".", *NET, "--test_list=short.txt", "--num_frame_per_video=2", "--device=cpu")
+_TEST = (
+    "eval-net",
+    "custom",
+    "1",
+    "rgb",
+    ".",
+    *NET,
+    "--test_list=short.txt",
+    "--num_frame_per_video=2",
+    "--device=cpu",
+)
 _TEST += (_PATTERN, "--score_name=fc-action", "--save_scores=out/scores")
 _FEATURES = ("features", "short.txt", "--modality=rgb", "--net", *NET, "--num_frames=2", "--device=cpu", _PATTERN)
 _TRAIN = ("train", "--solver=rgb_step/solver.prototxt", "--set=max_iter=4", "--set=snapshot=2", "--set=test_interval=2")
@@ -27,12 +37,13 @@ _GET = ("get-models", "init", "-o", "out")
 class KilledRun:
     """``command``: its arguments, in a folder that ``make_world`` made; output goes to out/. ``go_on``: those of the run
     after a kill, given what is in out/. workers: whether it has processes of its own to be killed. evolving: files that hold something whole,
-    but not yet the last, while the command runs."""
+    but not yet the last, while the command runs; passing: patterns of those that are gone at the end."""
 
     command: tuple[str, ...]
     go_on: Callable[["KilledRun", Path], tuple[str, ...]] = field(default=lambda run, out: run.command)
     workers: bool = False
     evolving: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
     share: int = 1
 
 
@@ -56,14 +67,22 @@ RUNS = {
     "get-models": KilledRun(_GET, share=14),
     "build-of": KilledRun((*_FLOW, "--num_worker=1"), workers=True, share=14),
     "build-of zip": KilledRun((*_FLOW, "--num_worker=1", "--out_format=zip"), workers=True, share=6),
-    "convert": KilledRun(("convert", *NET, "-o", "out/a.safetensors", "-o", "out/a.pth", "-o", "out/a.caffemodel"), share=10),
+    "convert": KilledRun(
+        ("convert", *NET, "-o", "out/a.safetensors", "-o", "out/a.pth", "-o", "out/a.caffemodel"), share=10
+    ),
     "eval-net": KilledRun(_TEST, _resumed, share=10),
     "eval-net, 2 workers": KilledRun((*_TEST, "--num_worker=2"), _resumed, workers=True, share=8),
     "features": KilledRun((*_FEATURES, "-o", "out/f.npz"), _resumed, share=8),
     "features, folder": KilledRun((*_FEATURES, "-o", "out/f/", "--num_worker=2"), _resumed, workers=True, share=6),
     "train": KilledRun((*_TRAIN, "--workers=0"), _from_snapshot, share=10, evolving=_PICTURES),
     "train, 1 reader": KilledRun((*_TRAIN, "--workers=1"), _from_snapshot, workers=True, share=4, evolving=_PICTURES),
-    "finetune": KilledRun((*_FINETUNE, "--workers=0"), _from_checkpoint, share=10, evolving=_WEIGHTS + _PICTURES),
+    "finetune": KilledRun(
+        (*_FINETUNE, "--workers=0"),
+        _from_checkpoint,
+        share=10,
+        evolving=_WEIGHTS + _PICTURES,
+        passing=("run/state/iter_*",),
+    ),
 }
 
 
