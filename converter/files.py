@@ -7,8 +7,8 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from converter.errors import PytsnError
 
@@ -28,7 +28,7 @@ def explain_os_error(error: OSError, path: str | os.PathLike) -> PytsnError:
     return PytsnError(f"{path}: {reasons.get(type(error), error.strerror or str(error))}")
 
 
-def open_regular(path: str | os.PathLike) -> BinaryIO:
+def open_regular(path: str | os.PathLike) -> BufferedReader:
     """Opens a file of data, whose place a pipe, a socket or a device may have taken: nobody waits for a writer, and
     nothing endless is read. Raises OSError if it cannot be opened, PytsnError if it is no regular file."""
     file = _open_at_once(path)
@@ -38,7 +38,7 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
     return file
 
 
-def _open_at_once(path: str | os.PathLike) -> BinaryIO:
+def _open_at_once(path: str | os.PathLike) -> BufferedReader:
     try:
         return open(path, "rb", opener=open_without_waiting)
     except OSError as error:
@@ -69,7 +69,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     raise PytsnError(f"{path}: {_NO_FILE}")
 
 
-def _read_pipe(file: BinaryIO, path: str | os.PathLike) -> bytes:
+def _read_pipe(file: BufferedReader, path: str | os.PathLike) -> bytes:
     os.set_blocking(file.fileno(), True)
     data = file.read(LARGEST_PIPED + 1)
     if len(data) > LARGEST_PIPED:

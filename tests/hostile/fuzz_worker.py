@@ -5,6 +5,7 @@ system refuses it more than ``HARD`` above that. Time and death are watched by f
 """
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -85,7 +86,7 @@ def examine(kind, name: str, seed: int, index: int, folder: Path) -> dict:
 
 def main() -> None:
     seed, work = int(sys.argv[1]), Path(sys.argv[2])
-    from tests.hostile.kinds import KINDS
+    kinds = importlib.import_module(sys.argv[3]).KINDS
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -95,7 +96,7 @@ def main() -> None:
         name, index = line.rstrip("\n").split("\t")
         if name not in made:
             own = Path(tempfile.mkdtemp(prefix="kind-", dir=work))
-            made = {name: KINDS[name].make(own)}
+            made = {name: kinds[name].make(own)}
             examine(made[name], name, seed, -COMMAND_EVERY, work / "files")  # what loads with the first
             limits = tuple(value + GIGABYTE for value in memory())
             resource.setrlimit(resource.RLIMIT_AS, (memory()[1] + HARD, resource.RLIM_INFINITY))

@@ -25,7 +25,7 @@ from pytsn.models.prototxt import deploy_prototxt
 from pytsn.weights.identify import identify
 from pytsn.weights.identity_text import identity_lines
 from pytsn.weights.released_models import RELEASED, Promise, promised
-from tests.converter.damage import mutate_bytes
+from tests.hostile.mutations import mutate_bytes
 from tests.weights.weight_files import bn_inception_blobs, few_convolutions, save_blobs, small_net
 
 BN = "BN-Inception"
