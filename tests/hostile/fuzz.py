@@ -191,7 +191,9 @@ def _keep(fault: Fault, keep: Path) -> Path:
     )
     arguments = [sys.executable, "-c", code, fault.kind, str(fault.seed), str(fault.index), str(target.absolute())]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(arguments, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, **quiet)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        options = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "timeout": 2 * MOST_WAITED}
+        subprocess.run(arguments, check=False, **options, **quiet)
     return target
 
 

@@ -156,8 +156,8 @@ class Folders(Kind):
             if rng.random() < 0.4:
                 os.rename(folder / name, path)
                 return
-            if path.is_file() or path.is_symlink():
-                path.unlink()
+            if path.is_symlink() or not path.is_dir():
+                path.unlink(missing_ok=True)
             rng.choice((self._file, self._file, _pipe, _socket, _folder, _link, _device, _bytes_name))(path, rng)
 
     def _file(self, path: Path, rng: random.Random) -> None:
