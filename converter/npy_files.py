@@ -83,4 +83,4 @@ def _read_entry(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         with archive.open(info) as stream:
             return read_body(stream, info.file_size, read_header(stream)).copy()
     except ValueError as error:
-        raise ValueError(f"'{name}' {error}") from None
+        raise ValueError(f"'{name.removesuffix('.npy')}' {error}") from None

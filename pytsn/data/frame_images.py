@@ -13,13 +13,19 @@ from pytsn.data.frame_store import frame_source, read_frame
 
 #: first bytes -> end marker of a complete file; OpenCV fills a truncated JPEG with grey without an error
 _START_AND_END = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
+#: of an image, or of a video's frames: 8192x8192, which take 400 MB to decode. A header of 600 bytes may claim more than
+#: any memory holds, and OpenCV believes it
+MOST_PIXELS = 1 << 26
+_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
 _JPEG_SCAN = b"\xff\xda"
 _AGAIN = "extract the frames of this video again"
 
 
 @functools.cache
 def load_cv2():
-    """The cv2 module. Raises PytsnError that says what to install when a system library is missing."""
+    """The cv2 module, which decodes images of MOST_PIXELS at most, unless the user's environment has another number.
+    Raises PytsnError that says what to install when a system library is missing."""
+    os.environ.setdefault(_LIMIT, str(MOST_PIXELS))  # read when the module loads
     try:
         import cv2
     except ImportError as error:
@@ -85,7 +91,12 @@ def read_image(path: str, flags: int) -> np.ndarray:
         raise PytsnError(f"{image_source(path)}: the image is cut short after {len(data)} bytes; {_AGAIN}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if "MAX_IMAGE_PIXELS" in str(error):
+            most = f"{int(os.environ.get(_LIMIT, MOST_PIXELS)):,}"
+            raise PytsnError(
+                f"{image_source(path)}: more than {most} pixels by its header; {_LIMIT} allows more"
+            ) from None
         image = None
     if image is None:
         start = f"({len(data)} bytes starting {data[:4]!r})"

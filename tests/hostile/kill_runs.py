@@ -36,8 +36,9 @@ _GET = ("get-models", "init", "-o", "out")
 @dataclass(frozen=True)
 class KilledRun:
     """``command``: its arguments, in a folder that ``make_world`` made; output goes to out/. ``go_on``: those of the run
-    after a kill, given what is in out/. workers: whether it has processes of its own to be killed. evolving: files that hold something whole,
-    but not yet the last, while the command runs; passing: patterns of those that are gone at the end."""
+    after a kill, given what is in out/. workers: whether it has processes of its own to be killed. evolving: files that
+    hold something whole, but not yet the last, while the command runs; passing: patterns of those that are gone at the
+    end. share: kills beside those of the others."""
 
     command: tuple[str, ...]
     go_on: Callable[["KilledRun", Path], tuple[str, ...]] = field(default=lambda run, out: run.command)
@@ -112,7 +113,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Every file below the folder by its path there."""
     found = {}
     for place, _, names in os.walk(folder):
-        for name in names:
+        for name in sorted(names):
             path = Path(place) / name
             found[str(path.relative_to(folder))] = path.read_bytes()
     return found

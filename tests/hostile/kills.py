@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.hostile.kill_runs import RUNS, KilledRun, command_line, contents, empty, make_world
@@ -52,18 +52,28 @@ class Kill:
         return f"{self.role} {self.kind} {self.number} {'torn' if self.torn else 'whole'}"
 
 
-class Killing:
-    """One command in a folder of its own. ``environment``, ``hook``: for it, besides those that count and kill."""
+@dataclass(frozen=True)
+class Served:
+    """What a command needs besides: arguments, variables of its environment, code that its processes begin with."""
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str], hook: str = "") -> None:
-        self.run: KilledRun = RUNS[name]
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    hook: str = ""
+
+
+class Killing:
+    """One command in a folder of its own."""
+
+    def __init__(self, name: str, folder: Path, served: Served) -> None:
+        run = RUNS[name]
+        self.run: KilledRun = replace(run, command=(*run.command, *served.arguments))
         self.world = make_world(folder)
         self._counts = folder / "counts"
         site = folder / "site"
         site.mkdir()
-        (site / "sitecustomize.py").write_text(HOOK.read_text() + hook)
+        (site / "sitecustomize.py").write_text(HOOK.read_text() + served.hook)
         paths = os.pathsep.join((str(site), str(ROOT)))
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **environment}
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **served.environment}
         self._environment |= {"KILLS_FOLDER": str(self.world.resolve()), "KILLS_COUNTS": str(self._counts)}
         self._environment["KILLS_DRIVER"] = str(os.getpid())
         self.wanted: dict[str, bytes] = {}
@@ -178,9 +188,8 @@ pytsn.weights.known_nets.convolutions = few_convolutions
 
 
 @contextlib.contextmanager
-def served_models() -> Iterator[tuple[tuple[str, ...], dict[str, str], str]]:
-    """A server of the two nets that get-models init asks for: what to tell the command, its environment, and a hook
-    by which it takes these small nets for whole ones."""
+def served_models() -> Iterator[Served]:
+    """A server of the two nets that get-models init asks for; the hook makes the command take small nets for whole."""
     from tests.weights.weight_files import small_net
     from tests.weights.weight_servers import running_server
 
@@ -188,38 +197,47 @@ def served_models() -> Iterator[tuple[tuple[str, ...], dict[str, str], str]]:
         for modality, channels in (("rgb", 3), ("flow", 10)):
             body = small_net(Path(folder) / "net.caffemodel", None, channels).read_bytes()
             server.files[f"/tsn-init/bn_inception_{modality}_init.caffemodel"] = body
-        yield (f"--base_url={server.url}", "--timeout=60"), {"no_proxy": "127.0.0.1"}, _SMALL_NETS
+        yield Served((f"--base_url={server.url}", "--timeout=60"), {"no_proxy": "127.0.0.1"}, _SMALL_NETS)
 
 
-def kill_all(seed: int, counts: dict[str, int], say: Callable[[str], object]) -> list[str]:
-    """``counts`` kills of each run. Returns the faults."""
-    faults: list[str] = []
-    started, done, total = time.monotonic(), 0, sum(counts.values())
-    for name, count in counts.items():
-        rng, left = random.Random(f"{seed} {name}"), 0
-        with tempfile.TemporaryDirectory(prefix="kills-") as folder, contextlib.ExitStack() as stack:
-            more, environment, hook = stack.enter_context(served_models()) if name == "get-models" else ((), {}, "")
-            killing = Killing(name, Path(folder), environment, hook)
-            killing.run = _with(killing.run, more)
+class Schedule:
+    """``counts`` kills of each run; ``say`` is called with lines for who watches."""
+
+    def __init__(self, seed: int, counts: dict[str, int], say: Callable[[str], object]) -> None:
+        self.seed, self.counts, self.say = seed, counts, say
+        self.faults: list[str] = []
+        self._done, self._started = 0, time.monotonic()
+
+    def run(self) -> list[str]:
+        """Kills, goes on, compares. Returns the faults."""
+        for name in self.counts:
+            with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+                self.run_one(name, Path(folder))
+        minutes = (time.monotonic() - self._started) / 60
+        self.say(f"{self._done} kills with seed {self.seed} in {minutes:.1f} minutes: {len(self.faults)} faults")
+        return self.faults
+
+    def run_one(self, name: str, folder: Path) -> None:
+        """All kills of one command, in ``folder``."""
+        rng, leaving = random.Random(f"{self.seed} {name}"), 0
+        with served_models() if name == "get-models" else contextlib.nullcontext(Served()) as served:
+            killing = Killing(name, folder, served)
             steps = killing.leave_alone()
-            for number in range(count):
+            for number in range(self.counts[name]):
                 kill = schedule(steps, killing.run.workers, rng)
                 for fault in killing.kill(kill):
-                    faults.append(f"{name}, seed {seed}, number {number}, {kill}: {fault}")
-                    say(f"FAULT {faults[-1]}")
-                left += bool(killing.leftovers())
-                done += 1
-                minutes = (time.monotonic() - started) / done * (total - done) / 60
-                say(f"{done} of {total} kills ({name}, {kill}), {len(faults)} faults, {minutes:.0f} minutes to go")
-        say(f"{name}: {count} kills within {steps}; {left} left temporary files behind")
-    say(f"{done} kills with seed {seed} in {(time.monotonic() - started) / 60:.1f} minutes: {len(faults)} faults")
-    return faults
+                    self.faults.append(f"{name}, seed {self.seed}, number {number}, {kill}: {fault}")
+                    self.say(f"FAULT {self.faults[-1]}")
+                leaving += bool(killing.leftovers())
+                self._count(name, kill)
+        self.say(f"{name}: {self.counts[name]} kills within {steps}; {leaving} left temporary files behind")
 
-
-def _with(run: KilledRun, more: tuple[str, ...]) -> KilledRun:
-    import dataclasses
-
-    return dataclasses.replace(run, command=(*run.command, *more))
+    def _count(self, name: str, kill: Kill) -> None:
+        self._done += 1
+        total = sum(self.counts.values())
+        minutes = (time.monotonic() - self._started) / self._done * (total - self._done) / 60
+        told = f"{self._done} of {total} kills ({name}, {kill}), {len(self.faults)} faults"
+        self.say(f"{told}, {minutes:.0f} minutes to go")
 
 
 def shares(kills: int, only: list[str] | None) -> dict[str, int]:
@@ -237,7 +255,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="in all (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=RUNS, metavar="RUN", help=f"one of: {'; '.join(RUNS)}")
     args = parser.parse_args(argv)
-    return 1 if kill_all(args.seed, shares(args.kills, args.only), lambda text: print(text, flush=True)) else 0
+    run = Schedule(args.seed, shares(args.kills, args.only), lambda text: print(text, flush=True))
+    return 1 if run.run() else 0
 
 
 if __name__ == "__main__":

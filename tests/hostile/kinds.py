@@ -1,7 +1,7 @@
 """The kinds of files that are damaged: how one is made, and everything that commands do to read it.
 
-A kind's ``read`` may raise PytsnError and nothing else. ``KINDS`` is the table; ``share``: files of a kind for each file
-of the dearest kind, so that 100,000 files take an hour.
+A kind's ``read`` may raise PytsnError and nothing else. ``KINDS`` is the table; ``share``: files of a kind beside those
+of the others, few where each takes long.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Files damaged at random, each way repeatable from its ``random.Random``: bytes, tokens of a text, members of a zip."""
+"""Files damaged at random, repeatably (all draws come from one ``random.Random``): bytes, tokens, members of a zip."""
 
 import io
 import random
