@@ -13,8 +13,8 @@ from pytsn.data.frame_store import frame_source, read_frame
 
 #: first bytes -> end marker of a complete file; OpenCV fills a truncated JPEG with grey without an error
 _START_AND_END = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
-#: of an image, or of a video's frames: 8192x8192, which take 400 MB to decode. A header of 600 bytes may claim more than
-#: any memory holds, and OpenCV believes it
+#: of an image, or of a video's frames: 8192x8192, which take 400 MB to decode. A file of 700 bytes may claim more than
+#: any memory holds in its header, and OpenCV believes it
 MOST_PIXELS = 1 << 26
 _LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
 _JPEG_SCAN = b"\xff\xda"

@@ -97,4 +97,4 @@ class SmoothedLoss:
         if losses.ndim != 1 or value.ndim:
             raise ValueError(f"losses of shape {losses.shape}, smoothed to {value.shape}")
         if len(losses) <= self.window:
-            self.start, self.losses, self.value = int(state["start"]), list(losses), value[()]
+            self.start, self.losses, self.value = int(state["start"]), list(losses), np.float32(value)

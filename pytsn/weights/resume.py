@@ -25,8 +25,8 @@ Headers = Mapping[str, str] | email.message.Message
 class PartFile:
     """The part received so far of the file at ``path``, fetched from ``address``.
 
-    NAME.part.json beside it holds the address (its secrets as a hash) and the server's ETag, Last-Modified and size, so that bytes of two
-    versions of a file are never joined.
+    NAME.part.json beside it holds the address (its secrets as a hash) and the server's ETag, Last-Modified and size, so
+    that bytes of two versions of a file are never joined.
     """
 
     def __init__(self, path: str | os.PathLike, address: str) -> None:

@@ -35,7 +35,7 @@ _GET = ("get-models", "init", "-o", "out")
 
 @dataclass(frozen=True)
 class KilledRun:
-    """``command``: its arguments, in a folder that ``make_world`` made; output goes to out/. ``go_on``: those of the run
+    """``command``: its arguments, in a folder that ``make_world`` made; output goes to out/. ``go_on``: those of a run
     after a kill, given what is in out/. workers: whether it has processes of its own to be killed. evolving: files that
     hold something whole, but not yet the last, while the command runs; passing: patterns of those that are gone at the
     end. share: kills beside those of the others."""

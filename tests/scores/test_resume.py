@@ -57,9 +57,10 @@ def test_a_folder_half_removed_or_half_made_is_no_obstacle(tmp_path, resume, mon
         store = open_store(tmp_path, resume=False)
         for index in range(3):
             store.add(index, scores_of(index))
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(type(store.folder), "unlink", _stops_after(removed))
-            store.finish()
+            with pytest.raises(KeyboardInterrupt):
+                store.finish()
         assert (store.folder / "settings.json").is_file()
         again = open_store(tmp_path, resume=resume)
         assert len(again.todo()) == (removed if resume else 3)
