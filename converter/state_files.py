@@ -13,7 +13,7 @@ from converter.errors import PytsnError
 from converter.file_kinds import SAFETENSORS, kind_of
 from converter.files import atomic_path
 from converter.ports import find_origin, origin_metadata, rename_state
-from converter.torch_tensors import load_tensors
+from converter.torch_tensors import is_harmless, load_tensors
 
 _METADATA_KEY = "pytsn"
 _SAFE_METADATA = "__metadata__"
@@ -113,11 +113,17 @@ def _read_safetensors(path) -> tuple[dict, dict]:
 
 def _read_pth(path) -> tuple[dict, dict]:
     """The content of a PyTorch file, and pytsn's own metadata."""
+    if not is_harmless(path):
+        return _content_of(path, _read_mixed(path))
     try:
         with open(path, "rb") as file:  # given a path, torch might read it as safetensors because of its name
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # damaged (many exception types), or more than tensors, which the next reader skips
         loaded = _read_mixed(path)
+    return _content_of(path, loaded)
+
+
+def _content_of(path, loaded: object) -> tuple[dict, dict]:
     if not isinstance(loaded, dict):
         raise PytsnError(f"{path}: holds a {type(loaded).__name__}, a state dict was expected")
     metadata = getattr(loaded, "_metadata", None)
