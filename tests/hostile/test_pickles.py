@@ -74,6 +74,7 @@ def test_tensors_that_claim_more_than_the_file_has_are_not(tmp_path):
 
 
 def test_an_endless_name_of_an_encoding():
-    unpopped = ENDLESS.replace(b"\x000h", b"\x00h")
+    endless = ENDLESS.replace(b"\x000h", b"\x00h")  # POP is no opcode of score files
+    call = b"c_codecs\nencode\nX\x01\x00\x00\x00ah\x00\x86R"
     with pytest.raises(RefusedPickle, match="an encoding other than Latin-1"):
-        load_objects(io.BytesIO(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a" + unpopped + b"\x86R."))
+        load_objects(io.BytesIO(b"\x80\x02" + endless + call + b"."))
