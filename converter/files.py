@@ -141,8 +141,10 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Hex SHA-256 of the file, which must be a regular one."""
+    """Hex SHA-256 of the file, "" for a pipe: what came out of it is gone. Raises PytsnError for anything else."""
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            return ""
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
     except OSError as error:

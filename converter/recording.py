@@ -104,6 +104,8 @@ def read_recording(path: str | os.PathLike, net_inputs: Mapping[str, tuple[int, 
     """
     arrays = _read_npz(path)
     samples = arrays.pop("full_samples", None)
+    if samples is not None and samples.dtype.kind not in "iu":
+        raise PytsnError(f"{path}: 'full_samples' holds {samples.dtype}, numbers of samples were expected")
     inputs = _pop_inputs(arrays, list(net_inputs), path)
     return Recording(str(path), inputs, arrays, None if samples is None else tuple(int(i) for i in samples.reshape(-1)))
 
