@@ -7,6 +7,7 @@ all operations on it, and attributes are never set, so no code from a file, and 
 Source: pickletools.py, and what torch/_utils.py and NumPy write into pickles.
 """
 
+import io
 import pickle
 import struct
 from collections import OrderedDict
@@ -29,6 +30,8 @@ _STORAGES = {
 }
 #: NumPy's type code -> struct's format, little-endian
 _NUMBERS = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q", "u1": "<B", "b1": "<?"}
+#: bytes asked for at once above which the file is asked whether it has them
+_WORTH_A_LOOK = 1 << 16
 #: what a dict's keys may be
 _SIMPLE = (str, int, float, bytes, type(None))
 #: (module, name) in a pickle -> its replacement here
@@ -50,6 +53,24 @@ class Storages(Protocol):
 
     def find(self, dtype: Any, key: Any, location: Any, count: Any, view: Any = None) -> torch.Tensor:
         """One storage, (count,), as a persistent id names it; ``view``: (key, offset, count) of a part of it."""
+
+
+class Bounded:
+    """A file to read pickles from. ``BufferedReader`` takes memory for as many bytes as it is asked for; a pickle may ask
+    for more than any file has."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        at = file.tell()
+        self._size = file.seek(0, io.SEEK_END)
+        file.seek(at)
+        self.readline = file.readline
+
+    def read(self, count: int) -> bytes:
+        """``count`` bytes. Raises UnpicklingError if fewer follow."""
+        if count >= _WORTH_A_LOOK and count > self._size - self._file.tell():
+            raise pickle.UnpicklingError("cut short: it claims more bytes than follow")
+        return self._file.read(count)
 
 
 class StandIn:
@@ -83,7 +104,7 @@ class Unpickler(pickle._Unpickler):  # the Python version: the one in C allocate
 
     def __init__(self, file: BinaryIO, storages: Storages | None = None, tensors: bool = True) -> None:
         """``tensors``: False for a look at the structure; a stand-in then takes the place of each tensor."""
-        super().__init__(file, encoding="utf-8")
+        super().__init__(Bounded(file), encoding="utf-8")  # type: ignore[arg-type]  # all that pickle calls
         self._storages, self._tensors = storages, tensors
         self.simple = True  # whether all keys of dicts and members of sets were text or numbers
 

@@ -219,13 +219,13 @@ def test_files_of_weighted_segments_are_right_under_the_plain_average(tiny, weig
 def test_a_run_killed_in_its_last_checkpoint_ends_with_its_last_weights(tiny, monkeypatch):
     """Killed before each of the files that the checkpoint of the last iteration writes or removes, the resumed run ends
     with the folder of one that was left alone: a checkpoint that counts has nothing left to be done."""
-    more = ("--epochs=2", "--seed=3", "--set=snapshot=2", *QUICK)
+    more = ("--epochs=2", "--seed=3", "--set=snapshot=1", *QUICK)
     assert finetune("left_alone", *more) == 0
     wanted = {path.name: path.read_bytes() for path in Path("left_alone/state").iterdir()}
     last = read_state("left_alone/last.safetensors")
     for name in ("iter_3.safetensors", "last.safetensors", "iter_3.pytsnstate", "iter_3.solverstate", "removal"):
         with monkeypatch.context() as patch:
-            time = 2 if name == "last.safetensors" else 1
+            time = 3 if name == "last.safetensors" else 1
             patch.setattr("converter.files.put_in_place", _killed_at(name, put_in_place, time))
             patch.setattr(Path, "unlink", _killed_at("iter_2.solverstate" if name == "removal" else "", Path.unlink))
             with pytest.raises(Killed):

@@ -78,3 +78,12 @@ def test_an_endless_name_of_an_encoding():
     call = b"c_codecs\nencode\nX\x01\x00\x00\x00ah\x00\x86R"
     with pytest.raises(RefusedPickle, match="an encoding other than Latin-1"):
         load_objects(io.BytesIO(b"\x80\x02" + endless + call + b"."))
+
+
+@pytest.mark.parametrize("layout", ["zip", "old"])
+def test_text_that_claims_two_gigabytes(tmp_path, layout):
+    """Python's files take memory for all that they are asked for."""
+    path = tmp_path / "m.pth"
+    path.write_bytes(layouts(b"X\xff\xff\xff\x7fabc")[layout])
+    with pytest.raises(PytsnError, match=r"m\.pth: damaged.*claims more bytes than follow"):
+        read_state(path)

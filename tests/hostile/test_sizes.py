@@ -14,6 +14,7 @@ import pytest
 from converter.errors import PytsnError
 from converter.npy_files import read_npz
 from converter.recording import read_recording
+from pytsn.data.frame_images import read_rgb
 from pytsn.data.video_file import VideoFrames
 from pytsn.training import side_file
 from tests.flow.flow_videos import make_video
@@ -47,6 +48,20 @@ def test_an_image_of_a_billion_pixels_in_700_bytes(tmp_path):
         f"{tmp_path}/img_00001.jpg: more than 67,108,864 pixels by its header; OPENCV_IO_MAX_IMAGE_PIXELS allows more"
     )
     assert int(megabytes) < 100
+
+
+@pytest.mark.parametrize("chunk", [b"IDAT", b"IHDR", b"tEXt"])
+def test_a_png_whose_chunk_claims_two_gigabytes(tmp_path, chunk):
+    """It took 4 GB: OpenCV reserves what a chunk claims, and fills it."""
+    data = bytearray(cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].tobytes())
+    (tmp_path / "img_00001.jpg").write_bytes(data)
+    assert read_rgb(str(tmp_path)).shape == (30, 40, 3)
+    at = data.find(chunk) - 4 if chunk in data else 33  # after IHDR
+    claimed = b"\x7f\xff\xff\x00" + chunk
+    data[at : at + 8] = claimed if chunk in data else claimed + data[at : at + 8]
+    (tmp_path / "img_00001.jpg").write_bytes(data)
+    with pytest.raises(PytsnError, match=r"img_00001\.jpg: the image is cut short after \d+ bytes"):
+        read_rgb(str(tmp_path))
 
 
 def test_a_video_of_large_frames(tmp_path, monkeypatch):
