@@ -56,8 +56,8 @@ class Storages(Protocol):
 
 
 class Bounded:
-    """A file to read pickles from. ``BufferedReader`` takes memory for as many bytes as it is asked for; a pickle may ask
-    for more than any file has."""
+    """A file to read pickles from. ``BufferedReader`` takes memory for as many bytes as it is asked for; a pickle may
+    ask for more than any file has."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
