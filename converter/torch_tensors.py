@@ -44,7 +44,10 @@ class _Storages:
 
 
 class _Claims(_Storages):
-    """What the tensors claim, without their numbers."""
+    """What the tensors claim, without their numbers. Kinds that only torch knows count a byte a number."""
+
+    def find(self, dtype: Any, key: Any, location: object, count: Any, view: Any = None) -> torch.Tensor:
+        return super().find(dtype if isinstance(dtype, torch.dtype) else torch.uint8, key, location, count, view)
 
     def _make(self, dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
         return torch.empty(0, dtype=dtype)

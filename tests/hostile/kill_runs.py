@@ -30,6 +30,7 @@ _FINETUNE = ("finetune", "list.txt", "--val_list=list.txt", "--out=out/run", f"-
 _FINETUNE += ("--epochs=2", "--batch_size=3", "--val_batch_size=3", "--accumulate=1", "--lr=0.01", "--seed=3")
 _FINETUNE += ("--device=cpu", "--set=name_pattern=img_%05d.png")
 _FLOW = ("build-of", "videos", "out/frames", "--ext=avi", "--algorithm=farneback", "--new_width=0", "--new_height=0")
+_REPORT = ("report", "scores_python2.npz", "-o", "out/report.html")
 _GET = ("get-models", "init", "-o", "out")
 
 
@@ -75,6 +76,7 @@ RUNS = {
     "eval-net, 2 workers": KilledRun((*_TEST, "--num_worker=2"), _resumed, workers=True, share=8),
     "features": KilledRun((*_FEATURES, "-o", "out/f.npz"), _resumed, share=8),
     "features, folder": KilledRun((*_FEATURES, "-o", "out/f/", "--num_worker=2"), _resumed, workers=True, share=6),
+    "report": KilledRun(_REPORT, share=3),
     "train": KilledRun((*_TRAIN, "--workers=0"), _from_snapshot, share=10, evolving=_PICTURES),
     "train, 1 reader": KilledRun((*_TRAIN, "--workers=1"), _from_snapshot, workers=True, share=4, evolving=_PICTURES),
     "finetune": KilledRun(
@@ -96,6 +98,7 @@ def make_world(folder: Path) -> Path:
     (world / "short.txt").write_text("frames/v1 12 0\nframes/v3 26 1\nframes/v4 32 2\n")
     for number in (1, 2, 3):
         make_video(world / "videos" / f"v{number}.avi", 3 + number, seed=number)
+    shutil.copy(RECORDINGS / "eval" / "scores_python2.npz", world)
     (world / "out").mkdir()
     return world
 
