@@ -197,7 +197,7 @@ def mutate_text(text: str, rng: random.Random, others: Sequence[str] = ()) -> st
     eight texts is spoiled as a whole instead: lines doubled, torn or mixed, nested, with characters of other worlds."""
     if rng.random() < 0.12:
         return rng.choice(_OF_TEXTS)(text, rng, others)
-    tokens = _TOKEN.findall(text)
+    tokens = _TOKEN.findall(text) or [" "]
     for _ in range(rng.randint(1, 3)):
         at = rng.choice([index for index, token in enumerate(tokens) if token.strip()] or [0])
         token = tokens[at]
