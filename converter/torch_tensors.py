@@ -115,7 +115,8 @@ def is_harmless(path: str | os.PathLike) -> bool:
                     Unpickler(pickled).load()
             reader = Unpickler(pickled, _Claims(size), tensors=False)
             reader.load()
-            return reader.simple
+            keys = [] if zipped else Unpickler(pickled).load()  # of the numbers that follow
+            return reader.simple and isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     except Exception:  # whatever damage raises
         return False
 

@@ -80,9 +80,10 @@ def _entry(item: zipfile.ZipInfo) -> Entry:
 
 def _packed_bytes(archive: str, entry: Entry) -> bytes | None:
     """The entry's packed bytes; None if the file does not hold all of them."""
-    size = min(entry.packed, _LARGEST)
     try:
-        with open_regular(archive).detach() as file:
+        with open_regular(archive).detach() as file:  # no buffer: it would be copied
+            there = os.fstat(file.fileno()).st_size  # memory is taken for all that is asked for
+            size = min(entry.packed, _LARGEST, there)
             file.seek(max(entry.offset, 0))
             read = file.read(_HEADER + _NAME_AND_EXTRA + size)  # all at once, as a rule
             if len(read) < _HEADER or not read.startswith(b"PK\3\4"):

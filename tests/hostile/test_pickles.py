@@ -87,3 +87,13 @@ def test_text_that_claims_two_gigabytes(tmp_path, layout):
     path.write_bytes(layouts(b"X\xff\xff\xff\x7fabc")[layout])
     with pytest.raises(PytsnError, match=r"m\.pth: damaged.*claims more bytes than follow"):
         read_state(path)
+
+
+def test_names_of_storages_that_claim_two_gigabytes(tmp_path):
+    """The list of them follows the content, in the layout before 1.6."""
+    path = tmp_path / "m.pth"
+    whole = layouts(b"}")["old"]
+    path.write_bytes(whole)
+    assert is_harmless(path)
+    path.write_bytes(whole.removesuffix(pickle.dumps([], 2)) + b"\x80\x02]X\xff\xff\xff\x7fabc")
+    assert not is_harmless(path)
