@@ -77,6 +77,7 @@ class Killing:
         self._environment |= {"KILLS_FOLDER": str(self.world.resolve()), "KILLS_COUNTS": str(self._counts)}
         self._environment["KILLS_DRIVER"] = str(os.getpid())
         self.wanted: dict[str, bytes] = {}
+        self.missed = 0  # kills that were to be at a step that no process came to
 
     def leave_alone(self) -> Steps:
         """The run to compare with, and its steps."""
@@ -96,6 +97,7 @@ class Killing:
         empty(self.world / "out")
         status, said = self._start(self.run.command, kill)
         died = (self._counts / "killed").exists() or status == -9
+        self.missed += not died
         faults = [] if died or status == 0 else [f"status {status} without a kill: {said}"]
         if kill.role == "worker" and died and status not in (0, 1, 2):
             faults.append(f"status {status} after the kill of a worker: {said}")
@@ -230,7 +232,8 @@ class Schedule:
                     self.say(f"FAULT {self.faults[-1]}")
                 leaving += bool(killing.leftovers())
                 self._count(name, kill)
-        self.say(f"{name}: {self.counts[name]} kills within {steps}; {leaving} left temporary files behind")
+        told = f"{killing.missed} came to no such step, {leaving} left temporary files behind"
+        self.say(f"{name}: {self.counts[name]} kills within {steps}; {told}")
 
     def _count(self, name: str, kill: Kill) -> None:
         self._done += 1

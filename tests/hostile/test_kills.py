@@ -45,7 +45,7 @@ def test_what_is_wrong_after_a_kill_is_told(tmp_path, monkeypatch):
     """A command that leaves half a file under its final name, and never mends it."""
     killing = Killing.__new__(Killing)
     killing.run, killing.world, killing._counts = kills.RUNS["convert"], tmp_path, tmp_path / "counts"
-    killing.wanted = {"a.pth": b"whole file", "b.pth": b"another"}
+    killing.missed, killing.wanted = 0, {"a.pth": b"whole file", "b.pth": b"another"}
     (tmp_path / "out").mkdir()
 
     def start(arguments, kill=None):
