@@ -1,14 +1,20 @@
 """Reads files with one-line errors and writes them whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from converter.errors import PytsnError
+
+#: bytes that are taken from a pipe: more than weights have
+LARGEST_PIPED = 1 << 30
+_NO_FILE = "is a pipe, a socket or a device; a file was expected"
 
 
 def explain_os_error(error: OSError, path: str | os.PathLike) -> PytsnError:
@@ -22,12 +28,55 @@ def explain_os_error(error: OSError, path: str | os.PathLike) -> PytsnError:
     return PytsnError(f"{path}: {reasons.get(type(error), error.strerror or str(error))}")
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
-    """The file's bytes. Raises a PytsnError with the path if it cannot be read."""
+def open_regular(path: str | os.PathLike) -> BufferedReader:
+    """Opens a file of data, whose place a pipe, a socket or a device may have taken: nobody waits for a writer, and
+    nothing endless is read. Raises OSError if it cannot be opened, PytsnError if it is no regular file."""
+    file = _open_at_once(path)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise PytsnError(f"{path}: {_NO_FILE}")
+    return file
+
+
+def _open_at_once(path: str | os.PathLike) -> BufferedReader:
     try:
-        return Path(path).read_bytes()
+        return open(path, "rb", opener=open_without_waiting)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise PytsnError(f"{path}: {_NO_FILE}") from None
+        raise
+
+
+def open_without_waiting(path: str, flags: int) -> int:
+    """An opener for ``open``: a pipe without anybody at its other end would block for ever."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The bytes of a file, or of a pipe such as a shell makes of ``<(command)``, which somebody must be writing to.
+
+    Raises a PytsnError with the path if it cannot be read: a socket, a device, a pipe without a writer among them.
+    """
+    try:
+        with _open_at_once(path) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISREG(mode):
+                return file.read()
+            if stat.S_ISFIFO(mode):
+                return _read_pipe(file, path)
     except OSError as error:
         raise explain_os_error(error, path) from None
+    raise PytsnError(f"{path}: {_NO_FILE}")
+
+
+def _read_pipe(file: BufferedReader, path: str | os.PathLike) -> bytes:
+    os.set_blocking(file.fileno(), True)
+    data = file.read(LARGEST_PIPED + 1)
+    if len(data) > LARGEST_PIPED:
+        raise PytsnError(f"{path}: more than {LARGEST_PIPED >> 20} MB came out of this pipe; name a file")
+    if not data:
+        raise PytsnError(f"{path}: a pipe that nothing comes out of: nobody writes to it")
+    return data
 
 
 def read_text(path: str | os.PathLike) -> str:
@@ -92,9 +141,11 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Hex SHA-256 of the file."""
+    """Hex SHA-256 of the file, "" for a pipe: what came out of it is gone. Raises PytsnError for anything else."""
     try:
-        with open(path, "rb") as file:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            return ""
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
     except OSError as error:
         raise explain_os_error(error, path) from None

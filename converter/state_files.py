@@ -1,5 +1,6 @@
 """Converted weights on disk: `.safetensors` and `.pth`, plain state dicts with metadata about their source."""
 
+import json
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,14 +13,15 @@ from converter.errors import PytsnError
 from converter.file_kinds import SAFETENSORS, kind_of
 from converter.files import atomic_path
 from converter.ports import find_origin, origin_metadata, rename_state
-from converter.torch_tensors import load_tensors
+from converter.torch_tensors import is_harmless, load_tensors
 
 _METADATA_KEY = "pytsn"
+_SAFE_METADATA = "__metadata__"
 _PARALLEL = "module."  # DataParallel's prefix of every key
 
 
 def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes a state dict, whole or not at all. The suffix chooses the format.
+    """Writes a state dict, whole or not at all. The suffix chooses the format. Equal content gives equal bytes.
 
     `.pth` is a plain state dict, so ``model.load_state_dict(torch.load(path))`` works anywhere; the metadata is in the
     attribute where torch keeps module versions.
@@ -30,10 +32,25 @@ def write_state(path: str | os.PathLike, state: Mapping[str, torch.Tensor], meta
             from safetensors.torch import save_file
 
             save_file(tensors, temporary, metadata={"format": "pt", **metadata})
+            _sort_metadata(temporary)
         else:
             carried = OrderedDict({_METADATA_KEY: dict(metadata)})
             tensors._metadata = carried  # type: ignore[attr-defined]  # torch's own attribute of state dicts
-            torch.save(tensors, temporary)
+            with open(temporary, "wb") as file:  # of a path, torch writes the name into the file
+                torch.save(tensors, file)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Rewrites the header of a safetensors file with its metadata in alphabetical order, which is random otherwise."""
+    with open(path, "rb+") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header[_SAFE_METADATA] = dict(sorted(header[_SAFE_METADATA].items()))
+        ordered = {_SAFE_METADATA: header.pop(_SAFE_METADATA), **header}
+        text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) <= size:  # equal but for the order; a header is padded with spaces
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 @dataclass(frozen=True)
@@ -96,11 +113,17 @@ def _read_safetensors(path) -> tuple[dict, dict]:
 
 def _read_pth(path) -> tuple[dict, dict]:
     """The content of a PyTorch file, and pytsn's own metadata."""
+    if not is_harmless(path):
+        return _content_of(path, _read_mixed(path))
     try:
         with open(path, "rb") as file:  # given a path, torch might read it as safetensors because of its name
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # damaged (many exception types), or more than tensors, which the next reader skips
         loaded = _read_mixed(path)
+    return _content_of(path, loaded)
+
+
+def _content_of(path, loaded: object) -> tuple[dict, dict]:
     if not isinstance(loaded, dict):
         raise PytsnError(f"{path}: holds a {type(loaded).__name__}, a state dict was expected")
     metadata = getattr(loaded, "_metadata", None)

@@ -143,7 +143,8 @@ def _add_to_blob(parts: _BlobParts, item: Field) -> None:
     if item.number == _DATA and item.kind in (BYTES, FIXED32):
         parts.floats.append(_numbers(item.payload, "<f4", "data"))
     elif item.number == _DOUBLE_DATA and item.kind in (BYTES, FIXED64):
-        parts.floats.append(_numbers(item.payload, "<f8", "double_data").astype(np.float32))
+        with np.errstate(over="ignore"):  # beyond float32 there is infinity, which who checks weights reports
+            parts.floats.append(_numbers(item.payload, "<f8", "double_data").astype(np.float32))
     elif item.number == _SHAPE and item.kind == BYTES:
         parts.has_shape = True
         parts.dims += _read_dims(item.payload)

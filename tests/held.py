@@ -1,10 +1,9 @@
-"""Programs that cannot get ahead of the test that watches them: held at a frame, or at every line they print.
+"""Programs that cannot get ahead of the test that watches them: held at a frame, a file, or every line they print.
 
 A program started with a folder of hooks first in PYTHONPATH imports the folder's sitecustomize.py before anything else,
 and so do the processes that it starts.
 """
 
-import errno
 import fcntl
 import os
 import subprocess
@@ -27,6 +26,19 @@ def held(video, frames=VideoFrames.__iter__):
         yield frame
 
 VideoFrames.__iter__ = held
+"""
+
+_HELD_FILES = """
+import os, sys, time
+
+def held(event, arguments, names={names}, folder={folder}):
+    name = names.get(arguments[0]) if event == "open" and isinstance(arguments[0], str) else None
+    if name and os.path.isdir(folder):
+        os.close(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT))
+        while os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "let go")):
+            time.sleep(0.01)
+
+sys.addaudithook(held)
 """
 
 
@@ -62,32 +74,19 @@ def popen_stepwise(command: list[str], **options) -> subprocess.Popen:
     return process
 
 
-class HeldFile:
-    """A pipe in a file's place: who reads it waits until the test gives the content, or for good."""
+class HeldFiles:
+    """Files that who opens one waits for, until the test lets go or for good, in processes with ``environment``."""
 
-    def __init__(self, path: Path) -> None:
-        """``path``: of the file, whose content is kept for ``release``."""
-        self.path, self._content, self._handle = path, path.read_bytes(), None
-        path.unlink()
-        os.mkfifo(path)
+    def __init__(self, folder: Path, paths: list[Path], code: str = "") -> None:
+        """``folder``: of the hooks, to be made; ``code``: also run at the start of each process."""
+        self.folder = folder
+        self._names = {str(path): f"held {number}" for number, path in enumerate(paths)}
+        self.environment = hook(folder, code + _HELD_FILES.format(names=self._names, folder=repr(str(folder))))
 
-    def has_reader(self) -> bool:
-        """Whether somebody waits for the content."""
-        if self._handle is None:
-            try:
-                self._handle = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)  # fails while nobody reads
-            except OSError as error:
-                if error.errno != errno.ENXIO:
-                    raise
-        return self._handle is not None
+    def all_wanted(self) -> bool:
+        """Whether somebody waits for each."""
+        return all((self.folder / name).exists() for name in self._names.values())
 
-    def release(self) -> None:
-        """Gives the content to the one who waits, and puts the file back in its place."""
-        os.set_blocking(self._handle, True)
-        with os.fdopen(self._handle, "wb") as file:
-            file.write(self._content)
-        self.put_back()
-
-    def put_back(self) -> None:
-        self.path.unlink()
-        self.path.write_bytes(self._content)
+    def let_go(self) -> None:
+        """Those who wait go on."""
+        (self.folder / "let go").touch()

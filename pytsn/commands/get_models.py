@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from converter.errors import PytsnError
+    from pytsn.weights.addresses import shown
     from pytsn.weights.download import Patience
     from pytsn.weights.get_models import ADVICE, Getter, Wanted
     from pytsn.weights.model_sources import sources
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise PytsnError(f"--timeout {args.timeout:g}: seconds, more than 0, are needed")
     if args.list:
         for file in wanted.files():
-            print(f"{file.name}  {sources(file, args.base_url)[0]}")
+            print(f"{file.name}  {shown(sources(file, args.base_url)[0])}")
         return 0
     bars = _Bars()
     try:

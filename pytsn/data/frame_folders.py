@@ -202,14 +202,17 @@ def _holds_only_videos(path: str, kinds: set[str]) -> bool:
     """Whether everything in the folder is a folder or a video's archive, and something is."""
     if not os.path.isdir(path):
         return False
-    with os.scandir(path) as entries:  # stops at the first file: one look suffices for a folder of frames
-        empty = True
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir() and not _is_video_archive(entry, kinds):
-                return False
-            empty = False
+    try:
+        with os.scandir(path) as entries:  # stops at the first file: one look suffices for a folder of frames
+            empty = True
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if not entry.is_dir() and not _is_video_archive(entry, kinds):
+                    return False
+                empty = False
+    except OSError as error:  # a link to itself is one
+        raise explain_os_error(error, error.filename or path) from None
     return not empty
 
 

@@ -11,15 +11,21 @@ from converter.errors import PytsnError
 from pytsn.data.frame_names import frame_name
 from pytsn.data.frame_store import frame_source, read_frame
 
-#: first bytes -> end marker of a complete file; OpenCV fills a truncated JPEG with grey without an error
-_START_AND_END = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
-_JPEG_SCAN = b"\xff\xda"
+#: of an image, or of a video's frames: 8192x8192, which take 400 MB to decode. A file of 700 bytes may claim more than
+#: any memory holds in its header, and OpenCV believes it
+MOST_PIXELS = 1 << 26
+_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
+#: a JPEG's first bytes, its end and its scans; OpenCV fills a truncated one with grey without an error
+_JPEG, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+_PNG = b"\x89PNG\r\n\x1a\n"
 _AGAIN = "extract the frames of this video again"
 
 
 @functools.cache
 def load_cv2():
-    """The cv2 module. Raises PytsnError that says what to install when a system library is missing."""
+    """The cv2 module, which decodes images of MOST_PIXELS at most, unless the user's environment has another number.
+    Raises PytsnError that says what to install when a system library is missing."""
+    os.environ.setdefault(_LIMIT, str(MOST_PIXELS))  # read when the module loads
     try:
         import cv2
     except ImportError as error:
@@ -85,7 +91,12 @@ def read_image(path: str, flags: int) -> np.ndarray:
         raise PytsnError(f"{image_source(path)}: the image is cut short after {len(data)} bytes; {_AGAIN}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if "MAX_IMAGE_PIXELS" in str(error):
+            most = f"{int(os.environ.get(_LIMIT, MOST_PIXELS)):,}"
+            raise PytsnError(
+                f"{image_source(path)}: more than {most} pixels by its header; {_LIMIT} allows more"
+            ) from None
         image = None
     if image is None:
         start = f"({len(data)} bytes starting {data[:4]!r})"
@@ -99,10 +110,21 @@ def image_source(path: str) -> str:
 
 
 def _cut_short(data: bytes) -> bool:
-    """True for a JPEG or PNG without its end marker; in a JPEG, the marker must follow its last scan (thumbnails)."""
-    for start, end in _START_AND_END.items():
-        if data.startswith(start) and not data.endswith(end):  # the search costs a fifth of the decoding
-            return data.find(end, max(data.rfind(_JPEG_SCAN), 0) if start == b"\xff\xd8" else 0) < 0
+    """True for a JPEG or PNG without its end. In a JPEG, the end marker must follow its last scan (thumbnails). In a
+    PNG, no chunk may claim more bytes than follow: OpenCV takes memory for all that it claims."""
+    if data.startswith(_JPEG):
+        if data.endswith(_JPEG_END):  # the search costs a fifth of the decoding
+            return False
+        return data.find(_JPEG_END, max(data.rfind(_JPEG_SCAN), 0)) < 0
+    return data.startswith(_PNG) and not _has_whole_chunks(data)
+
+
+def _has_whole_chunks(data: bytes) -> bool:
+    at = len(_PNG)
+    while at + 12 <= len(data):  # length, type, content, CRC
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
     return False
 
 

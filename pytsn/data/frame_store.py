@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error
+from converter.files import explain_os_error, open_regular
 from pytsn.data.frame_names import Numbering, frame_numbers, is_frame, kind_prefix, numbering, short_kind
 from pytsn.data.zip_entries import read_entry, zip_directory
 
@@ -45,7 +45,7 @@ def read_frame(folder: str, name: str) -> bytes:
     """
     path = os.path.join(folder, name)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         place = _find(folder, name)

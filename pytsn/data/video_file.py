@@ -9,7 +9,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error
-from pytsn.data.frame_images import load_cv2
+from pytsn.data.frame_images import MOST_PIXELS, load_cv2
 
 #: libav's level "quiet"; OpenCV reads the variable when it first opens a video
 _FFMPEG_QUIET = "-8"
@@ -139,6 +139,12 @@ class _Capture:
             self._capture = None
         if self._capture is None or not self._capture.isOpened():
             raise PytsnError(f"{path}: OpenCV finds no video stream in it (damaged, sound only, or of another kind?)")
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > MOST_PIXELS:
+            self.close()
+            raise PytsnError(
+                f"{path}: frames of {width}x{height} pixels; {MOST_PIXELS:,} are the most that are decoded"
+            )
         announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.announced = int(announced) if 0 < announced < 1e9 else 0
 

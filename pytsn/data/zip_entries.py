@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error
+from converter.files import explain_os_error, open_regular
 
 #: number of cached directories, at about 0.3 KB per entry
 _CACHED = 32
@@ -22,7 +22,7 @@ _LARGEST = 1 << 28
 _HEADER, _NAME_AND_EXTRA = 30, 128
 _AGAIN = "extract the frames of this video again"
 #: errors that zipfile raises for bytes that are not an archive
-_NOT_A_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, OSError)
+NOT_A_ZIP = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error, OSError)
 
 
 class Entry(NamedTuple):
@@ -65,11 +65,11 @@ def read_entry(archive: str, name: str) -> bytes:
 @lru_cache(maxsize=_CACHED)
 def _read_directory(archive: str, stamp: tuple[int, ...]) -> dict[str, Entry]:
     try:
-        with open(archive, "rb") as file, zipfile.ZipFile(file) as opened:
+        with open_regular(archive) as file, zipfile.ZipFile(file) as opened:
             return {item.filename: _entry(item) for item in opened.infolist()}
     except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
         raise explain_os_error(error, archive) from None
-    except _NOT_A_ZIP as error:
+    except NOT_A_ZIP as error:
         raise PytsnError(f"{archive}: cut short, or no zip archive ({error}); {_AGAIN}") from None
 
 
@@ -80,9 +80,10 @@ def _entry(item: zipfile.ZipInfo) -> Entry:
 
 def _packed_bytes(archive: str, entry: Entry) -> bytes | None:
     """The entry's packed bytes; None if the file does not hold all of them."""
-    size = min(entry.packed, _LARGEST)
     try:
-        with open(archive, "rb", buffering=0) as file:
+        with open_regular(archive).detach() as file:  # no buffer: it would be copied
+            there = os.fstat(file.fileno()).st_size  # memory is taken for all that is asked for
+            size = min(entry.packed, _LARGEST, there)
             file.seek(max(entry.offset, 0))
             read = file.read(_HEADER + _NAME_AND_EXTRA + size)  # all at once, as a rule
             if len(read) < _HEADER or not read.startswith(b"PK\3\4"):

@@ -21,12 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from converter.errors import PytsnError
-from converter.files import atomic_path, explain_os_error, read_text, write_bytes
+from converter.files import atomic_path, explain_os_error, open_regular, read_text, write_bytes
 from pytsn.runtime.unfinished import put_folder_in_place, recover_folder
 from pytsn.scores.npz import read_member, write_member
 
 INDEX = "index.json"
-_DAMAGED = (zipfile.BadZipFile, KeyError, ValueError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,26 @@ def write_features(path: Path, kind: str, index: FeatureIndex, load: Callable[[i
 def read_index(path: Path, kind: str) -> FeatureIndex:
     """Names, labels, ticks and settings of finished features. Raises PytsnError when the file is none or is damaged."""
     try:
-        return {"npz": _index_npz, "h5": _index_h5, "folder": _index_folder}[kind](path)
+        found = {"npz": _index_npz, "h5": _index_h5, "folder": _index_folder}[kind](path)
+    except PytsnError:
+        raise
     except OSError as error:
         raise explain_os_error(error, path) from None
-    except _DAMAGED as error:
-        raise PytsnError(f"{path}: holds no features of this program ({error})") from None
+    except Exception as error:  # hostile bytes may raise anything in zipfile, h5py, NumPy or json
+        raise PytsnError(f"{path}: holds no features of this program ({type(error).__name__}: {error})") from None
+    _check_index(path, found)
+    return found
+
+
+def _check_index(path: Path, found: FeatureIndex) -> None:
+    columns = ((found.names, str), (found.labels, int), (found.ticks, list))
+    if not all(isinstance(column, list) and all(isinstance(item, kind) for item in column) for column, kind in columns):
+        raise PytsnError(f"{path}: holds no features of this program: its names, labels or ticks are none")
+    if len(found.names) != len(found.labels) or not isinstance(found.settings, dict):
+        raise PytsnError(
+            f"{path}: holds no features of this program: {len(found.names)} names, {len(found.labels)} labels and "
+            f"settings of type {type(found.settings).__name__}"
+        )
 
 
 def file_names(names: Sequence[str]) -> list[str]:
@@ -149,7 +163,7 @@ def check_folder(path: Path) -> None:
 
 
 def _index_npz(path: Path) -> FeatureIndex:
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
         names, labels, settings = (read_member(str(path), archive, name) for name in ("names", "labels", "settings"))
         ticks = [read_member(str(path), archive, f"ticks_{number:06d}").tolist() for number in range(len(names))]
     return FeatureIndex(names.tolist(), labels.tolist(), json.loads(settings.item()), ticks)

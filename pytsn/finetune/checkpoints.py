@@ -1,8 +1,8 @@
 """The files that fine-tuning writes to its folder.
 
 ``last.safetensors`` and ``best.safetensors`` (or .pth): weights for eval-net and convert, with ``deploy.prototxt``.
-``state/iter_N.*``: the newest checkpoint, three files like a snapshot (training/snapshot.py). The older checkpoint is
-removed only when the newer one is complete.
+``state/iter_N.*``: the newest checkpoint, three files like a snapshot (training/snapshot.py). ``last`` follows it, and
+then the older checkpoint is removed. A run that is killed in between leaves both to the one that resumes it.
 """
 
 import os
@@ -76,6 +76,8 @@ class Checkpoints:
             (self.folder / "state").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(error, self.folder) from None
+        if found is not None:
+            self._remove_others(found)  # a run may have been killed before it could
         return found
 
     def newest(self) -> str | None:
@@ -104,13 +106,21 @@ class Checkpoints:
         paths = SnapshotPaths(f"{stem}.{self._suffix}", f"{stem}.solverstate", f"{stem}.pytsnstate")
         state_files.write_state(paths.caffemodel, file_state(tsn), metadata)
         snapshot.write_state(paths, solver, tree)
-        state_files.write_state(self.last, state_for_tests(tsn), metadata)
-        kept = {os.path.basename(path) for path in (paths.caffemodel, paths.solverstate, paths.side)}
-        solverstates_first = sorted(set(self._names()) - kept, key=lambda name: not _STATE.fullmatch(name))
-        for name in solverstates_first:  # without its solverstate, the rest of a checkpoint is ignored
-            if name.lstrip(".").startswith("iter_"):  # .iter_: unfinished files of a killed run
-                (self.folder / "state" / name).unlink(missing_ok=True)
+        self.write_last(tsn, metadata)
+        self._remove_others(paths.solverstate)
         return paths.solverstate
+
+    def write_last(self, tsn: TSN, metadata: Mapping[str, str]) -> None:
+        """Writes ``last``, the weights of the newest checkpoint."""
+        state_files.write_state(self.last, state_for_tests(tsn), metadata)
+
+    def _remove_others(self, solverstate: str) -> None:
+        """Removes all other checkpoints, and unfinished files of a killed run (.iter_)."""
+        stem = os.path.splitext(os.path.basename(solverstate))[0]
+        others = (name for name in self._names() if os.path.splitext(name)[0] != stem)
+        for name in sorted(others, key=lambda name: not _STATE.fullmatch(name)):
+            if name.lstrip(".").startswith("iter_"):  # without its solverstate, the rest of a checkpoint is ignored
+                (self.folder / "state" / name).unlink(missing_ok=True)
 
     def found_best(self) -> tuple[float, int]:
         """Accuracy and iteration recorded in ``best``; (-1, 0) if there is none."""

@@ -180,6 +180,8 @@ class Finetuning:
         self.loop.console = console or Console()
         if self.processes.is_first:
             write_bytes(self.checkpoints.folder / "deploy.prototxt", self.plan.deploy.encode())
+            if self.last_checkpoint:  # resumed: the run before may have been killed before it wrote the weights
+                self.checkpoints.write_last(self.tsn, self._metadata())
         return self.loop.solve()
 
     def outcome(self) -> str:

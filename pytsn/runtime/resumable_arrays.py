@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error
+from converter.files import explain_os_error, open_regular
+from converter.npy_files import read_body, read_header
 from pytsn.runtime.unfinished import as_recorded, changes, read_record, remove, write_record
 
 _SETTINGS = "settings.json"
@@ -39,7 +40,7 @@ class ResumableArrays:
         self.folder = folder
         self.names, self.labels = tuple(names), tuple(int(label) for label in labels)
         self.settings = as_recorded(settings)
-        if folder.exists() and not (folder / _SETTINGS).is_file() and any(folder.iterdir()):
+        if folder.exists() and not (folder / _SETTINGS).is_file() and not all(map(_is_half_made, folder.iterdir())):
             raise PytsnError(f"{folder}: holds other files than {self.contents}; move it away")
         if not resume:
             self._discard()
@@ -95,8 +96,9 @@ class ResumableArrays:
 
     def _try_load(self, index: int) -> np.ndarray | None:
         try:
-            array = np.load(self._file(index), allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # absent, or damaged
+            with open_regular(self._file(index)) as file:
+                array = read_body(file, os.fstat(file.fileno()).st_size, read_header(file)).copy()
+        except (OSError, ValueError, PytsnError):  # absent, or damaged
             return None
         return array if array.dtype == np.float32 and array.ndim in self.dimensions else None
 
@@ -109,7 +111,16 @@ class ResumableArrays:
             write_record(self.folder / _SETTINGS, self._state())
 
     def _discard(self) -> None:
+        """Removes the folder, its settings last: what a killed run leaves of it is known as ours."""
+        for path in self.folder.iterdir() if self.folder.is_dir() and not self.folder.is_symlink() else ():
+            if path.name != _SETTINGS and not path.is_dir():
+                path.unlink(missing_ok=True)
         remove(self.folder)
+
+
+def _is_half_made(path: Path) -> bool:
+    """Whether it is what a run leaves that is killed while it writes the settings (converter/files.py)."""
+    return path.name.startswith(f".{Path(_SETTINGS).stem}.") and path.name.endswith(Path(_SETTINGS).suffix)
 
 
 def videos_digest(names: Sequence[str], labels: Sequence[int]) -> str:

@@ -86,8 +86,8 @@ def _make_number(dtype: _Dtype, data: bytes) -> int | float | bool:
 
 
 def _encode(text: str, encoding: str | bytes) -> bytes:
-    if encoding not in ("latin1", b"latin1", "latin-1", b"latin-1"):
-        raise RefusedPickle(f"a string encoded as {encoding!r}")
+    if not isinstance(encoding, (str, bytes)) or encoding not in ("latin1", b"latin1", "latin-1", b"latin-1"):
+        raise RefusedPickle("a string in an encoding other than Latin-1")
     return text.encode("latin-1")
 
 

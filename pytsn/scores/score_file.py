@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from converter.errors import PytsnError
-from converter.files import atomic_path, explain_os_error
+from converter.files import atomic_path, explain_os_error, open_regular
 from pytsn.scores.npz import member_names, read_member, write_member
 from pytsn.scores.pickled_arrays import RefusedPickle
 
@@ -89,7 +89,7 @@ def read_scores(path: str | os.PathLike) -> ScoreFile:
     it is missing, damaged, refused or not a score file, and when scores, labels and names do not agree.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
             file = _read_archive(str(path), archive)
     except PytsnError:
         raise

@@ -91,7 +91,10 @@ class SmoothedLoss:
         return {"start": self.start, "losses": np.array(self.losses, np.float32), "value": np.array(self.value)}
 
     def load_state(self, state: dict) -> None:
-        """Restores a result of ``state``; with another window it starts anew."""
-        if len(state["losses"]) <= self.window:
-            self.start, self.losses = int(state["start"]), [np.float32(loss) for loss in state["losses"]]
-            self.value = np.float32(state["value"])
+        """Restores a result of ``state``; with another window it starts anew. Raises ValueError or TypeError for what
+        is no such result."""
+        losses, value = np.asarray(state["losses"], np.float32), np.asarray(state["value"], np.float32)
+        if losses.ndim != 1 or value.ndim:
+            raise ValueError(f"losses of shape {losses.shape}, smoothed to {value.shape}")
+        if len(losses) <= self.window:
+            self.start, self.losses, self.value = int(state["start"]), list(losses), np.float32(value)

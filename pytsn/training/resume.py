@@ -19,6 +19,9 @@ from pytsn.training.log_lines import SmoothedLoss
 from pytsn.training.snapshot import read_side, side_path
 from pytsn.training.solver import CaffeSolver
 
+#: what comes of a tree in which something has another type, shape or size than ``RunState.tree`` gives it
+_DAMAGED = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
+
 
 class HasData(Protocol):
     """NetRunner, or a substitute that consumes batches."""
@@ -62,6 +65,14 @@ class RunState:
         tree, reason = read_side(solverstate, caffemodel)
         if tree is None:
             return reason
+        try:
+            return self._restore(tree, solverstate)
+        except _DAMAGED as error:
+            side = side_path(solverstate)
+            told = f"{type(error).__name__}: {error}"
+            raise PytsnError(f"{side}: damaged ({told}); rename it to go on without it") from None
+
+    def _restore(self, tree: dict, solverstate: str | os.PathLike) -> str:
         if len(tree["ranks"]) != self.processes.world:
             return f"the side file was written by {len(tree['ranks'])} processes"
         own = side_file.unpack(tree["ranks"][self.processes.rank].tobytes(), solverstate)
@@ -74,6 +85,8 @@ class RunState:
             raise PytsnError(f"{error} (or rename {side_path(solverstate)} and go on without it)") from None
         self.random.load_state(own["random"])
         for tensor, values in zip(self._statistics(), own["statistics"], strict=True):
+            if values.shape != tuple(tensor.shape):  # torch would repeat a single number
+                raise ValueError(f"statistics of shape {values.shape} for {tuple(tensor.shape)}")
             tensor.copy_(torch.from_numpy(values))
         self.smoothed.load_state(tree["loss"])
         self.curves.load_state(tree["curves"])

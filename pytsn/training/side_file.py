@@ -7,12 +7,13 @@ archive, read without pickles: one array per array in the tree, and the rest as 
 import io
 import json
 import os
-import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from converter.errors import PytsnError
+from converter.npy_files import read_npz
 
 _TREE, _ARRAY = "tree", "__array__"
 
@@ -45,18 +46,17 @@ def _strip(node: object, arrays: list[np.ndarray]) -> object:
 def unpack(data: bytes, source: str | os.PathLike) -> Any:
     """The tree that ``pack`` wrote (tuples become lists). Raises PytsnError naming ``source`` if damaged."""
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            tree = json.loads(archive[_TREE].tobytes().decode())
-            return _restore(tree, archive)
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, RecursionError):
+        arrays = read_npz(io.BytesIO(data))
+        return _restore(json.loads(arrays[_TREE].tobytes().decode()), arrays)
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         raise PytsnError(f"{source}: damaged or not a side file of a snapshot; rename it to go on without it") from None
 
 
-def _restore(node: object, archive) -> object:
+def _restore(node: object, arrays: Mapping[str, np.ndarray]) -> object:
     if isinstance(node, list):
-        return [_restore(value, archive) for value in node]
+        return [_restore(value, arrays) for value in node]
     if isinstance(node, dict):
         if set(node) == {_ARRAY}:
-            return archive[f"a{int(node[_ARRAY])}"]
-        return {key: _restore(value, archive) for key, value in node.items()}
+            return arrays[f"a{int(node[_ARRAY])}"]
+        return {key: _restore(value, arrays) for key, value in node.items()}
     return node

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from converter.errors import PytsnError
 from converter.file_kinds import sniff
 from pytsn.runtime.version import __version__
+from pytsn.weights.addresses import shown
 from pytsn.weights.download_errors import (
     HostGone,
     NotThere,
@@ -66,7 +67,7 @@ def fetch(address: str, part: PartFile, patience: Patience, progress: Progress) 
 
 def _given_up(address: str, part: PartFile, trouble: Trouble, failures: int, reached: bool) -> PytsnError:
     kept = f"; {part.length:,} bytes are kept in {part.path}, run again to go on" if part.length else ""
-    message = f"{address}: {trouble}, {failures} times in a row{kept}"
+    message = f"{shown(address)}: {trouble}, {failures} times in a row{kept}"
     return PytsnError(message) if reached else HostGone(message)
 
 
@@ -92,7 +93,7 @@ def _open(address: str, headers: dict[str, str], stall: float) -> http.client.HT
     except urllib.error.URLError as error:
         raise connection_trouble(address, error.reason, stall) from None
     except (http.client.InvalidURL, UnicodeError, ValueError) as error:
-        raise NotThere(f"{address}: not an address: {error}") from None
+        raise NotThere(f"{shown(address)}: not an address ({type(error).__name__})") from None
     except (OSError, http.client.HTTPException) as error:
         raise Trouble(reason_of(error, stall)) from None
 
@@ -100,14 +101,14 @@ def _open(address: str, headers: dict[str, str], stall: float) -> http.client.HT
 def _where_to_write(response: http.client.HTTPResponse, part: PartFile) -> int:
     """Where the response's bytes belong: after the existing part, or at the start if the server sends all of it."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise NotThere(f"{part.address}: comes compressed, though that was not asked for")
+        raise NotThere(f"{shown(part.address)}: comes compressed, though that was not asked for")
     if response.status == 206:
         if not part.continues(response.headers):
             raise StartAgain("the file there changed meanwhile")
         part.require_room(part.size, part.length)
         return part.length
     if response.status != 200:
-        raise NotThere(f"{part.address}: HTTP {response.status} {response.reason}")
+        raise NotThere(f"{shown(part.address)}: HTTP {response.status} {response.reason}")
     length = response.headers.get("Content-Length", "")
     size = int(length) if re.fullmatch(r"\d{1,18}", length) else None
     part.require_room(size, part.length)
@@ -121,7 +122,7 @@ def _receive(response: http.client.HTTPResponse, part: PartFile, start: int, pro
         progress(done, part.size)
         while chunk := response.read1(_CHUNK):
             if done == 0 and (kind := sniff(chunk, part.size or len(chunk))).useless:
-                raise NotThere(f"{part.address}: instead of the file came this: {kind.name}; {kind.advice}")
+                raise NotThere(f"{shown(part.address)}: instead of the file came this: {kind.name}; {kind.advice}")
             part.write(file, chunk)
             done += len(chunk)
             progress(done, part.size)

@@ -12,6 +12,7 @@ import urllib.request
 from urllib.parse import urlsplit
 
 from converter.errors import PytsnError
+from pytsn.weights.addresses import shown
 
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _RETIRED = ("PublicAccessNotPermitted", "AccountIsDisabled", "AccountNotFound")  # of the account, not of one file
@@ -46,26 +47,28 @@ def http_trouble(address: str, error: urllib.error.HTTPError) -> Exception:
         text = ""
     said = f"HTTP {error.code} {error.reason}"
     if retired := next((code for code in _RETIRED if code in text), None):
-        return HostGone(f"{address}: the host no longer offers its files to the public ({said}: {retired})")
+        return HostGone(f"{shown(address)}: the host no longer offers its files to the public ({said}: {retired})")
     if error.code == 416:
         return StartAgain("the file there changed meanwhile")
     if error.code in _TRY_AGAIN:
         asked = error.headers.get("Retry-After", "")
         return Trouble(f"the server failed ({said})", wait=float(asked) if re.fullmatch(r"\d{1,4}", asked) else 0.0)
-    return NotThere(f"{address}: {_MEANINGS.get(error.code, 'refused')} ({said})")
+    return NotThere(f"{shown(address)}: {_MEANINGS.get(error.code, 'refused')} ({said})")
 
 
 def connection_trouble(address: str, reason: object, stall: float) -> Exception:
     """The exception for a failed connection; ``reason`` as in URLError."""
     host = urlsplit(address).hostname
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return HostGone(f"{address}: {host} has no valid certificate ({reason.verify_message}): a proxy in between?")
+        return HostGone(
+            f"{shown(address)}: {host} has no valid certificate ({reason.verify_message}): a proxy in between?"
+        )
     if isinstance(reason, socket.gaierror):
         text = f"no host '{host}' is known (DNS: {reason.strerror})"
-        return Trouble(text, False) if reason.errno == socket.EAI_AGAIN else HostGone(f"{address}: {text}")
+        return Trouble(text, False) if reason.errno == socket.EAI_AGAIN else HostGone(f"{shown(address)}: {text}")
     if isinstance(reason, (OSError, http.client.HTTPException)):
         return Trouble(f"no connection to {host}: {reason_of(reason, stall)}", False)
-    return NotThere(f"{address}: {reason}")
+    return NotThere(f"{shown(address)}: {reason}")
 
 
 def reason_of(error: Exception, stall: float) -> str:
@@ -82,7 +85,8 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, request, answer, code, message, headers, address):
         if urlsplit(address).scheme not in ("https", urlsplit(request.full_url).scheme):
-            raise NotThere(f"{request.full_url}: redirected to {address}, which is not secure: not followed")
+            told = f"{shown(request.full_url)}: redirected to {shown(address)}"
+            raise NotThere(f"{told}, which is not secure: not followed")
         return super().redirect_request(request, answer, code, message, headers, address)
 
 

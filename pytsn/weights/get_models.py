@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from converter.errors import PytsnError
 from converter.files import explain_os_error
 from pytsn.runtime.locks import TAKEN, hold_lock
+from pytsn.weights.addresses import shown
 from pytsn.weights.download import HostGone, NotThere, Patience, Progress, copy, fetch
 from pytsn.weights.identify import INVSTD, Identity, contradictions, identify
 from pytsn.weights.model_sources import sources
@@ -147,7 +148,7 @@ def _put_in_place(part: PartFile, file: Released, path: Path) -> Identity:
     found = identify(part.path, file.promise)
     if faults := shortcomings(found, file.promise):
         part.move_to(bad)
-        raise PytsnError(f"{part.address}: came in full, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
+        raise PytsnError(f"{shown(part.address)}: came in full, but {faults[0]}; kept as {bad} (see `pytsn identify`)")
     if path.exists():
         os.replace(path, bad)
     part.move_to(path)

@@ -5,6 +5,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from converter.errors import PytsnError
+from pytsn.weights.addresses import shown
 from pytsn.weights.released_models import HOST, Released
 
 
@@ -20,8 +21,8 @@ def sources(file: Released, base_url: str | None = None) -> list[str]:
     names = list(dict.fromkeys((file.address, flat, file.name)))
     try:
         address = urlsplit(base_url)
-    except ValueError as error:  # half an IPv6 address, say
-        raise PytsnError(f"--base_url {base_url!r}: not an address: {error}") from None
+    except ValueError:  # half an IPv6 address, say
+        raise PytsnError(f"--base_url {shown(base_url)!r}: not an address") from None
     if address.scheme in ("http", "https"):
         _check_host(base_url)
         folder = address.path.rstrip("/")
@@ -37,17 +38,21 @@ def _check_host(base_url: str) -> None:
     except ValueError:
         usable = False
     if not usable or "@" in address.netloc or not base_url.isprintable() or " " in base_url:
-        raise PytsnError(f"--base_url {base_url!r}: an address such as https://host/folder is needed, without a login")
+        raise PytsnError(
+            f"--base_url {shown(base_url)!r}: an address such as https://host/folder is needed, without a login"
+        )
 
 
 def _folder(base_url: str) -> str:
     address = urlsplit(base_url)
     if address.scheme == "file":
         if address.netloc not in ("", "localhost"):
-            raise PytsnError(f"--base_url {base_url}: files of another machine cannot be read this way")
+            raise PytsnError(f"--base_url {shown(base_url)}: files of another machine cannot be read this way")
         base_url = url2pathname(address.path)
     elif "://" in base_url:
-        raise PytsnError(f"--base_url {base_url}: only http, https and file addresses and folders are understood")
+        raise PytsnError(
+            f"--base_url {shown(base_url)}: only http, https and file addresses and folders are understood"
+        )
     if not os.path.isdir(base_url):
-        raise PytsnError(f"--base_url {base_url}: no such folder")
+        raise PytsnError(f"--base_url {shown(base_url)}: no such folder")
     return base_url

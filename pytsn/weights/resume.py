@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from converter.errors import PytsnError
-from converter.files import explain_os_error, put_in_place
+from converter.files import explain_os_error, open_without_waiting, put_in_place
 from pytsn.runtime.unfinished import changes, read_record, write_record
+from pytsn.weights.addresses import recorded, shown
 
 LARGEST = 1 << 31  # bytes; no caffemodel can have more
 _SPARE = 1 << 20  # bytes left free on the disk
@@ -24,8 +25,8 @@ Headers = Mapping[str, str] | email.message.Message
 class PartFile:
     """The part received so far of the file at ``path``, fetched from ``address``.
 
-    NAME.part.json beside it holds the address and the server's ETag, Last-Modified and size, so that bytes of two
-    versions of a file are never joined.
+    NAME.part.json beside it holds the address (its secrets as a hash) and the server's ETag, Last-Modified and size, so
+    that bytes of two versions of a file are never joined.
     """
 
     def __init__(self, path: str | os.PathLike, address: str) -> None:
@@ -35,7 +36,7 @@ class PartFile:
 
     def _read_record(self) -> dict:
         record = read_record(self._record_path) or {}
-        return {} if changes(record, {"address": self.address}, ["address"]) else record
+        return {} if changes(record, recorded(self.address), ["address", "address_sha256"]) else record
 
     @property
     def length(self) -> int:
@@ -73,20 +74,20 @@ class PartFile:
     def begin(self, headers: Headers, size: int | None) -> None:
         """Discards the received bytes and starts again, for a file of ``size`` bytes with these headers."""
         self.open(append=False).close()  # emptied first: the new record must never be beside old bytes
-        self._record = {"address": self.address, "size": size, **validators(headers)}
+        self._record = {**recorded(self.address), "size": size, **validators(headers)}
         write_record(self._record_path, self._record)
 
     def open(self, append: bool = True) -> BinaryIO:
         """Opens the part for ``write``. Raises PytsnError for a disk error."""
         try:
-            return open(self.path, "ab" if append else "wb", buffering=0)
+            return open(self.path, "ab" if append else "wb", buffering=0, opener=open_without_waiting)
         except OSError as error:
             raise self.disk_error(error) from None
 
     def write(self, file: BinaryIO, data: bytes) -> None:
         """Appends ``data``. Raises PytsnError if the disk is full or the file is too large."""
         if file.tell() + len(data) > LARGEST:
-            raise PytsnError(f"{self.address}: more than 2 GiB came: that is no caffemodel")
+            raise PytsnError(f"{shown(self.address)}: more than 2 GiB came: that is no caffemodel")
         rest = memoryview(data)
         try:
             while rest:
@@ -99,7 +100,7 @@ class PartFile:
         if size is None:
             return
         if size > LARGEST:
-            raise PytsnError(f"{self.address}: {size:,} bytes: no caffemodel has more than 2 GiB")
+            raise PytsnError(f"{shown(self.address)}: {size:,} bytes: no caffemodel has more than 2 GiB")
         free = shutil.disk_usage(self.path.parent).free
         if free < size - have + _SPARE:  # the stored bytes are either kept or freed
             raise PytsnError(f"{self.target}: the disk is full: {size - have:,} bytes are to come, {free:,} are free")

@@ -2,14 +2,13 @@
 
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 
 from converter import wire
 from converter.caffemodel import LayerBlobs, parse_caffemodel
 from converter.errors import PytsnError
 from converter.file_kinds import HEAD, FileKind, sniff
-from converter.files import explain_os_error, read_bytes
+from converter.files import explain_os_error, open_regular, read_bytes
 from converter.solverstate import read_solverstate
 
 LARGEST = 1 << 31  # protobuf's own limit for a message
@@ -44,17 +43,10 @@ def read_weight_file(path: str | os.PathLike) -> WeightFile:
 
 def _size_and_head(path: str | os.PathLike) -> tuple[int, bytes]:
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise PytsnError(f"{path}: not a regular file")
-            return status.st_size, file.read(HEAD)
+        with open_regular(path) as file:
+            return os.fstat(file.fileno()).st_size, file.read(HEAD)
     except OSError as error:
         raise explain_os_error(error, path) from None
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would block for ever
 
 
 def _read_caffemodel(path: str | os.PathLike, found: WeightFile) -> None:

@@ -27,7 +27,7 @@ from pytsn.scores.score_file import read_scores
 from tests.commands.eval_nets import NET, write_frames
 from tests.converter.nets import build
 from tests.data.crop_oracles import frame_crops, stack_crops
-from tests.held import HeldFile, hook
+from tests.held import HeldFiles, hook
 from tests.places import TOOLS
 from tests.waiting import PATIENCE, wait_for, wait_for_process
 
@@ -185,23 +185,22 @@ def test_a_worker_killed_while_it_starts_is_one_line(eight, tmp_path, capfd, mon
 def test_a_killed_worker_is_one_line_and_keeps_what_was_done(eight, tmp_path, capfd, monkeypatch):
     """Both workers are held in the second half of the videos. The first half is on disk when one of them is killed."""
     argv, frames = eight
-    held = [HeldFile(frames / f"v_A_g{group:02d}_c01" / "flow_x_00001.jpg") for group in (5, 7)]
+    paths = [frames / f"v_A_g{group:02d}_c01" / "flow_x_00001.jpg" for group in (5, 7)]
+    held = HeldFiles(tmp_path / "site", paths, _TELLS)
 
     def kill_a_worker():
         try:
-            wait_for(lambda: all(file.has_reader() for file in held), "both workers at their held videos")
+            wait_for(held.all_wanted, "both workers at their held videos")
             wait_for(lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 4, "the first four videos")
         finally:
             os.kill(int(next((tmp_path / "site").glob("pid *")).name.split()[1]), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setenv("PYTHONPATH", hook(tmp_path / "site", _TELLS)["PYTHONPATH"])
+        patch.setenv("PYTHONPATH", held.environment["PYTHONPATH"])
         killer = threading.Thread(target=kill_a_worker)
         killer.start()
         status = run_command("eval-net", argv)
         killer.join()
-    for file in held:
-        file.put_back()
     assert_killed_and_resumed(argv, capfd, status, done=4)
 
 
@@ -247,16 +246,17 @@ def test_interrupted_run_is_resumed_and_gives_the_same_file(world, tmp_path, cap
     evaluate(capsys, *arguments(world, "rgb", "--save_scores", whole))
     argv = arguments(world, "rgb", "--save_scores", tmp_path / "s")
     argv[3] = str(shutil.copytree(world / "frames", tmp_path / "frames"))
-    held = HeldFile(tmp_path / "frames" / "v_B_g02_c01" / "img_00001.jpg")
+    held = HeldFiles(tmp_path / "site", [tmp_path / "frames" / "v_B_g02_c01" / "img_00001.jpg"])
     command = [sys.executable, str(TOOLS / "eval_net.py"), *argv]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=held.environment, **pipes)
     try:
-        wait_for_process(process, held.has_reader, "somebody who reads the held frame")
+        wait_for_process(process, held.all_wanted, "somebody who reads the held frame")
         wait_for_process(
             process, lambda: len(list((tmp_path / "s.npz.partial").glob("*.npy"))) == 2, "the scores of two videos"
         )
         process.send_signal(signal.SIGINT)
-        held.release()  # the reading thread ends with its frame; the interrupt comes before
+        held.let_go()  # the reading thread ends with its frame; the interrupt comes before
         process.communicate(timeout=PATIENCE)
     finally:
         process.kill()

@@ -15,6 +15,7 @@ from pytsn.data.frame_images import load_cv2
 from pytsn.scores.score_file import read_scores
 from pytsn.weights.get_models import Wanted
 from tests.converter.nets import build
+from tests.held import HeldFiles
 from tests.places import ROOT
 from tests.waiting import PATIENCE, wait_for_process
 from tests.weights.weight_servers import running_server, stall
@@ -29,8 +30,8 @@ layer { name: "fc-action" type: "InnerProduct" bottom: "global_pool" top: "fc-ac
 VIDEOS = [f"v{number}" for number in range(5)]
 
 
-def start(*arguments: object) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1"}
+def start(*arguments: object, **variables: str) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1", **variables}
     command = [sys.executable, "-m", "pytsn", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env=environment, **pipes)
@@ -51,25 +52,21 @@ def stop(process: subprocess.Popen) -> str:
 
 @pytest.fixture
 def world(tmp_path) -> Path:
-    """Five videos of three frames, a list of them, a net. v2's first frame is a pipe without a writer: nobody can read
-    it to its end."""
+    """Five videos of three frames, a list of them, a net."""
     for name in VIDEOS:
         (tmp_path / name).mkdir()
         for number in (1, 2, 3):
             image = np.random.default_rng(number).integers(0, 256, (30, 40, 3), np.uint8)
             load_cv2().imwrite(f"{tmp_path}/{name}/img_{number:05d}.jpg", image)
-    (tmp_path / "v2" / "img_00001.jpg").unlink()
-    os.mkfifo(tmp_path / "v2" / "img_00001.jpg")
     (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{name} 3 1\n" for name in VIDEOS))
     (tmp_path / "net.prototxt").write_text(NET)
     save_caffemodel(tmp_path / "net.caffemodel", build(NET))
     return tmp_path
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="holds a worker back with a named pipe")
 @pytest.mark.parametrize("command", ["eval-net", "features"])
 def test_workers_in_the_middle_of_a_video(world, command):
-    """v0 and v1 are kept, the workers are ended, and --resume goes on."""
+    """v0 and v1 are kept, the workers are ended, and --resume goes on. v2's first frame is held for good."""
     net = [f"{world}/net.prototxt", f"{world}/net.caffemodel"]
     common = ["--num_worker", 2, "--device", "cpu"]
     arguments = {
@@ -77,13 +74,12 @@ def test_workers_in_the_middle_of_a_video(world, command):
         "features": [f"{world}/list.txt", "--modality", "rgb", "--net", *net, *common, "-o"],
     }[command]
     arguments = [*map(str, arguments), str(world / "out.npz")]
-    process = start(command, *arguments)
+    held = HeldFiles(world / "site", [world / "v2" / "img_00001.jpg"])
+    process = start(command, *arguments, **held.environment)
     kept = world / "out.npz.partial"
     wait_for_process(process, lambda: len(list(kept.glob("*.npy"))) == 2, "two videos")
     assert stop(process).endswith("stopped\n")
     assert sorted(path.name for path in kept.iterdir()) == ["000000.npy", "000001.npy", "settings.json"]
-    (world / "v2" / "img_00001.jpg").unlink()
-    (world / "v2" / "img_00001.jpg").write_bytes((world / "v1" / "img_00001.jpg").read_bytes())
     assert run_command(command, [*arguments, "--resume"]) == 0
     if command == "eval-net":
         assert len(read_scores(world / "out.npz").scores) == len(VIDEOS)

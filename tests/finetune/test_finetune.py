@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from google.protobuf import text_format
 
 from converter import caffe_tsn_pb2 as pb
+from converter.files import put_in_place
 from converter.net import load_net
 from converter.proto import read_net
 from converter.solverstate import read_solverstate
@@ -213,6 +214,43 @@ def test_files_of_weighted_segments_are_right_under_the_plain_average(tiny, weig
         plain = tsn.segment_scores(x).mean(1)
     true = snippets.mean(1) * sum(weights)  # each snippet counts as the mean of the weights
     torch.testing.assert_close(plain, true, rtol=1e-5, atol=1e-5 * true.abs().max().item())
+
+
+def test_a_run_killed_in_its_last_checkpoint_ends_with_its_last_weights(tiny, monkeypatch):
+    """Killed before each of the files that the checkpoint of the last iteration writes or removes, the resumed run ends
+    with the folder of one that was left alone: a checkpoint that counts has nothing left to be done."""
+    more = ("--epochs=2", "--seed=3", "--set=snapshot=1", *QUICK)
+    assert finetune("left_alone", *more) == 0
+    wanted = {path.name: path.read_bytes() for path in Path("left_alone/state").iterdir()}
+    last = read_state("left_alone/last.safetensors")
+    for name in ("iter_3.safetensors", "last.safetensors", "iter_3.pytsnstate", "iter_3.solverstate", "removal"):
+        with monkeypatch.context() as patch:
+            time = 3 if name == "last.safetensors" else 1
+            patch.setattr("converter.files.put_in_place", _killed_at(name, put_in_place, time))
+            patch.setattr(Path, "unlink", _killed_at("iter_2.solverstate" if name == "removal" else "", Path.unlink))
+            with pytest.raises(Killed):
+                finetune(f"killed_{name}", *more)
+        assert finetune(f"killed_{name}", *more, "--resume") == 0
+        assert sorted(path.name for path in Path(f"killed_{name}/state").iterdir()) == sorted(wanted)
+        state, metadata = read_state(f"killed_{name}/last.safetensors")
+        assert metadata == last[1]
+        assert all(torch.equal(state[key], value) for key, value in last[0].items())
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL."""
+
+
+def _killed_at(name: str, function, time: int = 1):
+    left = [time]
+
+    def act(path, *more, **options):
+        left[0] -= Path(more[0] if more else path).name == name
+        if not left[0]:
+            raise Killed
+        return function(path, *more, **options)
+
+    return act
 
 
 def start(out: str, folder: Path) -> subprocess.Popen:

@@ -1,6 +1,7 @@
 """Building up a score file: interruption, damage, changed settings."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,41 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.npz"]
     file = read_scores(tmp_path / "out.npz")
     assert (file.names, file.labels.tolist(), file.settings) == (tuple(NAMES), LABELS, SETTINGS)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_half_removed_or_half_made_is_no_obstacle(tmp_path, resume, monkeypatch):
+    """A run killed while it removes its folder, at any file, and one killed while it writes the settings."""
+    for removed in (0, 1, 2):
+        store = open_store(tmp_path, resume=False)
+        for index in range(3):
+            store.add(index, scores_of(index))
+        with monkeypatch.context() as patch:
+            patch.setattr(type(store.folder), "unlink", _stops_after(removed))
+            with pytest.raises(KeyboardInterrupt):
+                store.finish()
+        assert (store.folder / "settings.json").is_file()
+        again = open_store(tmp_path, resume=resume)
+        assert len(again.todo()) == (removed if resume else 3)
+    (store.folder / "settings.json").unlink()
+    for path in store.folder.iterdir():
+        path.unlink()
+    (store.folder / ".settings.x1y2.json").write_bytes(b'{"se')
+    assert open_store(tmp_path, resume=resume).todo() == ([] if resume else [0, 1, 2])
+
+
+def _stops_after(count: int):
+    left = [count]
+
+    def unlink(path, missing_ok=False, removed=Path.unlink):
+        if not path.name.endswith(".npy"):
+            return removed(path, missing_ok)
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return removed(path, missing_ok)
+
+    return unlink
 
 
 def test_a_damaged_video_is_evaluated_again(tmp_path):

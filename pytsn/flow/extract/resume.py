@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converter.errors import PytsnError
+from converter.files import explain_os_error, open_regular
+from pytsn.data.zip_entries import NOT_A_ZIP
 from pytsn.flow.extract.frame_writer import ARCHIVES
 from pytsn.flow.extract.video import ExtractSettings
 from pytsn.runtime.unfinished import changes, read_record
@@ -80,6 +82,8 @@ def check_folder(folder: str, settings: ExtractSettings, video_bytes: int) -> Fo
         return _check_recorded(folder, settings, video_bytes, marker)
     except PytsnError as error:
         return FolderState(BROKEN, reason=str(error))
+    except OSError as error:  # a link that leads nowhere
+        return FolderState(BROKEN, reason=str(explain_os_error(error, os.path.basename(error.filename or folder))))
 
 
 def found_flow_type(folder: str) -> str | None:
@@ -159,17 +163,17 @@ def _check_numbers(kind: str, numbers: Sequence[int]) -> None:
 def _zip_numbers(folder: str, kind: str) -> list[int]:
     name, prefix = ARCHIVES[kind]
     try:
-        with zipfile.ZipFile(os.path.join(folder, name)) as archive:
+        with open_regular(os.path.join(folder, name)) as file, zipfile.ZipFile(file) as archive:
             entries = [re.fullmatch(rf"{prefix}(\d+)\.jpg", entry.filename) for entry in archive.infolist()]
     except FileNotFoundError:
         raise PytsnError(f"{name} is missing") from None
-    except zipfile.BadZipFile:
+    except NOT_A_ZIP:
         raise PytsnError(f"{name} is not a complete zip archive") from None
     return [int(match[1]) for match in entries if match]
 
 
 def _check_jpeg_end(path: str, name: str) -> None:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, os.path.getsize(path) - len(_JPEG_END)))
         if file.read() != _JPEG_END:
             raise PytsnError(f"{name} is cut short")
