@@ -4,7 +4,6 @@ Most layers have a rule in the table; the others run on tensors without storage 
 exists because the first meta run imports torch's compiler, which takes two seconds.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,9 +44,7 @@ def _same(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:
 
 
 def _reshape(module: Reshape, bottoms: list[Shape]) -> list[Shape]:
-    target = module.target(bottoms[0])
-    rest = math.prod(bottoms[0]) // math.prod(dim for dim in target if dim != -1)
-    return [tuple(rest if dim == -1 else dim for dim in target)]
+    return [module.top_shape(bottoms[0])]
 
 
 def _number(module: nn.Module, bottoms: list[Shape]) -> list[Shape]:

@@ -7,7 +7,6 @@ from itertools import pairwise
 import torch
 
 from converter import caffe_tsn_pb2 as pb
-from converter.errors import PytsnError
 from converter.layers.base import CaffeLayer, Context, Shape, axis_or_dim, canonical_axis, require
 
 
@@ -110,12 +109,17 @@ class Reshape(CaffeLayer):
         middle = (bottom[i] if dim == 0 else dim for i, dim in enumerate(self.dims, self.start))
         return (*bottom[: self.start], *middle, *bottom[self.end :])
 
+    def top_shape(self, bottom: Shape) -> Shape:
+        """The top's shape. Raises PytsnError for a bottom that does not fill it."""
+        target, count = self.target(bottom), math.prod(bottom)
+        known = math.prod(dim for dim in target if dim != -1)
+        rest = count // known if known else 0
+        found = tuple(rest if dim == -1 else dim for dim in target)
+        require(math.prod(found) == count, f"a bottom of shape {bottom} does not fill the shape {target}")
+        return found
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        target = self.target(x.shape)
-        try:
-            return x.reshape(target)
-        except RuntimeError as error:
-            raise PytsnError(f"a bottom of shape {tuple(x.shape)} does not fill the shape {tuple(target)}") from error
+        return x.reshape(self.top_shape(tuple(x.shape)))
 
 
 class Flatten(CaffeLayer):
