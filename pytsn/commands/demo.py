@@ -3,6 +3,7 @@
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 HELP = """\
 make small videos, train two small nets on them, then convert, verify, evaluate and fuse
@@ -14,20 +15,29 @@ start from ImageNet), convert, verify-parity, eval-net for rgb and flow, eval-sc
 would type it. Nothing is downloaded. The same seed gives the same videos and the same training.
 
   pytsn demo                     results in ./demo, a few minutes on two cores
-  pytsn demo --quick -o out      fewer videos, updates and snippets, results in ./out
+  pytsn demo --quick -o out      fewer videos, smaller images, results in ./out
 
 The folder then holds results.txt, results.json, confusion.png, the training curves (train_rgb/loss.png ...), the models
 and all the data. A folder from an earlier demo is emptied first; any other folder with content is refused.
 """
 
 
-_QUICK = {"train": 8, "test": 2, "rgb_iterations": 240, "flow_iterations": 60, "test_snippets": 5}
+_QUICK: dict[str, Any] = {
+    "train": 8,
+    "test": 2,
+    "frame_size": (85, 64),
+    "rgb_iterations": 240,
+    "flow_iterations": 60,
+    "test_snippets": 5,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of demo."""
     parser.add_argument("-o", "--output", default="demo", metavar="FOLDER", help="output folder (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="fewer videos, updates and snippets: about a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and smaller videos, less training: about a minute"
+    )
     parser.add_argument(
         "--seed", type=_seed, default=0, metavar="N", help="seed of videos, filters and training (default: %(default)s)"
     )

@@ -25,9 +25,8 @@ from pytsn.demo.summary import (
 from pytsn.demo.training import StreamFiles, stream_files, write_training_files
 from pytsn.demo.videos import CLASSES, HEIGHT, MOTIONS, SHAPES, WIDTH
 
-#: size of the extracted images, and their flow bound: TV-L1 at full size takes ten times as long, and nothing in these
-#: videos moves by more than 2 pixels of this size per frame
-_FRAME_SIZE, _FLOW_BOUND = (113, 85), 5
+#: flow bound of the extracted images: nothing in these videos moves by more than 2 of their pixels per frame
+_FLOW_BOUND = 5
 _MARK = ".pytsn-demo"  # in every folder that the demo makes: only such folders are ever cleared
 WEIGHTS_NOTE = (
     "trained here on the training videos; flow from random filters; rgb too, but for its first 16 filters, which are"
@@ -37,13 +36,15 @@ WEIGHTS_NOTE = (
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """Size of the demo: training and test videos per class, frames per video, updates of each net, snippets per test
-    video; ``seed`` determines videos, random filters and training."""
+    """Size of the demo: training and test videos per class, frames per video, width and height of the extracted images
+    (TV-L1 at the videos' full size takes ten times as long), updates of each net, snippets per test video; ``seed``
+    determines videos, random filters and training."""
 
     root: Path
     train: int = 10
     test: int = 4
     frames: int = 25
+    frame_size: tuple[int, int] = (113, 85)
     rgb_iterations: int = 500
     flow_iterations: int = 240
     test_snippets: int = 25
@@ -100,7 +101,7 @@ def run_demo(options: DemoOptions, run_command: Callable[[str, list[str]], int])
     dataset = plan_dataset(options.root, options.train, options.test, options.frames, options.seed)
     steps = Steps(run_command)
     try:
-        _make_data(dataset, steps)
+        _make_data(dataset, options, steps)
         _train(options, steps)
         _convert(options, steps)
         _evaluate(options, steps)
@@ -123,7 +124,7 @@ def clear_folder(root: Path) -> None:
     write_bytes(root / _MARK, b"made by `pytsn demo`, which may empty this folder\n")
 
 
-def _make_data(dataset: Dataset, steps: Steps) -> None:
+def _make_data(dataset: Dataset, options: DemoOptions, steps: Steps) -> None:
     with steps.step("videos"):
         count = write_videos(dataset)
         print(
@@ -132,7 +133,7 @@ def _make_data(dataset: Dataset, steps: Steps) -> None:
         print(f"{len(dataset.test)} to test")
         print(f"{len(CLASSES)} classes: {', '.join(SHAPES)} x {', '.join(MOTIONS)}")
     with steps.step("frames and flow"):
-        size = [f"--new_{side}={pixels}" for side, pixels in zip(("width", "height"), _FRAME_SIZE, strict=True)]
+        size = [f"--new_{side}={pixels}" for side, pixels in zip(("width", "height"), options.frame_size, strict=True)]
         folders = [str(dataset.root / name) for name in ("videos", "frames")]
         steps.command("build-of", *folders, *size, f"--bound={_FLOW_BOUND}")
         print(f"split files in {write_splits(dataset)}")
