@@ -124,10 +124,10 @@ def test_tensorboard_asks_for_its_package(own_tiny, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_a_full_disk_ends_the_run_in_a_line(own_tiny):
-    """Files may not grow beyond 32 kB, where a caffemodel has 13 kB and a side file more with every iteration: the run
+    """Files may not grow beyond 24 kB, where a caffemodel has 13 kB and a side file more with every iteration: the run
     ends at some snapshot, and those before it are whole."""
     more = ["--set=snapshot=20", "--set=max_iter=100000", "--set=display=0", "--set=test_iter="]
-    limit = 32 << 10
+    limit = 24 << 10
     run = train(
         arguments("rgb_step", "ours/full", *more),
         own_tiny,
