@@ -35,9 +35,7 @@ _QUICK: dict[str, Any] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of demo."""
     parser.add_argument("-o", "--output", default="demo", metavar="FOLDER", help="output folder (default: %(default)s)")
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer and smaller videos, less training: about a minute"
-    )
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller videos, less training: about a minute")
     parser.add_argument(
         "--seed", type=_seed, default=0, metavar="N", help="seed of videos, filters and training (default: %(default)s)"
     )
