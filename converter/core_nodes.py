@@ -59,10 +59,8 @@ def merge(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
     makers, readers = _makers(nodes), _readers(nodes)
     result: list[Node] = []
     for node in nodes:
-        value = node.bottoms[0]
-        maker = makers.get(value)
-        alone = readers[value] == 1 and value not in kept
-        if alone and maker and isinstance(maker.module, Convolution) and not maker.rectify and _is_absorbed(node):
+        maker = _sole_maker(node, makers, readers, kept)
+        if maker and isinstance(maker.module, Convolution) and not maker.rectify and _is_absorbed(node):
             maker.rectify = is_relu(node.module)
             maker.tops = node.tops
             makers[node.tops[0]] = maker
@@ -84,15 +82,13 @@ def pool_first(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
     makers, readers = _makers(nodes), _readers(nodes)
     result: list[Node] = []
     for node in nodes:
-        value = node.bottoms[0]
-        maker = makers.get(value)
-        alone = readers[value] == 1 and value not in kept
-        if not (alone and maker and _is_rectified(maker) and _takes_largest(node.module)):
+        maker = _sole_maker(node, makers, readers, kept)
+        if not (maker and _is_rectified(maker) and _takes_largest(node.module)):
             result.append(node)
             continue
         raw = f"{node.tops[0]}#raw"
         if maker.rectify:
-            maker.rectify, bottom = False, value
+            maker.rectify, bottom = False, node.bottoms[0]
         else:
             result.remove(maker)
             bottom = maker.bottoms[0]
@@ -109,10 +105,8 @@ def project_first(nodes: list[Node], kept: frozenset[str]) -> list[Node]:
     makers, readers = _makers(nodes), _readers(nodes)
     result: list[Node] = []
     for node in nodes:
-        value = node.bottoms[0]
-        pool = makers.get(value)
-        alone = readers[value] == 1 and value not in kept
-        if not (alone and pool and _averages_in_place(pool.module) and _narrows(node.module)):
+        pool = _sole_maker(node, makers, readers, kept)
+        if not (pool and _averages_in_place(pool.module) and _narrows(node.module)):
             result.append(node)
             continue
         result.remove(pool)
@@ -182,3 +176,9 @@ def _makers(nodes: list[Node]) -> dict[str, Node]:
 
 def _readers(nodes: list[Node]) -> Counter[str]:
     return Counter(value for node in nodes for value in node.bottoms)
+
+
+def _sole_maker(node: Node, makers: dict[str, Node], readers: Counter[str], kept: frozenset[str]) -> Node | None:
+    """What makes the first bottom of a node, if nobody else reads it."""
+    value = node.bottoms[0]
+    return makers.get(value) if readers[value] == 1 and value not in kept else None

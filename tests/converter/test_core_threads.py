@@ -8,14 +8,7 @@ import torch
 from converter.core_threads import CoreThreads
 from tests.waiting import PATIENCE
 
-
-@pytest.fixture(autouse=True)
-def three_threads():
-    """Torch set to three threads, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("three_threads")
 
 
 class Watcher:

@@ -11,6 +11,8 @@ from converter.frozen_bn import fold_frozen_bn
 from converter.net import CaffeNet
 from converter.proto import filter_net, parse_net
 
+pytestmark = pytest.mark.usefixtures("three_threads")
+
 CONV = 'type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d weight_filler { type: "msra" } }'
 #: five branches: BN of both kinds, ReLU before and after pooling, siblings, a projection after pooling, leaky ReLU, LRN
 NET = f"""
@@ -42,15 +44,6 @@ layer {{ name: "d_pool" type: "Pooling" bottom: "d" top: "top" pooling_param {{ 
 layer {{ name: "fc" type: "InnerProduct" bottom: "top" top: "fc"
   inner_product_param {{ num_output: 5 weight_filler {{ type: "msra" }} }} }}
 """
-
-
-@pytest.fixture(autouse=True)
-def three_threads():
-    """Torch set to three threads, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
 
 
 def net_of(text=NET, phase="TRAIN"):

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.hostile.kinds import KINDS
+from tests.hostile.shares import shares
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: seconds of one file: of the processor, and by the clock, which counts for who only waits
@@ -123,15 +124,6 @@ class Worker:
             self._process = None
 
 
-def shares(files: int, only: list[str] | None) -> dict[str, int]:
-    """How many files of each kind: by their shares, together ``files``, at least one of each."""
-    chosen = only or list(KINDS)
-    total = sum(KINDS[name].share for name in chosen)
-    counts = {name: max(1, files * KINDS[name].share // total) for name in chosen}
-    counts[chosen[0]] += max(0, files - sum(counts.values()))
-    return counts
-
-
 class Fuzzing:
     """A run: what was read, what was found. ``say`` is called with lines for who watches."""
 
@@ -212,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.index is not None and not args.only:
         parser.error("--index needs --only")
-    counts = shares(args.files, args.only) if args.index is None else dict.fromkeys(args.only, 1)
+    counts = shares(args.files, KINDS, args.only) if args.index is None else dict.fromkeys(args.only, 1)
     run = Fuzzing(args.seed, counts, Path(args.keep), lambda text: print(text, flush=True))
     return 1 if run.run(args.index or 0, args.jobs) else 0
 

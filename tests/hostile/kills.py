@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.hostile.kill_runs import RUNS, KilledRun, command_line, contents, empty, make_world
+from tests.hostile.shares import shares
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOOK = Path(__file__).with_name("kill_hook.py")
@@ -243,22 +244,13 @@ class Schedule:
         self.say(f"{told}, {minutes:.0f} minutes to go")
 
 
-def shares(kills: int, only: list[str] | None) -> dict[str, int]:
-    """How many kills of each run, together ``kills``."""
-    chosen = only or list(RUNS)
-    total = sum(RUNS[name].share for name in chosen)
-    counts = {name: max(1, kills * RUNS[name].share // total) for name in chosen}
-    counts[chosen[0]] += max(0, kills - sum(counts.values()))
-    return counts
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="in all (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=RUNS, metavar="RUN", help=f"one of: {'; '.join(RUNS)}")
     args = parser.parse_args(argv)
-    run = Schedule(args.seed, shares(args.kills, args.only), lambda text: print(text, flush=True))
+    run = Schedule(args.seed, shares(args.kills, RUNS, args.only), lambda text: print(text, flush=True))
     return 1 if run.run() else 0
 
 

@@ -16,16 +16,17 @@ from converter.layers import base
 from converter.net import load_net
 from converter.weights import load_weights
 from tests.hostile import bad_kinds, fuzz, net_kinds
-from tests.hostile.fuzz import Worker, shares
+from tests.hostile.fuzz import Worker
 from tests.hostile.fuzz_worker import examine, random_of
 from tests.hostile.kinds import KINDS, TINY
 from tests.hostile.mutations import mutate_bytes, mutate_encoded, mutate_zip
+from tests.hostile.shares import shares
 from tests.training.tiny_videos import copy_tiny_run
 
 SEED, FILES = 5, 400
 #: kinds whose every reading runs nets or decodes images: a few of each suffice here
 DEAR = {"folder": 3, "solver": 4, "solverstate": 4, "pytsnstate": 4, "scores": 12, "zip": 10, "jpeg": 12, "png": 8}
-COUNTS = {**shares(FILES, None), **DEAR}
+COUNTS = {**shares(FILES, KINDS, None), **DEAR}
 
 
 @pytest.fixture
