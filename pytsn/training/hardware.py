@@ -7,6 +7,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from pytsn.runtime.memory import keep_freed_memory
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -27,10 +29,13 @@ class Hardware:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def prepare(self) -> None:
-        """Sets torch's global switches: TF32 only if asked for, and cuDNN's search for the fastest kernels."""
+        """Sets torch's global switches: TF32 only if asked for, and cuDNN's search for the fastest kernels. On a CPU
+        the process keeps the memory that a pass frees for the next one."""
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         torch.backends.cudnn.benchmark = self.device.type == "cuda"
+        if self.device.type == "cpu":
+            keep_freed_memory()
 
     def move(self, net: Net) -> Net:
         """Moves the net to the device and its weights to the memory format."""
