@@ -6,12 +6,14 @@ rounding only.
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
+from converter.core_filters import Unit
 from converter.errors import PytsnError
 from converter.layers.activation import Elementwise
 from converter.layers.conv import Convolution
@@ -40,6 +42,12 @@ class Node:
     def learns(self) -> bool:
         """Whether it has weights whose gradients the cores add up."""
         return isinstance(self.module, Convolution) or is_shared_norm(self.module)
+
+    @property
+    def unit(self) -> Unit:
+        """The layers whose weights it uses, if it learns."""
+        module: Any = self.module
+        return (module, *self.siblings)
 
     def run(self, *bottoms: torch.Tensor) -> torch.Tensor:
         """The top of a layer without weights. Raises PytsnError."""

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from converter.layers.channels_last_bn import images, pixels
 
 #: numbers of a block of pixels that stays in a core's cache while several operations run over it
-_BLOCK = 1 << 16
+_BLOCK = 1 << 18
 
 
 class Meeting:
@@ -54,9 +54,9 @@ class Norm(torch.autograd.Function):
             squares += (block - mean).square_().sum(0)
         variance = meeting.total(index, squares) / count
         inverse = (variance + eps).rsqrt()
-        y = torch.empty_like(flat)
+        scale, y = inverse * weight, torch.empty_like(flat)
         for block, out in _blocks(flat, y):
-            torch.addcmul(bias, block - mean, inverse * weight, out=out)
+            torch.addcmul(bias, block - mean, scale, out=out)
         ctx.save_for_backward(x, mean, inverse, weight)
         ctx.given = (count, meeting, index)
         ctx.mark_non_differentiable(mean, variance)
@@ -69,16 +69,17 @@ class Norm(torch.autograd.Function):
         x, mean, inverse, weight = ctx.saved_tensors
         count, meeting, index = ctx.given
         flat, g = pixels(x), pixels(gradient.contiguous(memory_format=torch.channels_last))
-        own = torch.zeros(2, len(mean), dtype=x.dtype)  # sums of g and of g * (x - mean)
+        own = torch.zeros(2, len(mean), dtype=x.dtype)
+        sum_g, sum_gc = own  # sums of g and of g * (x - mean)
         for block, part in _blocks(flat, g):
-            own[0] += part.sum(0)
-            own[1] += (block - mean).mul_(part).sum(0)
+            sum_g += part.sum(0)
+            sum_gc += (block - mean).mul_(part).sum(0)
         sums, scale = meeting.total(index, own), inverse * weight
         shift, slope = -scale * sums[0] / count, -scale * inverse.square() * sums[1] / count
         dx = torch.empty_like(flat)
         for block, part, out in _blocks(flat, g, dx):
             torch.addcmul(shift, part, scale, out=out).addcmul_(block - mean, slope)
-        return images(dx, x.shape), own[1] * inverse, own[0], None, None, None, None
+        return images(dx, x.shape), sum_gc * inverse, sum_g, None, None, None, None
 
 
 def _blocks(*flat: torch.Tensor):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from converter.core_filters import Unit
 from converter.core_nodes import Node, join_siblings, merge, pool_first, project_first
 from converter.graph import Step
 from converter.layers.conv import Convolution
@@ -23,13 +24,15 @@ _SAMPLEWISE = frozenset({"BN", "Concat", "Convolution", "LRN", "Pooling", "ReLU"
 
 @dataclass
 class Stretch:
-    """Consecutive layers. inputs: values read that were made before; outputs: values needed after."""
+    """Consecutive layers. inputs: values read that were made before; outputs: values needed after; units: the layers
+    with weights."""
 
     entries: list[Entry]
     samplewise: bool
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
 
 
 def stretches(entries: Sequence[Entry]) -> list[Stretch]:
@@ -59,7 +62,7 @@ def _is_samplewise(module: nn.Module, step: Step) -> bool:
 
 
 def _complete(stretch: Stretch) -> None:
-    """Fills in inputs, outputs and nodes."""
+    """Fills in inputs, outputs, nodes and units."""
     made: dict[str, None] = {}
     for _, step, _ in stretch.entries:
         stretch.inputs += [value for value in step.bottoms if value not in made and value not in stretch.inputs]
@@ -73,3 +76,4 @@ def _complete(stretch: Stretch) -> None:
     for node in reversed(stretch.nodes):
         node.free = tuple(dict.fromkeys(value for value in (*node.bottoms, *node.tops) if value not in seen))
         seen.update(node.free)
+    stretch.units = list(dict.fromkeys(node.unit for node in stretch.nodes if node.learns))

@@ -1,13 +1,15 @@
 """Splits a batch into parts, one core each. Torch's own threads split every operator and synchronise after each."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
 import torch
 
+Item = TypeVar("Item")
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -36,6 +38,31 @@ class CoreThreads:
     def map(self, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
         """``work`` on every part, in order. Up to ``count`` parts run at once."""
         return list(self._pool.map(work, parts) if self._pool else map(work, parts))
+
+    def share(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """``work`` on many small items, in order; a core that is done with one takes the next. Records no gradients."""
+        result: list = [None] * len(items)
+        numbers = iter(range(len(items)))  # one for all threads: under Python's lock each number is handed out once
+
+        @torch.no_grad()
+        def some(_: int) -> None:
+            for number in numbers:
+                result[number] = work(items[number])
+
+        self.map(some, range(min(self.count, len(items))))
+        return result
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch's operators in this thread to one core meanwhile. Torch's own threads wait busily for milliseconds
+    after each operator, on cores that CoreThreads needs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache

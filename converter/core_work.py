@@ -7,25 +7,26 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from converter.core_layers import add_bias, convolve_siblings
+from converter.core_filters import Filters, Unit, filters_of, gradients_of, sizes
+from converter.core_layers import add_bias, convolve
 from converter.core_nodes import Node
 from converter.core_norm import Meeting, Norm
 from converter.core_stretch import Stretch
 from converter.core_threads import CoreThreads
-from converter.layers.conv import Convolution
 from converter.layers.norm import BN
 
 
 class Work:
     """What forward and backward of a stretch share: ``given`` are its inputs, then weight and bias of each layer."""
 
-    def __init__(self, stretch: Stretch, learning: list[Any], inputs: int, parts: int, cores: CoreThreads) -> None:
-        self.stretch, self.learning, self.inputs, self.parts, self.cores = stretch, learning, inputs, parts, cores
+    def __init__(self, stretch: Stretch, parts: int, cores: CoreThreads) -> None:
+        self.stretch, self.parts, self.cores = stretch, parts, cores
+        self.inputs, self.units = len(stretch.inputs), stretch.units
         self.meeting = Meeting(parts)
         self.needs: list[bool] = []
-        self.scales: list[torch.Tensor | None] = []
+        self.filters: list[Filters] = []
         self.batch = 0
-        self.leaves: list[list[Any]] = []  # of each part: its inputs, weights and biases
+        self.leaves: list[list[Any]] = []  # of each part: its inputs, then weight and bias of each unit
         self.tops: list[list[torch.Tensor]] = []  # of each part
 
     def together(self, work: Callable[[int], Any]) -> list:
@@ -44,25 +45,23 @@ class Work:
             raise error
         return [result for result, _ in done]
 
-    def in_turn(self, work: Callable[[Any], Any], items: list) -> list:
-        """``work(item)`` for many small items, some on each core."""
-        groups = self.cores.map(lambda start: [work(item) for item in items[start :: self.parts]], range(self.parts))
-        result = [None] * len(items)
-        for start, group in enumerate(groups):
-            result[start :: self.parts] = group
-        return result
-
     def forward(self, given: tuple[torch.Tensor, ...], needs: list[bool]) -> list[torch.Tensor]:
+        """The outputs; ``needs`` says which of ``given`` need gradients."""
         self.needs, self.batch = needs, len(given[0])
         inputs = [each.tensor_split(self.parts) for each in given[: self.inputs]]
-        with torch.no_grad():
-            filters = self.in_turn(_filters, self.learning)
-        self.scales = [scale for *_, scale in filters]
-        weights = [value for weight, bias, _ in filters for value in (weight, bias)]
+        self.filters = self.cores.share(filters_of, self.units)
+        weights = [value for filters in self.filters for value in (filters.weight, filters.bias)]
+        needed = [*needs[: self.inputs], *self._unit_needs()]
         self.leaves = [[*(each[part] for each in inputs), *weights] for part in range(self.parts)]
-        self.leaves = [[_leaf(*pair) for pair in zip(leaves, needs, strict=True)] for leaves in self.leaves]
+        self.leaves = [[_leaf(*pair) for pair in zip(leaves, needed, strict=True)] for leaves in self.leaves]
         self.tops = self.together(self._forward)
         return [torch.cat([top.detach() for top in tops]) for tops in zip(*self.tops, strict=True)]
+
+    def _unit_needs(self) -> list[bool]:
+        """Whether weight and bias of each unit need gradients: if one of its layers does."""
+        own = iter(zip(self.needs[self.inputs :: 2], self.needs[self.inputs + 1 :: 2], strict=True))
+        pairs = [zip(*(next(own) for _ in unit), strict=True) for unit in self.units]
+        return [any(each) for pair in pairs for each in pair]
 
     def _forward(self, part: int) -> list[torch.Tensor]:
         """The outputs of one part."""
@@ -73,7 +72,7 @@ class Work:
         leaves = self.leaves[part]
         values: dict[str, Any] = dict(zip(self.stretch.inputs, leaves, strict=False))
         pairs = zip(leaves[self.inputs :: 2], leaves[self.inputs + 1 :: 2], strict=True)
-        weights = dict(zip(self.learning, pairs, strict=True))
+        weights = dict(zip(self.units, pairs, strict=True))
         for node in self.stretch.nodes:
             tops = self._layer(node, part, weights, [values[value] for value in node.bottoms])
             values.update(zip(node.tops, tops, strict=True))
@@ -81,22 +80,19 @@ class Work:
                 del values[value]
         return [values[value] for value in self.stretch.outputs]
 
-    def _layer(self, node: Node, part: int, weights: dict[Any, tuple[Any, Any]], bottoms: list) -> Sequence[Any]:
+    def _layer(self, node: Node, part: int, weights: dict[Unit, tuple[Any, Any]], bottoms: list) -> Sequence[Any]:
         """The tops of one layer."""
         if not node.learns:
             return [node.run(*bottoms)]
         module: Any = node.module
-        weight, bias = weights[module]
+        weight, bias = weights[node.unit]
         if isinstance(module, BN):
             return [self._normalise(module, part, bottoms[0], weight, bias)]
         if node.only == "bias":
             return [add_bias(bottoms[0], bias, node.rectify)]
         if node.only == "weight":
-            return convolve_siblings(bottoms[0], [module], [weight, None], False)
-        layers = [module, *node.siblings]
-        return convolve_siblings(
-            bottoms[0], layers, [value for layer in layers for value in weights[layer]], node.rectify
-        )
+            return convolve(bottoms[0], module, weight, None, False, [len(weight)])
+        return convolve(bottoms[0], module, weight, bias, node.rectify, sizes(node.unit))
 
     def _normalise(self, norm: BN, part: int, x: torch.Tensor, weight, bias) -> torch.Tensor:
         count = self.batch * x.shape[2] * x.shape[3]
@@ -111,19 +107,23 @@ class Work:
         cut = [gradient.tensor_split(self.parts) for gradient in gradients]
         by_part = self.together(lambda part: self._backward(part, [each[part] for each in cut]))
         self.leaves, self.tops = [], []  # frees what the parts have kept
-        found = [list(each) for each in zip(*by_part, strict=True)]
+        found = list(zip(*by_part, strict=True))
         inputs = [None if each[0] is None else torch.cat(each) for each in found[: self.inputs]]
-        scales = [scale for scale in self.scales for _ in range(2)]
-        return [*inputs, *self.in_turn(_sum, list(zip(found[self.inputs :], scales, strict=True)))]
+        pairs = zip(found[self.inputs :: 2], found[self.inputs + 1 :: 2], strict=True)
+        by_unit = [list(zip(*pair, strict=True)) for pair in pairs]
+        jobs = list(zip(self.units, self.filters, by_unit, strict=True))
+        shared = self.cores.share(lambda job: gradients_of(*job), jobs)
+        own = [gradient for layers in shared for layer in layers for gradient in layer]
+        return [*inputs, *(each if need else None for each, need in zip(own, self.needs[self.inputs :], strict=True))]
 
     def _backward(self, part: int, gradients: list[torch.Tensor]) -> list[torch.Tensor | None]:
-        asked = [leaf for leaf, needed in zip(self.leaves[part], self.needs, strict=True) if needed]
+        asked = [leaf for leaf in self.leaves[part] if leaf is not None and leaf.requires_grad]
         live = [pair for pair in zip(self.tops[part], gradients, strict=True) if pair[0].requires_grad]
         tops, given = zip(*live, strict=True)
         with torch.enable_grad():  # a backward pass runs without
             number = _Given.apply(given, *tops)
         answers = iter(torch.autograd.grad(number, asked, allow_unused=True))
-        return [next(answers) if needed else None for needed in self.needs]
+        return [next(answers) if leaf is not None and leaf.requires_grad else None for leaf in self.leaves[part]]
 
 
 class _Given(torch.autograd.Function):
@@ -141,25 +141,6 @@ class _Given(torch.autograd.Function):
         return None, *ctx.given
 
 
-def _filters(module: Convolution | BN) -> tuple[Any, Any, torch.Tensor | None]:
-    """Weight and bias of a layer, and the scale of a frozen BN in them."""
-    if not isinstance(module, Convolution):
-        return module.weight, module.bias, None
-    return *module.filters(), None if module.absorbed is None else module.absorbed()[0]
-
-
 def _leaf(value: torch.Tensor | None, needed: bool) -> torch.Tensor | None:
     """The same numbers, as a part's own variable."""
     return None if value is None else value.detach().requires_grad_(needed)
-
-
-def _sum(pair: tuple[list[torch.Tensor | None], torch.Tensor | None]) -> torch.Tensor | None:
-    """The parts' gradients of one tensor (num_output, ..) in all, times the scale (num_output,) in its filters."""
-    gradients, scale = pair
-    found = [gradient for gradient in gradients if gradient is not None]
-    if not found:
-        return None
-    total = found[0]
-    for other in found[1:]:
-        total = total.add_(other)
-    return total if scale is None else total.mul_(scale.view(-1, *[1] * (total.dim() - 1)))

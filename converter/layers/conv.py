@@ -99,11 +99,15 @@ class Convolution(CaffeLayer):
 
     def filters(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Weight and bias, with the absorbed BN."""
+        return self.scaled_filters()[:2]
+
+    def scaled_filters(self) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Weight and bias, with the absorbed BN, and its scale (num_output,), None without one."""
         if self.absorbed is None:
-            return self.weight, self.bias
+            return self.weight, self.bias, None
         scale, shift = self.absorbed()
         bias = shift if self.bias is None else torch.addcmul(shift, self.bias, scale)
-        return self.weight * scale[:, None, None, None], bias
+        return self.weight * scale[:, None, None, None], bias, scale
 
     def _sums_bias(self, x: torch.Tensor) -> bool:
         trains = self.training and self.bias is not None and self.bias.requires_grad

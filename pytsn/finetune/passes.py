@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from converter import caffe_tsn_pb2 as pb
+from converter.core_training import backward
 from converter.layers.base import Context
 from converter.layers.loss import Accuracy, SoftmaxWithLoss
+from pytsn.finetune.net import caffe_base
 from pytsn.models.tsn import TSN
 from pytsn.runtime.distributed import Processes
 from pytsn.training.hardware import Hardware
@@ -52,6 +54,10 @@ class TrainPass(TsnPass):
         """The same for the bytes of a batch on the device, as NetRunner.forward_raw."""
         loss = self.loss(*self.scores(raw))
         return loss, {"loss": loss.detach()}
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradients of the last pass's loss to the weights'."""
+        backward(loss, caffe_base(self.tsn))
 
     def printable(self, outputs: dict[str, Tensor]) -> Outputs:
         """The outputs of one pass, averaged over all processes."""

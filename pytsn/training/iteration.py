@@ -32,6 +32,7 @@ class TrainRunner(Protocol):
     def processes(self) -> Processes: ...
     def forward(self) -> Result: ...
     def forward_raw(self, raw: RawBatch) -> Result: ...
+    def backward(self, loss: torch.Tensor) -> None: ...
     def printable(self, outputs: dict[str, torch.Tensor]) -> Outputs: ...
 
 
@@ -83,7 +84,7 @@ class EagerIteration:
         for _ in range(self._solver.param.iter_size):
             loss, outputs = self._train.forward()
             if loss.requires_grad:
-                loss.backward()
+                self._train.backward(loss)
             total += loss.detach()
             self._train.data_layers.send_ahead(self._processes.device)
         return total / self._solver.param.iter_size, outputs
@@ -168,7 +169,7 @@ class RecordedIteration:
     def _pass(self) -> Result:
         loss, outputs = self._train.forward_raw(self._static)
         if loss.requires_grad:
-            loss.backward()
+            self._train.backward(loss)
         self._total += loss.detach()
         return loss.detach(), outputs
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from converter.core_training import share_batches
+from converter.core_training import backward, share_batches
 from converter.frozen_bn import fold_frozen_bn
 from converter.net import CaffeNet
 from pytsn.runtime.distributed import Processes
@@ -45,6 +45,10 @@ class NetRunner:
             blobs = self.net(batch, self._blobs)
         loss = self.net.total_loss(blobs) if self.net.loss_weights else torch.zeros((), device=self.hardware.device)
         return loss, {name: blobs[name].detach() for name in self._outputs}
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Adds the gradients of the last pass's objective to the weights'."""
+        backward(loss, self.net)
 
     def test(self, batches: int, numbers: Callable[[int], Iterable[int]] = range) -> tuple[float, Outputs]:
         """Mean objective and mean outputs over that many batches and all processes. numbers: as Console.testing."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from converter import caffe_tsn_pb2 as pb
+from converter.core_threads import Item, Result, core_threads
 from converter.errors import PytsnError
 from pytsn.training.learning_rate import check_policy, learning_rate, next_step
 from pytsn.training.solver_blobs import SolverBlob
@@ -139,7 +140,9 @@ class CaffeSolver:
         own = [blob.tensor.grad for blob in self.blobs if blob.owned and blob.tensor.grad is not None]
         if not own:
             return torch.zeros(())
-        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(own))) / self._norm_divisor
+        on_cpu = all(gradient.device.type == "cpu" for gradient in own)
+        norms = _by_cores(torch.linalg.vector_norm, own) if on_cpu else torch._foreach_norm(own)
+        return torch.linalg.vector_norm(torch.stack(norms)) / self._norm_divisor
 
     def clip_scale(self, norm: float) -> float | None:
         """The factor by which clipping scales gradients of this norm, None if they are not clipped."""
@@ -166,17 +169,22 @@ class CaffeSolver:
         """Updates weights and history with ``local_rates`` and the gradients' factor from clipping and iter_size; both
         may be scalar tensors on the device. Does not count the iteration."""
         groups = self._live_groups()
-        shared = not all(group.owned for group in groups)
-        updates = []
+        late = not all(group.owned for group in groups)  # then all regularisation must see the old weights first
+        jobs = []
         for group, rate in zip(groups, rates, strict=True):
             own_factor = factor if group.owned else 1 / self.param.iter_size
-            for lot in self._lots(group):
-                weights, update = self._lot_update(group, lot, rate, own_factor)
-                if shared:
-                    updates.append((weights, update))
-                else:
-                    torch._foreach_sub_(weights, update)
-        for weights, update in updates:  # after all groups: regularisation must use the old weights
+            jobs += [(group, lot, rate, own_factor) for lot in self._lots(group)]
+
+        def run(job: tuple[_Group, list[int], Number, Number]) -> tuple[Tensors, Tensors] | None:
+            pair = self._lot_update(*job)
+            if late:
+                return pair
+            torch._foreach_sub_(*pair)
+            return None
+
+        on_cpu = all(blob.tensor.device.type == "cpu" for blob in self.blobs)
+        done = _by_cores(run, jobs) if on_cpu else [run(job) for job in jobs]
+        for weights, update in filter(None, done):
             torch._foreach_sub_(weights, update)
 
     def _lot_update(self, group: _Group, lot: list[int], rate: Number, factor: Number) -> tuple[Tensors, Tensors]:
@@ -242,6 +250,11 @@ class CaffeSolver:
         """The history as float32 arrays in net order, in Caffe's shapes."""
         pairs = zip(self.history, self.blobs, strict=True)
         return [tensor.cpu().contiguous().numpy().reshape(blob.caffe_shape) for tensor, blob in pairs]
+
+
+def _by_cores(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """``work`` on every item, some on each core of a CPU; all their results have the bits that one core would give."""
+    return core_threads(torch.get_num_threads()).share(work, items)
 
 
 def _product(one: float, other: float) -> float:

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from converter.core_threads import CoreThreads
+from converter.core_threads import CoreThreads, one_thread
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("three_threads")
@@ -72,3 +72,44 @@ def test_errors_of_a_part_are_raised():
 
 def test_an_empty_batch_reaches_the_forward():
     assert CoreThreads(2).run(lambda part: part.sum(1), torch.ones(0, 3), 10).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_items_are_shared_out_once_each_and_their_results_stay_in_order(count):
+    threads, seen, together = set(), [], threading.Barrier(count)
+    x = torch.ones(2, requires_grad=True)
+
+    def work(item):
+        if len(seen) < count:
+            seen.append(item)
+            together.wait(timeout=PATIENCE)  # as many as there are threads are under way at once
+        else:
+            seen.append(item)
+        threads.add(threading.get_ident())
+        assert not (x * 2).requires_grad
+        return item * 10
+
+    assert CoreThreads(count).share(work, [7, 3, 5, 3, 9]) == [70, 30, 50, 30, 90]
+    assert sorted(seen) == [3, 3, 5, 7, 9]
+    assert len(threads) == count
+
+
+def test_sharing_out_nothing_and_an_item_that_fails():
+    threads = CoreThreads(3)
+    assert threads.share(abs, []) == []
+    with pytest.raises(ZeroDivisionError):
+        threads.share(lambda item: 1 // item, [1, 0, 2])
+
+
+def test_one_thread_for_a_while():
+    seen = []
+
+    def fail():
+        with one_thread():
+            seen.append(torch.get_num_threads())
+            raise ValueError("too much")
+
+    with pytest.raises(ValueError, match="too much"):
+        fail()
+    assert seen == [1]
+    assert torch.get_num_threads() == 3

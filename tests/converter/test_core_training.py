@@ -4,8 +4,8 @@ bits."""
 import pytest
 import torch
 
-from converter.core_layers import convolve_siblings
-from converter.core_training import share_batches
+from converter.core_layers import convolve
+from converter.core_training import backward, share_batches
 from converter.errors import PytsnError
 from converter.frozen_bn import fold_frozen_bn
 from converter.net import CaffeNet
@@ -14,7 +14,8 @@ from converter.proto import filter_net, parse_net
 pytestmark = pytest.mark.usefixtures("three_threads")
 
 CONV = 'type: "Convolution" convolution_param { num_output: %d kernel_size: %d pad: %d weight_filler { type: "msra" } }'
-#: five branches: BN of both kinds, ReLU before and after pooling, siblings, a projection after pooling, leaky ReLU, LRN
+#: six branches: BN of both kinds, ReLU before and after pooling, siblings with and without BN, a projection after
+#: pooling, leaky ReLU, LRN
 NET = f"""
 name: "small" input: "data" input_shape {{ dim: 6 dim: 3 dim: 17 dim: 13 }}
 layer {{ name: "a" type: "Convolution" bottom: "data" top: "a"
@@ -30,13 +31,16 @@ layer {{ name: "c_relu" type: "ReLU" bottom: "c" top: "c" relu_param {{ negative
 layer {{ name: "e" bottom: "pool" top: "e" {CONV % (8, 1, 0)} }}
 layer {{ name: "e_bn" type: "BN" bottom: "e" top: "e_bn" bn_param {{ frozen: true }} }}
 layer {{ name: "e_relu" type: "ReLU" bottom: "e_bn" top: "e_bn" }}
+layer {{ name: "h" bottom: "pool" top: "h" {CONV % (16, 1, 0)} }}
+layer {{ name: "h_relu" type: "ReLU" bottom: "h" top: "h" }}
 layer {{ name: "mean" type: "Pooling" bottom: "pool" top: "mean"
   pooling_param {{ pool: AVE kernel_size: 3 stride: 1 pad: 1 }} }}
 layer {{ name: "f" bottom: "mean" top: "f" {CONV % (8, 1, 0)} }}
 layer {{ name: "f_bn" type: "BN" bottom: "f" top: "f_bn" bn_param {{ frozen: true }} }}
 layer {{ name: "f_relu" type: "ReLU" bottom: "f_bn" top: "f_bn" }}
 layer {{ name: "g" bottom: "e_bn" top: "g" {CONV % (8, 3, 1)} }}
-layer {{ name: "cat" type: "Concat" bottom: "b_bn" bottom: "c" bottom: "pool" bottom: "f_bn" bottom: "g" top: "cat" }}
+layer {{ name: "cat" type: "Concat" bottom: "b_bn" bottom: "c" bottom: "pool" bottom: "f_bn" bottom: "g" bottom: "h"
+  top: "cat" }}
 layer {{ name: "norm" type: "LRN" bottom: "cat" top: "norm" lrn_param {{ local_size: 3 alpha: 0.5 }} }}
 layer {{ name: "d" bottom: "norm" top: "d" {CONV % (12, 3, 0)} }}
 layer {{ name: "d_relu" type: "ReLU" bottom: "d" top: "d" }}
@@ -116,13 +120,28 @@ def test_gradients_add_up_over_passes_and_weights_changed_in_between_count():
     assert_close(found, wanted)
 
 
+def test_a_layer_that_runs_in_another_way_later_is_cut_anew():
+    """The net keeps how it cut its layers."""
+    net, exact = shared(net_of()), net_of().double()
+    for training, blobs in ((True, ("fc",)), (False, ("fc",)), (True, ("fc",)), (True, ("cat",))):
+        for each in (net, exact):
+            each.a_bn.train(training)
+            each.zero_grad()
+        if not training:
+            with torch.no_grad():
+                net(torch.randn(6, 3, 17, 13), blobs)
+        assert_close(results(net, blobs=blobs), results(exact, blobs=blobs))
+
+
 def test_a_layer_that_does_not_learn_gets_no_gradient():
     nets = shared(net_of()), net_of().double()
     for net in nets:
         net.c.requires_grad_(False)
         net.a.weight.requires_grad_(False)
+        net.e.requires_grad_(False)  # its siblings learn
     found, exact = map(results, nets)
     assert "c.weight" not in found
+    assert "e.weight" not in found
     assert_close(found, exact)
 
 
@@ -161,10 +180,27 @@ def test_an_error_on_one_core_is_raised_though_the_others_wait_for_its_numbers(m
     def fails_on_one(x, *others):
         if x.max() == 1e9:
             raise ValueError("no memory left")
-        return convolve_siblings(x, *others)
+        return convolve(x, *others)
 
-    monkeypatch.setattr("converter.core_work.convolve_siblings", fails_on_one)
+    monkeypatch.setattr("converter.core_work.convolve", fails_on_one)
     with pytest.raises(ValueError, match="no memory left"):
         net(x)
     monkeypatch.undo()
     assert torch.isfinite(net(x)["fc"]).all()
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(6, 1), (7, 3)])
+def test_torchs_own_threads_keep_still_unless_there_are_heavy_layers_for_them(batch, threads):
+    """Seven samples are too uneven for three cores, so torch's threads run the convolutions."""
+    net, seen = shared(net_of()), []
+
+    def note(*_):
+        seen.append(torch.get_num_threads())
+
+    net.fc.register_forward_hook(note)
+    top = net(torch.randn(batch, 3, 17, 13))["fc"]
+    top.register_hook(note)
+    backward(top.square().sum(), net)
+    assert seen == [1, threads]  # forward of a light layer, and all of backward
+    assert torch.get_num_threads() == 3
+    assert net.fc.weight.grad is not None

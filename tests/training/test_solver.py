@@ -33,6 +33,20 @@ def test_updates_equal_the_slow_loop(kind, clip, regularization):
     assert_same(fast_run(param, rates), *slow_run(param, rates))
 
 
+def test_the_bits_do_not_depend_on_the_number_of_cores(monkeypatch):
+    """Each blob is a lot of its own, so that every core has some."""
+    monkeypatch.setattr("pytsn.training.solver._LOT", 1)
+    before, found = torch.get_num_threads(), []
+    try:
+        for cores in (1, 3):
+            torch.set_num_threads(cores)
+            found.append(fast_run(param_of(clip_gradients=6.5), [0.1] * 3))
+    finally:
+        torch.set_num_threads(before)
+    one, three = ([*(blob.tensor for blob in solver.blobs), *solver.history] for solver in found)
+    assert all(torch.equal(*pair) for pair in zip(one, three, strict=True))
+
+
 def test_clipping_the_mean_meets_the_gradient_over_iter_size():
     """Norms here are 8 to 12, thresholds chosen so that one rule clips and the other does not."""
     param = param_of(clip_gradients=6.5, iter_size=3)

@@ -7,6 +7,7 @@ import torch
 from google.protobuf.message import DecodeError
 
 from converter import caffe_tsn_pb2 as pb
+from converter.core_threads import core_threads
 from converter.errors import PytsnError
 from converter.files import read_bytes
 from pytsn.training.input.augmentation import choose_crop
@@ -30,13 +31,19 @@ class Mean:
         self.image = _read_mean(param.mean_file, channels) if param.HasField("mean_file") else None
 
     def apply(self, data: torch.Tensor, plans: Sequence[SamplePlan], options: ReadOptions) -> torch.Tensor:
-        """uint8, or float32 that may be written to, (N, C, S, S) -> float32 (N, C, S, S)."""
-        mean = torch.from_numpy(self.values)[:, None, None]
+        """uint8 or float32 (N, C, S, S) -> float32 (N, C, S, S), on the CPU's cores."""
+        mean = torch.from_numpy(self.values)[:, None, None].expand(data.shape)
         if self.image is not None:
             mean = _parts(self.image, plans, options)
-        result = data.float()
-        result -= mean
-        return result.mul_(self.scale) if self.scale != 1 else result
+        result = torch.empty(data.shape)
+
+        def finish(sample: int) -> None:
+            values = result[sample].copy_(data[sample]).sub_(mean[sample])
+            if self.scale != 1:
+                values.mul_(self.scale)
+
+        core_threads(torch.get_num_threads()).share(finish, range(len(data)))
+        return result
 
 
 def _parts(image: np.ndarray, plans: Sequence[SamplePlan], options: ReadOptions) -> torch.Tensor:
