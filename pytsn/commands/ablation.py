@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from converter.text_table import amount
 from pytsn.commands.arguments import (
     add_allow_missing,
     add_bn_style,
@@ -156,7 +157,8 @@ def _run(args: argparse.Namespace, options) -> int:
 
 def _print_plan(ablation, estimates, duration) -> None:
     cells, rows = len(ablation.runs), ", ".join(dict.fromkeys(row.table for row in ablation.rows))
-    print(f"{len(ablation.rows)} rows ({rows}) of {cells} training runs on {ablation.hardware.device}:")
+    count = amount(len(ablation.rows), "row")
+    print(f"{count} ({rows}) of {amount(cells, 'training run')} on {ablation.hardware.device}:")
     done = {run.cell for run in ablation.runs if run.is_done()}
     for run, (train, test) in zip(ablation.runs, estimates, strict=True):
         same = [item.cell for item in ablation.runs if item.cell.setting == run.cell.setting]
@@ -164,7 +166,7 @@ def _print_plan(ablation, estimates, duration) -> None:
             count = "" if len(same) == 1 else f"{len(same)} seeds, "
             kept = f", {len(done.intersection(same))} done" if done.intersection(same) else ""
             times = f"train {duration(train)}, test {duration(test)}{kept}"
-            print(f"  {run.cell.setting}: {count}{ablation.schedule(run).max_iter} updates; {times}")
+            print(f"  {run.cell.setting}: {count}{amount(ablation.schedule(run).max_iter, 'update')}; {times}")
     for run in ablation.runs:
         if run.record().get("state") and run.changes():
             print(f"  {run.cell.name} was made with other settings ({', '.join(run.changes())}): will be done again")

@@ -9,6 +9,7 @@ import torch
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import read_solver
+from converter.text_table import amount
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import TRAINING_PRECISIONS, pick_device
 from pytsn.training.hardware import Hardware
@@ -104,7 +105,7 @@ def _device_notes(solver: pb.SolverParameter, path: str, batch: int, world: int)
 def _batch_notes(solver: pb.SolverParameter, batch: int, world: int) -> list[str]:
     videos = batch * solver.iter_size * world
     shape = f"batch_size {batch} x iter_size {solver.iter_size} x processes {world}"
-    lines = [f"effective batch: {videos} videos ({shape})"]
+    lines = [f"effective batch: {amount(videos, 'video')} ({shape})"]
     if videos != RELEASED_BATCH:
         lines.append(
             f"warning: the effective batch is {videos}; the released schedules assume {RELEASED_BATCH}:"

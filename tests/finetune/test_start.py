@@ -210,7 +210,7 @@ def test_other_names_and_numbers_are_the_same_run(own_tiny, capsys):
         logs.append([line for line in output.splitlines() if line.startswith("Iteration")])
         if out == "two":
             assert "list.txt: frames are numbered from 0" in output
-            assert "list.txt: 1 names differ from their folders in case alone and are taken for them" in output
+            assert "list.txt: 1 name differs from its folder in case alone and is taken for it" in output
             break
         for path in sorted(Path("frames").glob("*/img_*.png")):
             path.rename(path.with_name(f"f{int(path.stem[4:]) - 1}.png"))

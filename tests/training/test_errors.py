@@ -154,4 +154,4 @@ def test_a_side_file_of_other_data_is_told(own_tiny, capsys):
     (own_tiny / "list.txt").write_text("frames/v0 40 0\n")
     assert main(["train", *arguments("rgb_step", "ours/side", *resume, "--set=test_iter=")]) == 2
     (error,) = errors_of(capsys.readouterr().err)
-    assert re.search(r"list\.txt: 1 videos, .* 6.*rename ours/side_iter_2\.pytsnstate", error), error
+    assert re.search(r"list\.txt: 1 video, .* 6.*rename ours/side_iter_2\.pytsnstate", error), error
