@@ -117,12 +117,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the plan, runs it. Returns 0; 1 when a run diverged; 130 or 143 when a signal stopped it."""
-    from pytsn.runtime.locks import UNPROTECTED, only_user
+    from pytsn.runtime.locks import NO_LOCKS, UNPROTECTED, only_user
 
     options = _options(args)
     with only_user(options.out, "another ablation") as lock:
         if lock == UNPROTECTED:
-            print(f"note: {options.out}: this file system has no locks: let only one run at a time write there")
+            print(f"note: {options.out}: {NO_LOCKS}")
         return _run(args, options)
 
 

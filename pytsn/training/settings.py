@@ -14,7 +14,7 @@ from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import TRAINING_PRECISIONS, pick_device
 from pytsn.training.hardware import Hardware
 from pytsn.training.overrides import Override, override_solver
-from pytsn.training.snapshot import check_prefix
+from pytsn.training.snapshot import check_prefix, writes_snapshots
 from pytsn.training.solver_nets import train_spec
 
 RELEASED_BATCH = 128  # videos per update that the released schedules assume: 32 per process, 4 processes
@@ -59,7 +59,7 @@ def plan_solver(
 def _check(solver: pb.SolverParameter, path: str) -> None:
     if solver.max_iter < 1:
         raise PytsnError(f"{path}: max_iter must be above 0, found {solver.max_iter}")
-    if solver.snapshot > 0 or solver.snapshot_after_train:
+    if writes_snapshots(solver):
         check_prefix(solver.snapshot_prefix)
 
 
