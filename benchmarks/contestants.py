@@ -8,6 +8,7 @@ import torch
 
 from converter.core_threads import CoreThreads
 from converter.fused import fuse
+from converter.layers.norm import BN
 from converter.net import CaffeNet
 from converter.onnx_export import export_onnx
 from converter.proto import filter_net, parse_net
@@ -27,7 +28,7 @@ def caffe_net(classes: int, seed: int = 0) -> CaffeNet:
         for parameter in net.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0, parameter[0].numel() ** -0.5, generator=generator)
-        hooks = [m.register_forward_pre_hook(_calibrate) for m in net.modules() if hasattr(m, "running_var")]
+        hooks = [m.register_forward_pre_hook(_calibrate) for m in net.modules() if isinstance(m, BN)]
         net(pixels(4))
     for hook in hooks:
         hook.remove()
@@ -40,6 +41,7 @@ def prototxt(classes: int) -> str:
 
 
 def _calibrate(module: torch.nn.Module, bottoms: tuple[torch.Tensor]) -> None:
+    assert isinstance(module, BN)
     variance, mean = torch.var_mean(bottoms[0], (0, 2, 3))
     for tensor, value in ((module.running_var, variance), (module.running_mean, mean)):
         tensor.copy_(value)

@@ -48,19 +48,22 @@ class OpenCv:
     def __init__(self, python: str, pairs: Path):
         command = [python, str(Path(__file__).with_name("flow_opencv.py")), str(pairs)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        found = json.loads(self.process.stdout.readline() or "{}")
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._to, self._from = self.process.stdin, self.process.stdout
+        found = json.loads(self._from.readline() or "{}")
         if not found.get("has_tvl1"):
             raise SystemExit(f"{python}: no OpenCV with DualTVL1 there; make one with: {MAKE_CONTRIB}")
         self.version = found["version"]
 
     def __call__(self, **options) -> None:
-        print(json.dumps(options), file=self.process.stdin, flush=True)
-        if not self.process.stdout.readline():
+        print(json.dumps(options), file=self._to, flush=True)
+        if not self._from.readline():
             raise SystemExit("OpenCV's process ended; its message is above")
 
     def close(self) -> None:
         """Ends the process."""
-        self.process.stdin.close()
+        self._to.close()
         self.process.wait()
 
 

@@ -20,7 +20,7 @@ def main() -> None:
     for line in sys.stdin:
         options = json.loads(line)
         path = options.pop("save", None)
-        tvl1 = cv2.optflow.DualTVL1OpticalFlow_create()
+        tvl1 = cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]  # in the contrib package alone
         for name, value in options.items():
             getattr(tvl1, "set" + name.title().replace("_", ""))(value)
         flow = [tvl1.calc(*pair, None) for pair in frames]

@@ -17,6 +17,7 @@ else moving textures.
 import argparse
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -29,6 +30,8 @@ from timing import Rows, Times, interleave, machine, print_table, ratio, within
 from pytsn.flow.tvl1.cpu_solver import OptflowOptions, level_sizes
 from pytsn.flow.tvl1.gpu_pyramid import level_sizes as gpu_level_sizes
 from pytsn.flow.tvl1.presets import find_preset
+
+Pair = tuple[torch.Tensor, torch.Tensor]
 
 ITERATIONS = 150
 # an iteration reads flow (2), dual fields (4) and linearised images (5), and writes flow and dual fields (6)
@@ -51,10 +54,10 @@ def cpu_tables(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     pairs = frame_pairs()
-    grays = tuple(torch.from_numpy(pairs[name]) for name in ("gray0", "gray1"))
+    grays = torch.from_numpy(pairs["gray0"]), torch.from_numpy(pairs["gray1"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pairs.npz")
-        np.savez(path, **pairs)
+        np.savez(path, gray0=pairs["gray0"], gray1=pairs["gray1"])
         opencv = OpenCv(args.contrib, path) if args.contrib else None
         if opencv is None:
             print(f"without OpenCV's DualTVL1; to compare: {MAKE_CONTRIB}; then --contrib ENV/bin/python\n")
@@ -66,7 +69,7 @@ def cpu_tables(args: argparse.Namespace) -> None:
             opencv.close()
 
 
-def whole_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None, path: Path) -> None:
+def whole_table(args: argparse.Namespace, grays: Pair, opencv: OpenCv | None, path: Path) -> None:
     """Prints seconds per pair with default parameters."""
     flows: dict[str, Callable[[], object]] = {OPENCV: opencv} if opencv else {}
     flows.update({name: preset_flow(name, *grays) for name in OURS})
@@ -84,12 +87,12 @@ def whole_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None, p
     print_table(["whole flow", "s/pair", "pairs/s", "/ OpenCV", "from OpenCV"], rows)
 
 
-def iteration_table(args: argparse.Namespace, grays: tuple, opencv: OpenCv | None) -> None:
+def iteration_table(args: argparse.Namespace, grays: Pair, opencv: OpenCv | None) -> None:
     """Prints milliseconds per iteration of one pair at full size."""
     runs: dict[str, Callable[[], object]] = {}
     for count in (1, ITERATIONS):
         if opencv:
-            runs[f"{OPENCV} {count}"] = lambda count=count: opencv(**opencv_fixed(count))
+            runs[f"{OPENCV} {count}"] = partial(opencv, **opencv_fixed(count))
         runs.update({f"{name} {count}": fixed_iterations(name, *grays, count) for name in OURS})
     raw = interleave(runs, args.rounds, warm_up=1)
     scale = (ITERATIONS - 1) * len(grays[0]) / 1000
@@ -118,13 +121,14 @@ def cuda_table(args: argparse.Namespace) -> None:
 def cuda_row(args: argparse.Namespace, name: str, route: str, batch: int, bandwidth: float) -> list[str]:
     """One row of ``cuda_table``: the recorded pairs, repeated to ``batch``. Peak MB includes memory of earlier rows."""
     pairs = [torch.from_numpy(pair).to(args.device) for pair in frame_pairs().values()]
-    flow = preset_flow(name, *(pair.repeat(batch // 2 + 1, 1, 1)[:batch] for pair in pairs), kernels=route == "kernels")
+    gray0, gray1 = (pair.repeat(batch // 2 + 1, 1, 1)[:batch] for pair in pairs)
+    flow = preset_flow(name, gray0, gray1, kernels=route == "kernels")
     torch.cuda.reset_peak_memory_stats(args.device)
     try:
         times, (_, counts) = within(flow, args.rounds, args.limit)
     except torch.OutOfMemoryError:
         return [name, route, f"{batch}", "out of memory", *[""] * 4]
-    seconds, bound = median(times), needed_bytes(name, pairs[0].shape[1:], counts) / bandwidth
+    seconds, bound = median(times), needed_bytes(name, (gray0.shape[1], gray0.shape[2]), counts) / bandwidth
     megabytes = torch.cuda.max_memory_allocated(args.device) / 1e6
     numbers = [f"{batch / seconds:.1f}", f"{len(times)}", f"{batch / bound:.1f}", f"{bound / seconds:.2f}"]
     return [name, route, f"{batch}", *numbers, f"{megabytes:.0f}"]

@@ -22,14 +22,14 @@ def tvl1(place: Place) -> None:
     grays = [torch.from_numpy(pair).to(place.device) for pair in frame_pairs().values()]
     for preset, batch in (("opencv2.4-cuda", 128), ("opencv2.4-cuda", 32), ("opencv-cpu", 128)):
         size = place.pick(batch, 1)
-        pair = [gray.repeat(size // len(gray) + 1, 1, 1)[:size] for gray in grays]
+        gray0, gray1 = (gray.repeat(size // len(gray) + 1, 1, 1)[:size] for gray in grays)
         if place.tiny:
-            pair = [gray[:, :64, :72].contiguous() for gray in pair]
-        taken = seconds(place, partial(compute_flow, *pair, preset, place.device), place.pick(3, 1), warm_up=1)
+            gray0, gray1 = (gray[:, :64, :72].contiguous() for gray in (gray0, gray1))
+        taken = seconds(place, partial(compute_flow, gray0, gray1, preset, place.device), place.pick(3, 1), warm_up=1)
         row(f"TV-L1 {preset}, {size} pairs at once", size / taken, "pairs/s", kernels_of(place, preset))
     with np.load(ROOT / "tests" / "recordings" / "flow" / "dual_tvl1_fast.npz") as recorded:
-        gray0, gray1, truth = (recorded[name][: place.pick(99, 1)] for name in ("gray0", "gray1", "flow"))
-    found = compute_flow(gray0, gray1, "opencv-cpu", place.device)
+        before, after, truth = (recorded[name][: place.pick(99, 1)] for name in ("gray0", "gray1", "flow"))
+    found = compute_flow(before, after, "opencv-cpu", place.device)
     row("TV-L1 opencv-cpu, numbers unlike OpenCV's", int((found != truth).sum()), "", f"of {truth.size}")
 
 

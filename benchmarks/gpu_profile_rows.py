@@ -36,10 +36,10 @@ def profiles(place: Place) -> None:
                 run.close()
     side = place.pick(32, 1)
     grays = [torch.from_numpy(pair).to(place.device) for pair in frame_pairs().values()]
-    pair = [gray.repeat(side // len(gray) + 1, 1, 1)[:side] for gray in grays]
+    gray0, gray1 = (gray.repeat(side // len(gray) + 1, 1, 1)[:side] for gray in grays)
     if place.tiny:
-        pair = [gray[:, :64, :72].contiguous() for gray in pair]
-    flow = partial(compute_flow, *pair, "opencv2.4-cuda", place.device)
+        gray0, gray1 = (gray[:, :64, :72].contiguous() for gray in (gray0, gray1))
+    flow = partial(compute_flow, gray0, gray1, "opencv2.4-cuda", place.device)
     _rows(place, f"TV-L1 opencv2.4-cuda, {side} pairs", flow, place.pick(3, 1))
 
 

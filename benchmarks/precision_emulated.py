@@ -102,7 +102,8 @@ def cut_sums(pairs: Pairs, layer: FusedConv) -> torch.Tensor:
 
 def _unfolded(image: torch.Tensor, kernel: torch.Size, layer: FusedConv) -> torch.Tensor:
     """(1, C, H, W) -> float64 (H' W', kernel_h kernel_w C), the kernel's order of the depth."""
-    columns = torch.nn.functional.unfold(image, kernel, padding=layer.padding, stride=layer.stride)[0]
+    padding, stride = tuple(layer.padding), tuple(layer.stride)
+    columns = torch.nn.functional.unfold(image, kernel, padding=padding, stride=stride)[0]
     return columns.unflatten(0, (image.shape[1], -1)).transpose(0, 1).flatten(0, 1).T.double()
 
 

@@ -11,11 +11,13 @@ mirror. Other decoders are measured if installed (pip install simplejpeg), with 
 """
 
 import argparse
+import importlib.util
 import statistics
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,6 +28,9 @@ from pytsn.data.frame_images import read_image
 from pytsn.data.frame_store import read_frame
 from pytsn.training.input.augmentation import CropOptions
 from pytsn.training.input.sample import ReadOptions, SamplePlan, load_sample
+
+#: from the bytes of a file and cv2 flags to an image
+Decoder = Callable[[bytes, int], np.ndarray]
 
 FRAMES, SEGMENTS = 30, 3
 GREY, COLOUR = (flag | cv2.IMREAD_IGNORE_ORIENTATION for flag in (cv2.IMREAD_GRAYSCALE, cv2.IMREAD_COLOR))
@@ -64,17 +69,25 @@ def microseconds(work: Callable[[object], object], items: list, rounds: int) -> 
     return statistics.median(times[1:])
 
 
-def decoders() -> dict[str, Callable[[bytes, int], np.ndarray]]:
+def by_opencv(data: bytes, flags: int) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    assert image is not None, "no image"
+    return image
+
+
+def by_simplejpeg(data: bytes, flags: int, fast: bool) -> np.ndarray:
+    import simplejpeg
+
+    colours = "GRAY" if flags == GREY else "BGR"
+    return simplejpeg.decode_jpeg(data, colours, fastdct=fast, fastupsample=fast).squeeze()
+
+
+def decoders() -> dict[str, Decoder]:
     """Name -> decoder of (bytes, cv2 flags): OpenCV's, and others if installed."""
-    found = {"cv2.imdecode": lambda data, flags: cv2.imdecode(np.frombuffer(data, np.uint8), flags)}
-    try:
-        import simplejpeg
-    except ImportError:
-        return found
-    for name, fast in (("simplejpeg", False), ("simplejpeg, fast DCT", True)):
-        found[name] = lambda data, flags, fast=fast: simplejpeg.decode_jpeg(
-            data, "GRAY" if flags == GREY else "BGR", fastdct=fast, fastupsample=fast
-        ).squeeze()
+    found: dict[str, Decoder] = {"cv2.imdecode": by_opencv}
+    if importlib.util.find_spec("simplejpeg"):
+        for name, fast in (("simplejpeg", False), ("simplejpeg, fast DCT", True)):
+            found[name] = partial(by_simplejpeg, fast=fast)
     return found
 
 
@@ -89,8 +102,8 @@ class Kind:
         for place, folder in places.items():
             paths = [str(folder / name) for name in self.names]
             data = [read_frame(str(folder), name) for name in self.names]
-            opened = self._time(lambda name, folder=folder: read_frame(str(folder), name), self.names)
-            decoded = self._time(lambda each: cv2.imdecode(np.frombuffer(each, np.uint8), self.flags), data)
+            opened = self._time(partial(read_frame, str(folder)), self.names)
+            decoded = self._time(lambda each: by_opencv(each, self.flags), data)
             whole = self._time(lambda path: read_image(path, self.flags), paths)
             numbers = [f"{opened:.1f}", f"{decoded:.1f}", f"{whole:.1f}", f"{1e6 / whole:.0f}", f"{opened / whole:.0%}"]
             rows.add([f"{self.title}, {place}", f"{np.mean([len(each) for each in data]) / 1e3:.1f}", *numbers])
@@ -98,11 +111,14 @@ class Kind:
     def decode(self, folder: Path, rows: Rows) -> None:
         """A row for each decoder."""
         data = [read_frame(str(folder), name) for name in self.names]
-        wanted = [cv2.imdecode(np.frombuffer(each, np.uint8), self.flags) for each in data]
+        wanted = [by_opencv(each, self.flags) for each in data]
         for name, decoder in decoders().items():
-            taken = self._time(lambda each, decoder=decoder: decoder(each, self.flags), data)
+            taken = self._time(partial(self._decode, decoder), data)
             differ = np.mean([decoder(each, self.flags) != image for each, image in zip(data, wanted, strict=True)])
             rows.add([f"{self.title}, {name}", f"{taken:.1f}", f"{differ:.2%}"])
+
+    def _decode(self, decoder: Decoder, data: bytes) -> np.ndarray:
+        return decoder(data, self.flags)
 
     def _time(self, work: Callable, items: list) -> float:
         return microseconds(work, items, self.args.rounds)
@@ -119,7 +135,7 @@ def sample_rows(places: dict[str, Path], rounds: int, rows: Rows) -> None:
         draws = [tuple(int(each) for each in random.integers(0, 1 << 30, crop.draws)) for _ in range(20)]
         for place, folder in places.items():
             plans = [SamplePlan(str(folder), frames, 0, bool(i % 2), each) for i, each in enumerate(draws)]
-            taken = microseconds(lambda plan, options=options: load_sample(plan, options), plans, rounds)
+            taken = microseconds(partial(load_sample, options=options), plans, rounds)
             images = len(frames) * (2 if title == "flow" else 1)
             rows.add([f"{title}, {place}", f"{images}", f"{taken / 1e3:.2f}", f"{SEGMENTS * 1e6 / taken:.0f}"])
 

@@ -8,16 +8,18 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 Times = dict[str, list[float]]
+Result = TypeVar("Result")
 
 
 def interleave(
-    contestants: dict[str, Callable[[], object]],
+    contestants: Mapping[str, Callable[[], object]],
     rounds: int,
     warm_up: int = 2,
     on_round: Callable[[Times], None] | None = None,
@@ -63,12 +65,13 @@ class Waiting:
             self._last = time.perf_counter()
 
 
-def within(function: Callable[[], object], rounds: int, limit: float) -> tuple[list[float], object]:
+def within(function: Callable[[], Result], rounds: int, limit: float) -> tuple[list[float], Result]:
     """Seconds of at most ``rounds`` calls, none started after ``limit`` seconds, and the result of the last one.
 
     The first call, which may compile, is left out unless it used up the limit.
     """
-    times, begun = [], time.perf_counter()
+    times: list[float] = []
+    begun = time.perf_counter()
     while len(times) <= rounds and (not times or time.perf_counter() - begun < limit):
         synchronize()
         start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,7 +102,7 @@ class PlainTorch:
     def _optimizer(self) -> torch.optim.Optimizer:
         rate, decay = self.param.base_lr, self.param.weight_decay
         named = [(name, each) for name, each in self.net.named_parameters() if each.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [each for name, each in named if name.endswith(".weight")]},
             {"params": [each for name, each in named if name.endswith(".bias")], "lr": 2 * rate, "weight_decay": 0},
         ]

@@ -15,6 +15,7 @@ busy machine also set OMP_WAIT_POLICY=PASSIVE, or torch's threads burn processor
 import argparse
 import contextlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -40,7 +41,8 @@ class Contestant:
         self._batch: dict[str, torch.Tensor] = {}
         self._layers = self.run.train.data_layers
         self._next_batch, self._next_raw = self._layers.next_batch, self._layers.next_raw
-        self._layers.next_batch, self._layers.next_raw = self._keep, self._keep_raw
+        for name, keeper in (("next_batch", self._keep), ("next_raw", self._keep_raw)):
+            setattr(self._layers, name, keeper)  # in the place of the methods
 
     def _keep(self, device: torch.device) -> dict[str, torch.Tensor]:
         self._batch = self._next_batch(device)
@@ -84,7 +86,7 @@ def report(dataset: Dataset, args: argparse.Namespace) -> None:
     """Runs the rounds and prints the table."""
     with contextlib.ExitStack() as stack:
         runs = contestants(dataset, args, stack)
-        calls = {}
+        calls: dict[str, Callable[[], None]] = {}
         for name, run in runs.items():
             calls[f"pytsn train, {name}"] = run.iterate
             if not run.hardware.record:

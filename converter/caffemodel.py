@@ -12,6 +12,7 @@ from converter import caffe_tsn_pb2 as pb
 from converter import dialect, wire
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, read_bytes
+from converter.text_table import amount
 
 _LAYER, _V1_LAYERS = 100, 2  # NetParameter's fields
 _BLOBS = {_LAYER: 7, _V1_LAYERS: 6}  # where each form of layer keeps its weights
@@ -67,7 +68,7 @@ def parse_caffemodel(data: bytes, source: str = "caffemodel") -> Caffemodel:
     except (DecodeError, UnicodeDecodeError, RecursionError):
         raise PytsnError(f"{source}: damaged or not a caffemodel (a layer's description cannot be read)") from None
     if not model.layers:
-        found = f"{len(model.net.layer)} layers" if model.net.layer else "no layers"
+        found = amount(len(model.net.layer), "layer") if model.net.layer else "no layers"
         raise PytsnError(f"{source}: holds {found} and no weights: not a trained caffemodel")
     return model
 

@@ -1,7 +1,7 @@
 """A net as a table: layers, the shapes of their blobs and weights, numbers of parameters."""
 
 from converter.net import CaffeNet
-from converter.text_table import aligned, shape_text
+from converter.text_table import aligned, amount, shape_text
 
 _HEAD = ("layer", "type", "tops", "weights", "parameters")
 
@@ -19,4 +19,4 @@ def inspection_lines(net: CaffeNet) -> list[str]:
         shapes = " ".join(shape_text(module.caffe_shape(name)) for name in module.blob_names)
         rows.append((step.param.name, step.param.type, tops, shapes, f"{count:,}" if weights else ""))
     layers = len(net.layers())
-    return [*aligned(rows), f"{layers} layers, {total:,} parameters ({total * 4 / 1e6:,.1f} MB)"]
+    return [*aligned(rows), f"{amount(layers, 'layer')}, {amount(total, 'parameter')} ({total * 4 / 1e6:,.1f} MB)"]

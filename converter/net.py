@@ -15,7 +15,7 @@ from converter.layers import LAYERS, CaffeLayer, Context
 from converter.names import state_name, state_names
 from converter.proto import NetFile, filter_net, read_net
 from converter.shapes import Shape, top_shapes
-from converter.text_table import aligned, shape_text
+from converter.text_table import aligned, amount, shape_text
 
 if TYPE_CHECKING:
     from converter.core_training import ByCores
@@ -183,7 +183,7 @@ class CaffeNet(nn.Module):
             tops = " ".join(shape_text(self._shapes.get(value)) for value in step.tops)
             rows.append((f"  {printable(step.param.name)}", step.param.type, tops))
         count = sum(tensor.numel() for tensor in self.parameters())
-        layers = f"{len(self.graph.steps)} layers, {count:,} learned numbers"
+        layers = f"{amount(len(self.graph.steps), 'layer')}, {amount(count, 'learned number')}"
         head = f"{type(self).__name__} '{printable(self.param.name)}', phase {self.phase}: {layers}"
         return "\n".join([head, *aligned(rows, right=0)])
 

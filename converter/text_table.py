@@ -1,4 +1,4 @@
-"""Aligned text columns, and shapes as text."""
+"""Aligned text columns, shapes and amounts as text."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,8 @@ def shape_text(shape: tuple[int, ...] | None) -> str:
     if shape is None:
         return "?"
     return "x".join(map(str, shape)) or "scalar"
+
+
+def amount(count: int, one: str, many: str = "") -> str:
+    """``1 video``, ``3,783 videos``; ``1 class has``, ``2 classes have`` for two given forms."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -17,6 +17,7 @@ from converter.file_kinds import is_state_file
 from converter.names import state_names
 from converter.ports import origin_notes, trained_means
 from converter.state_files import read_state
+from converter.text_table import amount
 from converter.wire import Blob
 
 #: content of BN's fourth blob; "invstd" files were saved before 27 April 2016
@@ -49,7 +50,8 @@ class LoadReport:
 
     def lines(self) -> list[str]:
         """The report as lines to print."""
-        rows = [f"weights: {len(self.matched)} layers matched, {len(self.missing)} missing, {len(self.unused)} unused"]
+        matched = amount(len(self.matched), "layer")
+        rows = [f"weights: {matched} matched, {len(self.missing)} missing, {len(self.unused)} unused"]
         rows += [f"  missing: {name}" for name in self.missing]
         rows += [f"  unused: {name}" for name in self.unused]
         rows += [f"BN style: {self.bn_style}"]

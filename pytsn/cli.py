@@ -60,7 +60,7 @@ def run_command(name: str, argv: list[str] | None = None, prog: str | None = Non
     snapshot and return 128 + the signal's number.
     """
     _open_closed_streams()
-    args = make_parser(name, prog or f"pytsn {name}").parse_args(argv)
+    args = _parse(make_parser(name, prog or f"pytsn {name}"), argv)
     args.run_command = run_command  # for a command that is made of others (demo)
     args.command_line = shlex.join(["pytsn", name, *(sys.argv[1:] if argv is None else argv)])  # for a report
     try:
@@ -79,6 +79,13 @@ def run_command(name: str, argv: list[str] | None = None, prog: str | None = Non
             error = explain_os_error(error, error.filename or "input/output")
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments. Where a command takes any number of files, options may stand between them: argparse's usual way
+    takes the first group of files alone, its other way all, but it splits an error about missing arguments in two."""
+    args, left = parser.parse_known_args(argv)
+    return parser.parse_intermixed_args(argv) if left else args
 
 
 def _open_closed_streams() -> None:

@@ -22,7 +22,7 @@ def wait_for_process(process: subprocess.Popen, condition: Callable[[], object],
     def holds() -> bool:
         if condition():
             return True
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.stderr and process.stderr.read()
         return False
 
     wait_for(holds, what)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from converter.errors import PytsnError
 from converter.files import write_bytes
+from converter.text_table import amount
 from pytsn.ablation.options import AblationOptions
 from pytsn.data.datasets import CUSTOM, DATASETS
 from pytsn.data.folder_names import case_notes, find_renamed
@@ -86,15 +87,18 @@ def load_data(options: AblationOptions) -> AblationData:
     kept, more = _common(options, found, entries)
     both = {entry.name for entry in entries["train"]} & {entry.name for entry in entries["test"]}
     if both:
-        notes.append(f"warning: {len(both)} videos are trained on and tested: {', '.join(sorted(both)[:10])}")
+        are = amount(len(both), "video is", "videos are")
+        notes.append(f"warning: {are} trained on and tested: {', '.join(sorted(both)[:10])}")
     classes = max(entry.label for part in _PARTS for entry in entries[part]) + 1
     tested = next(iter(kept["test"].values()))
     absent = sorted(set(range(classes)) - {video.label for video in tested})
     if absent:
         shown = ", ".join(map(str, absent[:10])) + ", ..." * (len(absent) > 10)
-        more.append(
-            f"warning: {len(absent)} of {classes} classes have no test video, the mean leaves them out: {shown}"
+        of = f"of {classes} classes"
+        lack = amount(
+            len(absent), f"{of} has no test video, the mean leaves it", f"{of} have no test video, the mean leaves them"
         )
+        more.append(f"warning: {lack} out: {shown}")
     return AblationData(kept, classes, (*notes, *more))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.files import explain_os_error, write_bytes
+from converter.text_table import amount
 from pytsn.ablation.cell import CellRun
 from pytsn.ablation.data import AblationData, image_names, load_data
 from pytsn.ablation.nets import write_net
@@ -106,12 +107,13 @@ class Ablation:
         """A few lines that explain the figures."""
         options, seeds = self.options, ", ".join(map(str, self.options.seeds))
         train, test = (len(next(iter(self.data.videos[part].values()))) for part in ("train", "test"))
-        crops = f"{options.crops} crop" + "s" * (options.crops > 1)
+        crops, snippets = amount(options.crops, "crop"), amount(options.snippets, "snippet")
         where = options.val_list if options.dataset == "custom" else f"{options.dataset} split {options.split}"
         return [
-            f"{options.title or where}: {train} videos to train, {test} to test, {self.data.num_classes} classes;"
+            f"{options.title or where}: {amount(train, 'video')} to train, {test:,} to test,"
+            f" {amount(self.data.num_classes, 'class', 'classes')};"
             f" seed {seeds}.",
-            f"Accuracy is the mean over classes, in %, of {options.snippets} snippets x {crops}, averaged"
+            f"Accuracy is the mean over classes, in %, of {snippets} x {crops}, averaged"
             " whatever the consensus of training; last weights of a run.",
             "The paper's figures, approximate, are those of its own data, nets and schedules: UCF101 split 1.",
         ]

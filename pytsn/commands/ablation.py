@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from converter.text_table import amount
 from pytsn.commands.arguments import (
     add_allow_missing,
     add_bn_style,
@@ -116,12 +117,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the plan, runs it. Returns 0; 1 when a run diverged; 130 or 143 when a signal stopped it."""
-    from pytsn.runtime.locks import UNPROTECTED, only_user
+    from pytsn.runtime.locks import NO_LOCKS, UNPROTECTED, only_user
 
     options = _options(args)
     with only_user(options.out, "another ablation") as lock:
         if lock == UNPROTECTED:
-            print(f"note: {options.out}: this file system has no locks: let only one run at a time write there")
+            print(f"note: {options.out}: {NO_LOCKS}")
         return _run(args, options)
 
 
@@ -156,7 +157,8 @@ def _run(args: argparse.Namespace, options) -> int:
 
 def _print_plan(ablation, estimates, duration) -> None:
     cells, rows = len(ablation.runs), ", ".join(dict.fromkeys(row.table for row in ablation.rows))
-    print(f"{len(ablation.rows)} rows ({rows}) of {cells} training runs on {ablation.hardware.device}:")
+    count = amount(len(ablation.rows), "row")
+    print(f"{count} ({rows}) of {amount(cells, 'training run')} on {ablation.hardware.device}:")
     done = {run.cell for run in ablation.runs if run.is_done()}
     for run, (train, test) in zip(ablation.runs, estimates, strict=True):
         same = [item.cell for item in ablation.runs if item.cell.setting == run.cell.setting]
@@ -164,7 +166,7 @@ def _print_plan(ablation, estimates, duration) -> None:
             count = "" if len(same) == 1 else f"{len(same)} seeds, "
             kept = f", {len(done.intersection(same))} done" if done.intersection(same) else ""
             times = f"train {duration(train)}, test {duration(test)}{kept}"
-            print(f"  {run.cell.setting}: {count}{ablation.schedule(run).max_iter} updates; {times}")
+            print(f"  {run.cell.setting}: {count}{amount(ablation.schedule(run).max_iter, 'update')}; {times}")
     for run in ablation.runs:
         if run.record().get("state") and run.changes():
             print(f"  {run.cell.name} was made with other settings ({', '.join(run.changes())}): will be done again")

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error
+from converter.text_table import amount
 from pytsn.commands.arguments import (
     add_allow_missing,
     add_annotations,
@@ -148,7 +149,8 @@ def _frame_folders(
     for modality in IMAGES:
         empty = sum(getattr(folder, f"{modality}_count") == 0 for folder in folders.values())
         if empty:
-            print(f"warning: {empty} videos have no {modality} images: 0 in the {modality} lists", file=sys.stderr)
+            have = amount(empty, "video has", "videos have")
+            print(f"warning: {have} no {modality} images: 0 in the {modality} lists", file=sys.stderr)
     return folders
 
 

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.commands.arguments import frame_kinds_of
 from pytsn.data.class_folders import ClassFolders, class_index, read_class_folders
 from pytsn.data.frame_folders import look_into, parse_directory
@@ -46,7 +47,8 @@ def class_folder_splits(args: argparse.Namespace) -> tuple[list[Split], dict[str
     sizes = Counter(label for _, label in found.entries)
     single = [found.classes[label] for label, size in sizes.items() if size == 1]
     if single:
-        text = f"{len(single)} classes of one video are trained on and not validated: {', '.join(single[:10])}"
+        count = amount(len(single), "class of one video is", "classes of one video are")
+        text = f"{count} trained on and not validated: {', '.join(single[:10])}"
         print(f"note: {text}", file=sys.stderr)
     numbers = range(1, (args.num_split or 1) + 1)
     splits = [found.random_split(args.val_share, args.seed or 0, number) for number in numbers]

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.commands.arguments import (
     add_allow_missing,
     add_bn_style,
@@ -88,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if missing:
-        print(f"warning: {len(missing)} videos without frames are left out", file=sys.stderr)
+        are = amount(len(missing), "video without frames is", "videos without frames are")
+        print(f"warning: {are} left out", file=sys.stderr)
     warn_of_flow(args, videos)
     ticks = [video_ticks(video, options.snippets) for video in videos]
     net = _net(args, options)
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     )
     _extract(args, options, net, videos, store)
     store.finish()
-    print(f"wrote {args.output}: {args.blob} of {len(videos)} videos, {net.num_classes} channels")
+    print(f"wrote {args.output}: {args.blob} of {amount(len(videos), 'video')}, {amount(net.num_classes, 'channel')}")
     return 0
 
 
@@ -162,7 +164,8 @@ def _extract(args: argparse.Namespace, options, net, videos, store) -> None:
 
     todo = store.todo()
     if len(todo) < len(videos):
-        print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are done already")
+        of = f"of {amount(len(videos), 'video')}"
+        print(f"resuming: {amount(len(videos) - len(todo), f'{of} is', f'{of} are')} done already")
 
     def arrays(waiting):
         return extract_features(net, tuple(args.net), waiting, options)

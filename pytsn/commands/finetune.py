@@ -108,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
     from converter import caffe_tsn_pb2 as pb
     from pytsn.finetune.run import Finetuning
     from pytsn.runtime.distributed import join, world_from_environment
+    from pytsn.runtime.locks import NO_LOCKS, UNPROTECTED, only_user
     from pytsn.runtime.stop_signals import StopSignals
     from pytsn.training.console import ProgressLog
     from pytsn.training.loop import Console
@@ -117,9 +118,14 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args)
     hardware = plan_hardware(pb.SolverParameter(), args.device, None, local_rank, args.precision, graphs=args.graphs)
     workers = default_workers(hardware.device, world) if args.workers is None else args.workers
-    with contextlib.closing(Finetuning(options, hardware, workers, join(hardware.device))) as training:
+    with (
+        contextlib.closing(join(hardware.device)) as processes,
+        only_user(options.out, "another run") if processes.is_first else contextlib.nullcontext() as lock,
+        contextlib.closing(Finetuning(options, hardware, workers, processes)) as training,
+    ):
+        unprotected = [f"note: {options.out}: {NO_LOCKS}"] * (lock == UNPROTECTED)
         with ProgressLog(training.param.max_iter, rank == 0) as log, StopSignals() as signals:
-            for line in (*training.notes, *training.summary):
+            for line in (*unprotected, *training.notes, *training.summary):
                 log.print(line)
             if rank == 0:
                 training.curves.draw_into(options.out, _title(options), args.picture_format)

@@ -107,11 +107,32 @@ def run(args: argparse.Namespace) -> int:
         print(note, file=sys.stderr)
     with ProgressLog(plan.solver.max_iter, rank == 0, args.glog) as log, StopSignals() as signals:
         console = Console(log.print, lambda: signals.received, log.done, log.testing)
-        with contextlib.closing(Training(plan.solver, options, join(hardware.device), console)) as training:
+        with (
+            contextlib.closing(join(hardware.device)) as processes,
+            _only_run(plan.solver, processes.is_first),
+            contextlib.closing(Training(plan.solver, options, processes, console)) as training,
+        ):
             _place_curves(training, args.picture_format)
             status = _solve(training, console)
             training.processes.wait()
             return status
+
+
+@contextlib.contextmanager
+def _only_run(solver, is_first: bool):
+    """A context of the only run that writes these snapshots; one that writes none is not kept from anything."""
+    from pytsn.runtime.locks import NO_LOCKS, UNPROTECTED, only_writer
+    from pytsn.training.snapshot import writes_snapshots
+
+    if not is_first or not writes_snapshots(solver):
+        yield
+        return
+    prefix = f"snapshot_prefix '{solver.snapshot_prefix}'"
+    refusal = f"{prefix}: another run writes there; wait for its end, or give another by --set snapshot_prefix=PREFIX"
+    with only_writer(solver.snapshot_prefix, refusal) as lock:
+        if lock == UNPROTECTED:
+            print(f"note: {prefix}: {NO_LOCKS}", file=sys.stderr)
+        yield
 
 
 def _options(args: argparse.Namespace, overrides, hardware, world: int):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.data.frame_store import is_frame_folder
 
 
@@ -41,8 +42,10 @@ def case_notes(found: Mapping[str, str]) -> list[str]:
         return []
     name, path = next(iter(found.items()))
     folder = os.path.basename(path.rstrip("/"))
+    one, many = "name differs from its folder", "names differ from their folders"
+    taken = "is taken for it" if len(found) == 1 else "are taken for them"
     return [
-        f"{len(found)} names differ from their folders in case alone and are taken for them, first "
+        f"{amount(len(found), one, many)} in case alone and {taken}, first "
         f"'{os.path.basename(name.rstrip('/'))}' for '{folder}'"
     ]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from converter.errors import PytsnError
 from converter.files import explain_os_error
+from converter.text_table import amount
 from pytsn.data.folder_names import case_notes, match_regardless_of_case
 from pytsn.data.frame_names import check_numbering, is_frame
 from pytsn.data.frame_store import archive_name, is_frame_folder, number_frames
@@ -148,7 +149,8 @@ def missing_message(missing: Sequence[str], total: int, where: str, least: int =
     them."""
     lack = "no frames" if least == 1 else f"fewer than {least} frames"
     shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
-    return f"{len(missing)} of {total} videos have {lack} in {where}: {shown}"
+    have = amount(len(missing), f"of {total} videos has", f"of {total} videos have")
+    return f"{have} {lack} in {where}: {shown}"
 
 
 def naming_hint(folders: Iterable[str], kinds: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -20,6 +20,7 @@ from pytsn.data.snippet_ticks import flow_indices, frame_ticks
 from pytsn.data.ten_crops import FRAME_SIZE, resize
 from pytsn.data.video_file import frame_rate
 from pytsn.data.videos import Video
+from pytsn.runtime.reading_threads import ReadingThreads
 
 #: snippets read ahead of the net: at 0.9 MB for one of flow, 60 MB; at 1.6 MB for one of rgbdiff, 100 MB
 READ_AHEAD = 64
@@ -122,7 +123,7 @@ def read_videos(
     Raises the first error met in video order, and PytsnError when a snippet's images differ in size from the video's
     first one.
     """
-    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
+    with ReadingThreads(threads, "read") as pool:
         queue: deque[tuple[Video, list[Future]]] = deque()
         sizes: deque[int] = deque()
         stop = threading.Event()
@@ -143,9 +144,6 @@ def read_videos(
                 yield _taken(*queue.popleft())
         finally:
             stop.set()  # the flow of a video takes a while
-            for _, futures in queue:
-                for future in futures:
-                    future.cancel()
 
 
 def decode_snippets(

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from converter.errors import PytsnError
@@ -13,6 +12,7 @@ from pytsn.data.video_file import is_video_name
 from pytsn.data.videos import FrameFolder, Video
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.progress import track
+from pytsn.runtime.reading_threads import ReadingThreads
 
 #: wraps the paths that are counted, for a progress bar
 Progress = Callable[[Sequence[str]], Iterable[str]]
@@ -93,8 +93,10 @@ def count_files(
 ) -> tuple[dict[str, int], dict[str, str]]:
     """The images that an extraction of each file would give, and why some files cannot be decoded, by path."""
     counts, broken = {}, {}
-    with ThreadPoolExecutor(max(1, cpu_count()), thread_name_prefix="count") as pool:
-        for path, found in zip(progress(paths), pool.map(_try_count, paths), strict=True):
+    with ReadingThreads(max(1, cpu_count()), "count") as pool:
+        counted = [pool.submit(_try_count, path) for path in paths]
+        for path, future in zip(progress(paths), counted, strict=True):
+            found = future.result()
             if isinstance(found, int):
                 counts[path] = found
             else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from converter.errors import PytsnError
 from converter.files import read_text
+from converter.text_table import amount
 from pytsn.data.video_file import is_video_file, is_video_name
 
 _LARGEST = 2**31 - 1
@@ -76,9 +77,10 @@ def spaces_notes(videos: Sequence[ListedVideo], source: str) -> list[str]:
     spaced = [video for video in videos if len(video.folder.split()) > 1]
     if not spaced:
         return []
+    they_are = "it is" if len(spaced) == 1 else "they are"
     return [
-        f"{source}: {len(spaced)} paths hold spaces, first '{spaced[0].folder}' (line {spaced[0].line}): read as they "
-        "are, but Caffe would end the list there"
+        f"{source}: {amount(len(spaced), 'path holds', 'paths hold')} spaces, first '{spaced[0].folder}' (line "
+        f"{spaced[0].line}): read as {they_are}, but Caffe would end the list there"
     ]
 
 

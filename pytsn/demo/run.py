@@ -24,6 +24,7 @@ from pytsn.demo.summary import (
 )
 from pytsn.demo.training import StreamFiles, stream_files, write_training_files
 from pytsn.demo.videos import CLASSES, HEIGHT, MOTIONS, SHAPES, WIDTH
+from pytsn.runtime.locks import LOCK, only_user
 
 #: flow bound of the extracted images: nothing in these videos moves by more than 2 of their pixels per frame
 _FLOW_BOUND = 5
@@ -95,8 +96,13 @@ class Steps:
 def run_demo(options: DemoOptions, run_command: Callable[[str, list[str]], int]) -> int:
     """Runs the whole demo; ``run_command`` runs the commands. Returns exit status 0, or 1 when a check failed.
 
-    Raises PytsnError when the folder is not a demo's.
+    Raises PytsnError when the folder is not a demo's, or another demo is at work there.
     """
+    with only_user(options.root, "another demo"):
+        return _run(options, run_command)
+
+
+def _run(options: DemoOptions, run_command: Callable[[str, list[str]], int]) -> int:
     clear_folder(options.root)
     dataset = plan_dataset(options.root, options.train, options.test, options.frames, options.seed)
     steps = Steps(run_command)
@@ -113,10 +119,11 @@ def run_demo(options: DemoOptions, run_command: Callable[[str, list[str]], int])
 def clear_folder(root: Path) -> None:
     """Makes the folder, or empties one from an earlier demo. Raises PytsnError for any other folder with content."""
     try:
-        if root.exists() and any(root.iterdir()):
+        content = [path for path in root.iterdir() if path.name != LOCK] if root.exists() else []
+        if content:
             if not (root / _MARK).is_file():
                 raise PytsnError(f"{root}: holds files that are not a demo's; name another folder with -o")
-            for path in root.iterdir():
+            for path in content:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         (root / "models").mkdir(parents=True)
     except OSError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.evaluation.published import Evaluation
 from pytsn.evaluation.summary import (
     Predictions,
@@ -96,7 +97,8 @@ def fuse(
 def _checked_weights(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
     weights = tuple(weights or [1] * count)
     if len(weights) != count:
-        raise PytsnError(f"{len(weights)} weights for {count} score files; --score_weights takes one for each file")
+        given, files = amount(len(weights), "weight"), amount(count, "score file")
+        raise PytsnError(f"{given} for {files}; --score_weights takes one for each file")
     if not all(math.isfinite(weight) for weight in weights):
         raise PytsnError(f"score weights {list(weights)} are not all finite numbers")
     return weights

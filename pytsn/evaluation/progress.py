@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
+from converter.text_table import amount
 from pytsn.data.videos import Video
 from pytsn.evaluation.action_net import ActionNet
 from pytsn.evaluation.score_videos import EvalOptions, scorer, scores_in_processes
@@ -26,7 +27,8 @@ def collect_scores(
     """
     todo = store.todo() if store else list(range(len(videos)))
     if len(todo) < len(videos):
-        print(f"resuming: {len(videos) - len(todo)} of {len(videos)} videos are scored already")
+        of = f"of {amount(len(videos), 'video')}"
+        print(f"resuming: {amount(len(videos) - len(todo), f'{of} is', f'{of} are')} scored already")
     scores: dict[int, np.ndarray] = {}
 
     def arrays(waiting: Sequence[Video]) -> Generator[np.ndarray, None, None]:

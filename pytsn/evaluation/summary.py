@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.data.datasets import SPLITS
 from pytsn.data.rate_ticks import parse_rate
 from pytsn.evaluation.published import Evaluation, comparison
@@ -81,7 +82,10 @@ def _label_set_lines(predictions: Predictions) -> list[str]:
     relevant = label_matrix(predictions.label_sets, scores.shape[1])
     result = mean_average_precision(relevant, scores if predictions.softmaxed else softmax(scores))
     hits = [f"hit@{k} {hit_at_k(relevant, scores, k) * 100:.02f}%" for k in HITS if k == 1 or k < scores.shape[1]]
-    return [f"mAP {result.mean * 100:.02f}% over {len(result.classes)} classes", " ".join(hits) + " of videos"]
+    return [
+        f"mAP {result.mean * 100:.02f}% over {amount(len(result.classes), 'class', 'classes')}",
+        " ".join(hits) + " of videos",
+    ]
 
 
 def fused_evaluation(evaluations: Sequence[Evaluation | None], weights: Sequence[float]) -> Evaluation | None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from converter.names import state_name
 from converter.ports import origin_notes
+from converter.text_table import amount
 from converter.weights import load_state, read_any_weights, same_shape
 from pytsn.finetune.net import caffe_base
 from pytsn.models.cross_modality import RGB_CHANNELS, inflate_weights
@@ -31,7 +32,7 @@ def start_from(tsn: TSN, path: str | os.PathLike, bn_style: str = "var") -> list
         report.require_complete()
     if report.missing and not lines[1]:
         lines[1] = f"classifier '{tsn.about.classifier}': not in the file, starts afresh"
-    told = f"{len(report.matched)} layers from {path}, {len(report.unused)} of its entries not used"
+    told = f"{amount(len(report.matched), 'layer')} from {path}, {len(report.unused)} of its entries not used"
     return [told, *about, *filter(None, lines)]
 
 

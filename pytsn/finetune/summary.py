@@ -6,6 +6,7 @@ from torch import nn
 
 from converter import caffe_tsn_pb2 as pb
 from converter.layers.activation import Dropout
+from converter.text_table import amount
 from pytsn.finetune.data import Lists
 from pytsn.finetune.net import caffe_base
 from pytsn.finetune.options import FinetuneOptions
@@ -31,14 +32,16 @@ def summary(
     batch = f"{options.batch_size} x {solver.iter_size} accumulated x {world} process{'es' * (world > 1)}"
     lines = [
         f"model: {caffe_base(tsn).param.name or options.net}, {tsn.modality.name}, {tsn.about.channels} channels,"
-        f" {tsn.num_segments} segments, consensus {options.consensus}, {tsn.num_classes} classes",
+        f" {amount(tsn.num_segments, 'segment')}, consensus {options.consensus},"
+        f" {amount(tsn.num_classes, 'class', 'classes')}",
         *_parameters(tsn, blobs),
-        f"data: {len(lists.train)} training videos, {_validation(lists)}",
-        f"effective batch: {videos} videos ({batch})",
-        f"schedule: {solver.max_iter} updates, {solver.max_iter * videos / len(lists.train):.3g} epochs;"
+        f"data: {amount(len(lists.train), 'training video')}, {_validation(lists)}",
+        f"effective batch: {amount(videos, 'video')} ({batch})",
+        f"schedule: {amount(solver.max_iter, 'update')}, {solver.max_iter * videos / len(lists.train):.3g} epochs;"
         f" learning rate {rate_text(solver)}",
         f"solver: momentum {solver.momentum:g}, weight decay {solver.weight_decay:g}, {_clipping(options, solver)}",
-        f"checkpoint every {solver.snapshot} updates in {options.out}; device {hardware.device}, {hardware.precision}",
+        f"checkpoint every {amount(solver.snapshot, 'update')} in {options.out};"
+        f" device {hardware.device}, {hardware.precision}",
     ]
     return [*lines, *_warnings(options, videos)]
 
@@ -51,9 +54,9 @@ def _parameters(tsn: TSN, blobs: Sequence[SolverBlob]) -> list[str]:
     counts = [sum(blob.tensor.numel() for blob in group) for group in (learned, frozen)]
     dropouts = [module.ratio for module in tsn.base.modules() if isinstance(module, Dropout)]
     return [
-        f"learned: {counts[0]:,} values in {len({blob.layer for blob in learned})} layers; frozen: {counts[1]:,} in"
-        f" {len({blob.layer for blob in frozen})}; BN: {len(layers) - still} learn, {still} frozen"
-        + (f"; dropout {dropouts[-1]:g}" if dropouts else "")
+        f"learned: {amount(counts[0], 'value')} in {amount(len({blob.layer for blob in learned}), 'layer')};"
+        f" frozen: {counts[1]:,} in {len({blob.layer for blob in frozen})};"
+        f" BN: {len(layers) - still} learn, {still} frozen" + (f"; dropout {dropouts[-1]:g}" if dropouts else "")
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.data.frame_names import frame_kinds
 from pytsn.data.frame_size import Size, frame_size_for, parse_frame_size, size_text
 from pytsn.data.modalities import MODALITIES, PREFIXES
@@ -141,7 +142,7 @@ def _settings(
 def _subtitle(args: argparse.Namespace, weights: Mapping[str, float]) -> str:
     """How the prediction was made: a line in the picture."""
     streams = " + ".join(f"{stream} x {weight:g}" if len(weights) > 1 else stream for stream, weight in weights.items())
-    snippets = f"snippets: {args.snippet_rate} a second" if args.snippet_rate else f"{args.num_frames} snippets"
+    snippets = f"snippets: {args.snippet_rate} a second" if args.snippet_rate else amount(args.num_frames, "snippet")
     crops = "10 crops" if args.crops == 10 else "centre crop"
     aggregation = "" if args.aggregation == "mean" else f", aggregation {args.aggregation}"
     return f"{streams}; {snippets}, {crops}{aggregation}"

@@ -12,12 +12,13 @@ from importlib.resources import files
 
 import numpy as np
 
+from converter.text_table import amount
 from pytsn.data.datasets import DATASETS
 from pytsn.evaluation.fused_scores import FusedScores
 from pytsn.report.curves import Curve, svg_points
 from pytsn.report.findings import Findings
 from pytsn.report.settings_table import UNKNOWN, SettingsRow
-from pytsn.report.text import amount, percent, script_json, shown, signed
+from pytsn.report.text import percent, script_json, shown, signed
 from pytsn.report.thumbnails import Strip
 
 #: of a curve, in units of its drawing

@@ -36,8 +36,3 @@ def percent(share: float | None, digits: int = 2) -> str:
 def signed(difference: float) -> str:
     """A difference in points with its sign: +0.4, a real minus for negative ones."""
     return f"{difference:+.1f}".replace("-", "\u2212")
-
-
-def amount(count: int, one: str, many: str = "") -> str:
-    """``1 video``, ``3,783 videos``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

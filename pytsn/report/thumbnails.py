@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.data.decoded_snippets import look_through
 from pytsn.data.frame_folders import look_into, parse_directory
 from pytsn.data.frame_images import frame_path, load_cv2, read_image, read_rgb
@@ -52,7 +53,8 @@ def find_frames(root: str, names: Sequence[str], kinds: Kinds = PREFIXES) -> dic
         found = find_video_files(root, set(names))
     if names and not found:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        raise PytsnError(f"{root}: holds frames, or video files, of none of the {len(names)} videos to show: {shown}")
+        videos = amount(len(names), "video")
+        raise PytsnError(f"{root}: holds no frames and no video files of the {videos} to show: {shown}")
     return found
 
 

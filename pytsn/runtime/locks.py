@@ -16,6 +16,8 @@ except ImportError:  # not a POSIX system
 #: lock file in a folder that only one process may use
 LOCK = ".pytsn-lock"
 HELD, TAKEN, UNPROTECTED = "held", "taken", "unprotected"
+#: what a user is told of a place that is unprotected
+NO_LOCKS = "this file system has no locks: let only one run at a time write there"
 _TAKEN_BY_OTHER = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -40,25 +42,57 @@ def hold_lock(path: str) -> Iterator[str]:
 def only_user(folder: str | os.PathLike, what: str) -> Iterator[str]:
     """A context for exclusive use of a folder, which is created if missing. Yields held or unprotected.
 
-    what: the user named in the error, such as ``another ablation``. Afterwards removes a folder that it created and
-    that is still empty. Raises PytsnError if another running process uses the folder, or if it cannot be created.
+    what: the user named in the error, such as ``another ablation``. Afterwards removes the folders that it created and
+    that are still empty. Raises PytsnError if another running process uses the folder, or if it cannot be created.
     """
-    made = not os.path.isdir(folder)
     with contextlib.ExitStack() as stack:
+        for missing in reversed(_missing_folders(folder)):
+            stack.callback(_remove_empty, missing)
         try:
             os.makedirs(folder, exist_ok=True)
-            if made:
-                stack.callback(_remove_empty, folder)
-            state = stack.enter_context(hold_lock(os.path.join(folder, LOCK)))
         except OSError as error:
             raise explain_os_error(error, folder) from None
-        if state == TAKEN:
-            raise PytsnError(f"{folder}: {what} is at work there; wait for its end, or name another folder")
+        refusal = f"{folder}: {what} is at work there; wait for its end, or name another folder"
+        yield stack.enter_context(_held(os.path.join(folder, LOCK), folder, refusal))
+
+
+@contextlib.contextmanager
+def only_writer(prefix: str, refusal: str) -> Iterator[str]:
+    """A context for exclusive use of the files whose paths start with ``prefix``, in a folder that exists. Yields held
+    or unprotected.
+
+    Raises PytsnError(refusal) if another running process uses the prefix.
+    """
+    folder, name = os.path.split(prefix)
+    lock = os.path.join(folder, f".{name}{LOCK}" if name else LOCK)
+    with _held(lock, folder or ".", refusal) as state:
         yield state
 
 
-def _remove_empty(folder: str | os.PathLike) -> None:
-    with contextlib.suppress(OSError):  # not empty
+@contextlib.contextmanager
+def _held(lock: str, place: str | os.PathLike, refusal: str) -> Iterator[str]:
+    """hold_lock; a lock that is taken raises PytsnError(refusal), one that cannot be created names ``place``."""
+    with contextlib.ExitStack() as stack:
+        try:
+            state = stack.enter_context(hold_lock(lock))
+        except OSError as error:
+            raise explain_os_error(error, place) from None
+        if state == TAKEN:
+            raise PytsnError(refusal)
+        yield state
+
+
+def _missing_folders(folder: str | os.PathLike) -> list[str]:
+    """The folder and those above it that are not there, innermost first."""
+    missing, path = [], os.path.abspath(folder)
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
+
+
+def _remove_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):  # not empty, or not made
         os.rmdir(folder)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.scores.score_file import ScoreFile
 
 
@@ -60,7 +61,8 @@ def _order_by_name(first: ScoreFile, other: ScoreFile) -> list[int]:
         absent = sorted(set(here.names or ()) - set(there.names or ()))
         if absent:
             shown = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
-            raise PytsnError(f"{len(absent)} videos of {here.path} are not in {there.path}: {shown}")
+            videos = amount(len(absent), "video")
+            raise PytsnError(f"{there.path}: holds no scores of {videos} of {here.path}: {shown}")
     return [places[name] for name in first.names or ()]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converter.errors import PytsnError
+from converter.text_table import amount
 
 #: one class number per video
 ClassNumbers = Sequence[int] | np.ndarray
@@ -35,7 +36,9 @@ class ClassAccuracy:
         absent = sorted(set(range(num_classes)) - set(self.classes.tolist()))
         if not absent:
             return []
-        text = f"{len(absent)} of {num_classes} classes have no test video and are left out of the mean: {_few(absent)}"
+        of = f"of {num_classes} classes"
+        lack = amount(len(absent), f"{of} has no test video and is", f"{of} have no test video and are")
+        text = f"{lack} left out of the mean: {_few(absent)}"
         if self.only_predicted:
             text += f"; predicted all the same: {_few(self.only_predicted)}"
         return [text]

@@ -18,6 +18,7 @@ import numpy as np
 
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, open_regular
+from converter.text_table import amount
 from pytsn.scores.npz import member_names, read_member, write_member
 from pytsn.scores.pickled_arrays import RefusedPickle
 
@@ -163,4 +164,5 @@ def _not_finite(file: ScoreFile) -> list[str]:
     wrong = [file.video(index) for index, array in enumerate(file.scores) if not np.isfinite(array).all()]
     if not wrong:
         return []
-    return [f"{file.path}: {len(wrong)} videos have scores that are not finite numbers: {', '.join(wrong[:10])}"]
+    have = amount(len(wrong), "video has", "videos have")
+    return [f"{file.path}: {have} scores that are not finite numbers: {', '.join(wrong[:10])}"]

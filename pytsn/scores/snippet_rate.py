@@ -27,5 +27,6 @@ def aggregation_at(text: str, rates: Iterable[Fraction | None], source: str) -> 
         note = f"note: aggregation {text} takes the snippets for {counted} a second, whatever a video's length"
         return aggregation, (f"{note}; --snippet_rate {counted} samples them so",)
     if rate != aggregation.fps:
-        raise PytsnError(f"aggregation {text} counts on {counted} snippets a second, {source} {float(rate):g}")
+        snippets = "snippet" if aggregation.fps == 1 else "snippets"
+        raise PytsnError(f"aggregation {text} counts on {counted} {snippets} a second, {source} {float(rate):g}")
     return aggregation, ()

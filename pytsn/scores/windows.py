@@ -38,7 +38,8 @@ def snippet_step_windows(count: int, seconds: float, overlap: float = OVERLAP, f
     if step < 1:
         raise PytsnError(f"windows of {seconds:g} s with overlap {overlap:g} do not advance")
     if length != int(length):
-        raise PytsnError(f"windows of {seconds:g} s at {fps} snippets a second are no whole number of snippets")
+        snippets = "snippet" if fps == 1 else "snippets"
+        raise PytsnError(f"windows of {seconds:g} s at {fps} {snippets} a second are no whole number of snippets")
     return [(start, min(start + int(length), count)) for start in range(0, count, step)]
 
 

@@ -9,11 +9,12 @@ import torch
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.proto import read_solver
+from converter.text_table import amount
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import TRAINING_PRECISIONS, pick_device
 from pytsn.training.hardware import Hardware
 from pytsn.training.overrides import Override, override_solver
-from pytsn.training.snapshot import check_prefix
+from pytsn.training.snapshot import check_prefix, writes_snapshots
 from pytsn.training.solver_nets import train_spec
 
 RELEASED_BATCH = 128  # videos per update that the released schedules assume: 32 per process, 4 processes
@@ -58,7 +59,7 @@ def plan_solver(
 def _check(solver: pb.SolverParameter, path: str) -> None:
     if solver.max_iter < 1:
         raise PytsnError(f"{path}: max_iter must be above 0, found {solver.max_iter}")
-    if solver.snapshot > 0 or solver.snapshot_after_train:
+    if writes_snapshots(solver):
         check_prefix(solver.snapshot_prefix)
 
 
@@ -104,7 +105,7 @@ def _device_notes(solver: pb.SolverParameter, path: str, batch: int, world: int)
 def _batch_notes(solver: pb.SolverParameter, batch: int, world: int) -> list[str]:
     videos = batch * solver.iter_size * world
     shape = f"batch_size {batch} x iter_size {solver.iter_size} x processes {world}"
-    lines = [f"effective batch: {videos} videos ({shape})"]
+    lines = [f"effective batch: {amount(videos, 'video')} ({shape})"]
     if videos != RELEASED_BATCH:
         lines.append(
             f"warning: the effective batch is {videos}; the released schedules assume {RELEASED_BATCH}:"

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
 from converter.files import atomic_path, explain_os_error, read_bytes, sha256_of, write_bytes
 from converter.solverstate import SolverState, read_solverstate, solverstate_pieces
@@ -40,6 +41,11 @@ def snapshot_paths(prefix: str, iteration: int) -> SnapshotPaths:
 def side_path(solverstate: str | os.PathLike) -> str:
     """The side file of a solverstate."""
     return os.path.splitext(solverstate)[0] + _SIDE
+
+
+def writes_snapshots(solver: pb.SolverParameter) -> bool:
+    """Whether a run of this solver writes snapshots that nobody asks for by a signal."""
+    return bool(solver.snapshot > 0 or solver.snapshot_after_train)
 
 
 def check_prefix(prefix: str) -> None:

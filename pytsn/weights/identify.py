@@ -9,6 +9,7 @@ import numpy as np
 from converter.caffemodel import FIRST_VARIANCE_AT_LEAST, LayerBlobs
 from converter.file_kinds import has_weight_name
 from converter.files import sha256_of
+from converter.text_table import amount
 from converter.wire import Blob
 from pytsn.data.datasets import DATASETS
 from pytsn.data.modalities import MODALITIES, READ_MODALITIES
@@ -170,7 +171,7 @@ def _remarks(layers: Sequence[LayerBlobs]) -> list[str]:
         for layer in layers
         if layer.blobs and layer.blobs[0].data.size and not (layer.blobs[0].data != 0).any()
     ]
-    rows = [f"{dead} channels with variance 0 (they died in training)"] if dead else []
+    rows = [f"{amount(dead, 'channel')} with variance 0 (they died in training)"] if dead else []
     return rows + ([f"weights that are all 0 (untrained?) in {_layers(zero)}"] if zero else [])
 
 

@@ -1,5 +1,6 @@
 """The output of `pytsn identify` about a file."""
 
+from converter.text_table import amount
 from pytsn.weights.identify import BVLC, INVSTD, NO_BN, VARIANCE, Identity
 
 _LONGEST = 400  # characters of a line
@@ -38,14 +39,15 @@ def _agreement(found: Identity) -> str:
 
 def _weight_rows(found: Identity) -> list[tuple[str, str]]:
     own = f", calls itself '{found.net_name}'" if found.net_name else ""
-    counts = f"{found.layers} layers with weights, {found.numbers:,} numbers{own}"
+    counts = f"{amount(found.layers, 'layer')} with weights, {amount(found.numbers, 'number')}{own}"
     rows = [("net", f"{found.net or 'none known here'}: {counts}")]
     scores = "no classifier"
-    if found.score_layer is not None:
-        scores = f"'{found.score_layer}', {found.classes} classes: {found.dataset or 'of no dataset known here'}"
+    if found.score_layer is not None and found.classes is not None:
+        classes = amount(found.classes, "class", "classes")
+        scores = f"'{found.score_layer}', {classes}: {found.dataset or 'of no dataset known here'}"
     rows.append(("scores", scores))
     if found.channels is not None:
-        rows.append(("input", f"{found.channels} channels: {found.modality or 'of no modality known here'}"))
+        rows.append(("input", f"{amount(found.channels, 'channel')}: {found.modality or 'of no modality known here'}"))
     rows.append(("BN", _bn_text(found)))
     return rows
 

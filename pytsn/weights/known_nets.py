@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from converter.caffemodel import LayerBlobs
 from converter.names import state_name
+from converter.text_table import amount
 from pytsn.models.inception_table import FEATURES, convolutions
 
 BN_INCEPTION = "BN-Inception"
@@ -68,9 +69,10 @@ def bn_inception_gaps(layers: Sequence[LayerBlobs]) -> list[str]:
     missing = [name for name in expected if name not in names]
     lines = list(_misshapen(layers) or ())
     if missing:
+        of = f"of BN-Inception's {len(expected)} convolutions and BN layers"
         lines.append(
-            f"{len(missing)} of BN-Inception's {len(expected)} convolutions and BN layers are missing, the first is"
-            f" '{missing[0]}'; the file's last layer is '{layers[-1].name}'"
+            f"{amount(len(missing), f'{of} is', f'{of} are')} missing, the first is '{missing[0]}';"
+            f" the file's last layer is '{layers[-1].name}'"
         )
     return lines
 

@@ -10,6 +10,7 @@ from converter.errors import PytsnError
 from converter.file_kinds import HEAD, FileKind, sniff
 from converter.files import explain_os_error, open_regular, read_bytes
 from converter.solverstate import read_solverstate
+from converter.text_table import amount
 
 LARGEST = 1 << 31  # protobuf's own limit for a message
 _MOST_FIELDS = 250_000  # without weights; ResNet-200 has about ten thousand. Parsing makes an object of each
@@ -67,9 +68,9 @@ def _read_caffemodel(path: str | os.PathLike, found: WeightFile) -> None:
     found.layers = [LayerBlobs(_text(layer.name), _text(layer.type), layer.blobs) for layer in model.layers]
     garbled = sum(isinstance(text, bytes) for layer in model.layers for text in (layer.name, layer.type))
     if garbled:
-        found.damage.append(f"{garbled} names or types of layers are not text")
+        found.damage.append(f"{amount(garbled, 'name or type of a layer is', 'names or types of layers are')} not text")
     if model.unknown_fields:
-        found.notes.append(f"{model.unknown_fields} unknown fields (written by another Caffe?)")
+        found.notes.append(f"{amount(model.unknown_fields, 'unknown field')} (written by another Caffe?)")
 
 
 def _text(value: str | bytes) -> str:
@@ -151,7 +152,9 @@ def _read_solverstate(path: str | os.PathLike, found: WeightFile) -> None:
     except PytsnError as error:
         found.damage.append(str(error).removeprefix(f"{path}: "))
         return
-    found.notes.append(f"iteration {state.iteration}, {len(state.history)} blobs of history, net '{state.learned_net}'")
+    found.notes.append(
+        f"iteration {state.iteration}, {amount(len(state.history), 'blob')} of history, net '{state.learned_net}'"
+    )
 
 
 _READERS = {

@@ -266,7 +266,7 @@ def test_folders_as_users_bring_them(tiny, capsys, tmp_path):
     patterns = ["--frame_pattern=img-%d.png", "--flow_pattern=flow_%c-%d.png"]
     assert main([*command, *patterns, "--dry_run"]) == 0
     output = capsys.readouterr().out
-    assert output.count("note: 1 names differ from their folders in case alone") == 1
+    assert output.count("note: 1 name differs from its folder in case alone") == 1
     assert output.count("note: frames are numbered from 0\n") == 1
     text = (tmp_path / "out/lists/rgb_train.txt").read_text()
     assert text == Path("train.txt").read_text().replace("frames/v3", "frames/V3").replace(
@@ -295,10 +295,10 @@ def test_modalities_without_images(tiny, capsys, tmp_path):
     assert main([*command, "--modalities=rgb,flow", "--allow_missing"]) == 0
     output = capsys.readouterr().out
     assert f"flow is left out, no flow images in {tmp_path}: `pytsn build-of VIDEOS {tmp_path}` makes them" in output
-    assert "warning: train: 1 of 5 videos have no frames" in output
+    assert "warning: train: 1 of 5 videos has no frames" in output
     assert "warning: 3 videos are trained on and tested: v1, v3, v4" in output
     # v3 was all that class 1 had
-    assert "1 of 3 classes have no test video, the mean leaves them out: 1" in output
+    assert "1 of 3 classes has no test video, the mean leaves it out: 1" in output
     assert main([*command, "--modalities=flow"]) == 2
     assert "nothing to do" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import pytest
 
 from converter.fused import PRECISIONS as FUSED_PRECISIONS
 from converter.weights import BN_STYLES as CONVERTER_BN_STYLES
-from pytsn.cli import COMMANDS, make_parser
+from pytsn.cli import COMMANDS, load_command, make_parser, run_command
 from pytsn.commands.arguments import BN_STYLES
 from pytsn.data.datasets import DATASETS
 from pytsn.data.modalities import MODALITIES
@@ -77,3 +77,26 @@ def test_help_of_every_command_is_had_without_torch():
         "sys.exit('torch' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("identify", "--json"), ("predict", "--top=3"), ("eval-scores", "--aggregation=mean")]
+)
+@pytest.mark.parametrize("line", ["A OPTION B C", "A OPTION B OPTION C", "OPTION -- A B C"])
+def test_options_may_stand_between_files(command, option, line, monkeypatch):
+    seen = []
+    monkeypatch.setattr(load_command(command), "run", seen.append)
+    assert run_command(command, line.replace("OPTION", option).split()) == 0
+    name = {"identify": "files", "predict": "videos", "eval-scores": "score_files"}[command]
+    assert [getattr(args, name) for args in seen] == [["A", "B", "C"]]
+
+
+def test_a_wrong_option_between_files_and_missing_arguments_are_named(capsys):
+    for command, argv, told in (
+        ("predict", ["A", "--tip", "3", "B"], "unrecognized arguments: --tip"),
+        ("predict", ["A", "--top", "x", "B"], "argument --top: invalid int value: 'x'"),
+        ("features", [], "required: LIST, -o/--output, --modality, --net"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            run_command(command, argv)
+        assert told in capsys.readouterr().err

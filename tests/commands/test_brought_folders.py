@@ -198,7 +198,7 @@ def test_names_of_another_case(world, tmp_path, capsys):
     """UCF101's lists and its folders: 28 test videos of split 1 differ so."""
     frames = renamed(world, tmp_path / "frames", 1)
     (frames / "v_B_g01_c01").rename(frames / "v_b_g01_c01")
-    note = "note: 1 names differ from their folders in case alone and are taken for them, first 'v_B_g01_c01' for "
+    note = "note: 1 name differs from its folder in case alone and is taken for it, first 'v_B_g01_c01' for "
     wanted = scores(world, world / "frames", "rgb", tmp_path / "w")
     for dataset, listed in (("ucf101", ()), ("custom", ("--test_list", world / "list.txt"))):
         found = scores(world, frames, "rgb", tmp_path / "f", *listed, dataset=dataset)

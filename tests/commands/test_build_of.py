@@ -458,7 +458,7 @@ def test_resume_keeps_whole_folders_of_the_original(source, tmp_path, capsys):
     before = _kept(out)
     assert build_of(source, out, *QUICK, "--resume", "yes") == 0
     assert _kept(out) == before
-    assert "note: 3 whole folders that do not record their settings" in capsys.readouterr().err
+    assert "note: kept as found: 3 whole folders without a record of settings" in capsys.readouterr().err
 
 
 def test_resume_does_again_what_had_other_settings_or_another_video(source, tmp_path, capsys):
@@ -665,7 +665,7 @@ def test_a_video_of_another_run_is_left_to_it(source, tmp_path, capsys):
         assert state == "held"
         assert build_of(source, out, *QUICK) == 0
     assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
-    assert "another run is working on 1 of the videos, which are skipped: b" in capsys.readouterr().err
+    assert "another run is working on 1 video, which is skipped: b" in capsys.readouterr().err
 
 
 def test_two_runs_side_by_side_share_the_work(source, tmp_path):

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from concurrent import futures
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from pytsn.data.snippet_reader import SnippetOptions, read_videos, video_ticks
 from pytsn.evaluation.action_net import ActionNet, NetOptions
 from pytsn.runtime.cores import cpu_count
 from pytsn.runtime.device import pick_device
+from pytsn.runtime.reading_threads import ReadingThreads
 from pytsn.scores.score_file import read_scores
 from tests.commands.eval_nets import NET, write_frames
 from tests.converter.nets import build
@@ -385,14 +385,14 @@ def test_reading_ahead_is_bounded_and_in_order(tmp_path, monkeypatch):
     videos = [Video(f"v{i}", 0, str(tmp_path / f"v{i}"), 30, 30) for i in range(8)]
     asked = []
 
-    class Watched(ThreadPoolExecutor):
+    class Watched(ReadingThreads):
         def submit(self, *task):
             asked.append(super().submit(*task))
             return asked[-1]
 
     started = []
     real = snippets.read_snippet
-    monkeypatch.setattr(snippets, "ThreadPoolExecutor", Watched)
+    monkeypatch.setattr(snippets, "ReadingThreads", Watched)
     monkeypatch.setattr(snippets, "read_snippet", lambda *a: (started.append(a[0].name), real(*a))[1])
     stream = read_videos(videos, SnippetOptions(), threads=2)
     first, planes = next(stream)

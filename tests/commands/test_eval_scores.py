@@ -136,11 +136,11 @@ def test_bad_input_ends_in_one_line_and_status_2(streams, capsys):
     (folder / "text.npz").write_text("hello")
     rgb_file = folder / "rgb.npz"
     cases = [
-        ((rgb_file, "--score_weights", 1, 2), "2 weights for 1 score files"),
+        ((rgb_file, "--score_weights", 1, 2), "2 weights for 1 score file;"),
         ((rgb_file, "--score_weights", "nan"), "not all finite"),
         ((rgb_file, folder / "labels.npz"), "video 'v9' has label 2"),
         ((rgb_file, folder / "classes.npz"), "7 classes"),
-        ((rgb_file, folder / "fewer.npz"), "are not in"),
+        ((rgb_file, folder / "fewer.npz"), "fewer.npz: holds no scores of 1 video of "),
         ((folder / "text.npz",), "not a score file"),
         ((folder / "gone.npz",), "no such file"),
         ((rgb_file, "--aggregation", "median"), "mean, topk:K"),
@@ -299,8 +299,8 @@ def test_windows_take_the_rate_of_the_files(tmp_path, capsys):
     untrimmed(tmp_path / "odd.npz", 1, snippet_rate="often")
     untrimmed(tmp_path / "sets.npz", 1, label_sets=[[0], [1]])
     for arguments, words in (
-        (("two.npz", "--aggregation", "multiscale:fps=1"), "counts on 1 snippets a second, the files hold 2"),
-        (("two.npz", "--aggregation", "anet2016"), "counts on 1 snippets a second, the files hold 2"),
+        (("two.npz", "--aggregation", "multiscale:fps=1"), "counts on 1 snippet a second, the files hold 2"),
+        (("two.npz", "--aggregation", "anet2016"), "counts on 1 snippet a second, the files hold 2"),
         (("two.npz", "one.npz", "--aggregation", "window"), "different numbers of snippets a second"),
         (("odd.npz",), "odd.npz: its snippet_rate 'often' is no rate"),
         (("sets.npz",), "'label_sets' are not a list of labels for each video"),
@@ -325,7 +325,7 @@ def test_a_video_without_label_counts_in_map_alone(tmp_path, capsys):
     assert run(tmp_path / "s.npz") == 0
     assert capsys.readouterr().out.splitlines() == [
         "Final accuracy 100.000000%",
-        f"mAP {(1 + 2 / 3) / 2 * 100:.2f}% over 1 classes",
+        f"mAP {(1 + 2 / 3) / 2 * 100:.2f}% over 1 class",
         "hit@1 100.00% of videos",
     ]
     settings["label_sets"] = [[1], [], [0]]  # the unlabelled one, predicted as 0, is neither right nor wrong

@@ -137,13 +137,13 @@ def test_windows_over_a_fixed_number_of_snippets_are_noted(world, capsys):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--subset", "training"), "1 of 1 videos have no frames"),
+        (("--subset", "training"), "1 of 1 videos has no frames"),
         (("--anet_file", "gone.json"), "gone.json: no such file"),
         (("--snippet_rate", "fast"), "'fast' is no rate"),
         (("--snippet_rate", 3), "short): 3 snippets a second of a video of 2 frames a second"),
         (
             ("--snippet_rate", 2, "--aggregation", "multiscale:fps=1"),
-            "counts on 1 snippets a second, --snippet_rate is 2",
+            "counts on 1 snippet a second, --snippet_rate is 2",
         ),
         (("--snippet_rate", "0.5", "--aggregation", "multiscale"), "windows of 1 s hold less than one snippet"),
         (("--video_fps", "25"), "--video_fps goes with --snippet_rate"),

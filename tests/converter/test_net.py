@@ -296,5 +296,5 @@ def test_repr_of_a_layer_of_several_tops_and_of_a_name_that_no_terminal_takes():
     text = """name: "a\\nb" input: "data" input_shape { dim: 1 dim: 4 dim: 2 dim: 2 }
     layer { name: "cut" type: "Slice" bottom: "data" top: "x" top: "y" slice_param { slice_point: 1 } }"""
     head, _, cut = repr(build(text)).splitlines()
-    assert head == "CaffeNet 'a\\nb', phase TEST: 1 layers, 0 learned numbers"
+    assert head == "CaffeNet 'a\\nb', phase TEST: 1 layer, 0 learned numbers"
     assert cut.split() == ["cut", "Slice", "1x1x2x2", "1x3x2x2"]

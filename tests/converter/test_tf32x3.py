@@ -1,7 +1,6 @@
 """The precision tf32x3: its kernel in Triton's interpreter, its rounding emulated, and what serves where it cannot."""
 
 import copy
-import importlib.util
 import re
 import warnings
 
@@ -14,9 +13,9 @@ from converter.fused import fuse
 from converter.fused_layers import FusedConv
 from converter.tf32x3 import TILES, SplitConv, Tile
 from tests.converter import interpreted
+from tests.interpreter import needs_triton
 from tests.places import ROOT
 
-needs_triton = pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="Triton is not installed")
 SMALL = Tile(16, 16, 4, 2)
 
 

@@ -45,7 +45,7 @@ def test_videos_become_lists(tmp_path, capsys):
     assert set(train) | set(val) == wanted
     assert len(train) + len(val) == len(wanted)
     assert sorted(label for _, _, label in val) == [0, 1]  # one of each class, none of a class of one video
-    assert "1 classes of one video are trained on and not validated: Crawl" in capsys.readouterr().err
+    assert "1 class of one video is trained on and not validated: Crawl" in capsys.readouterr().err
     assert (out / "folders_classes.txt").read_text() == "1 Apple pie\n2 Bowling\n3 Crawl\n"
     names = sorted(path.name for path in out.iterdir())
     assert len(names) == 5  # and the flow lists, for tests
@@ -98,7 +98,7 @@ def test_a_broken_video_is_told_or_left_out(tmp_path, capsys):
     make_sound(root / "Bowling" / "sound.avi")
     assert build_lists(root, "--out_list_path", tmp_path / "out") == 2
     said = capsys.readouterr().err
-    assert "1 of 7 videos have no frames" in said
+    assert "1 of 7 videos has no frames" in said
     assert "sound.avi: OpenCV finds no video stream" in said
     assert not (tmp_path / "out").exists()
     assert build_lists(root, "--out_list_path", tmp_path / "out", "--allow_missing") == 0

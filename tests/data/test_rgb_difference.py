@@ -180,7 +180,7 @@ def test_a_single_frame_has_no_difference(world, tmp_path, capsys):
     """Named with the missing videos; --allow_missing goes on without it."""
     (tmp_path / "list.txt").write_text("short 4 0\nlong 1 1\n")
     assert evaluate(world, "--test_list", tmp_path / "list.txt") == 2
-    assert "1 of 2 videos have fewer than 2 frames in" in capsys.readouterr().err
+    assert "1 of 2 videos has fewer than 2 frames in" in capsys.readouterr().err
     assert evaluate(world, "--test_list", tmp_path / "list.txt", "--allow_missing") == 0
     with pytest.raises(PytsnError, match=r"video 'one' \(folder\): rgbdiff needs at least 2 frames, it has 1"):
         video_ticks(Video("one", 0, "folder", 1, 1), SnippetOptions("rgbdiff"))

@@ -24,6 +24,7 @@ from pytsn.demo.summary import evaluate, fusion_wins
 from pytsn.demo.training import stream_files, write_training_files
 from pytsn.demo.weights import edge_filters
 from pytsn.flow.quantise import quantise_flow
+from pytsn.runtime.locks import only_user
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "demo.py"
 
@@ -259,3 +260,13 @@ def test_quick_demo_end_to_end(tmp_path):
     for name in ("rgb", "flow", "fused"):
         assert np.array(streams[name]["confusion"]).sum() == 32
         assert f"{name:<8}{accuracy[name]:>10.1%}" in (root / "results.txt").read_text()
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(tmp_path, capsys):
+    """It would empty the folder under the first one."""
+    (tmp_path / ".pytsn-demo").touch()
+    with only_user(tmp_path, "this test"):
+        before = sorted(tmp_path.iterdir())
+        assert run_command("demo", ["-o", str(tmp_path)]) == 2
+        assert sorted(tmp_path.iterdir()) == before
+    assert f"error: {tmp_path}: another demo is at work there" in capsys.readouterr().err

@@ -261,7 +261,7 @@ def test_wrong_arguments(world, tmp_path, capsys, output, more, said):
 def test_videos_without_frames(world, tmp_path, capsys):
     (world / "more.txt").write_text((world / "list.txt").read_text() + f"{world}/frames/none 7 1\n")
     assert features(world, tmp_path / "f.npz", source="more.txt") == 2
-    assert "1 of 4 videos have no frames" in capsys.readouterr().err
+    assert "1 of 4 videos has no frames" in capsys.readouterr().err
     assert features(world, tmp_path / "f.npz", "--allow_missing", source="more.txt") == 0
     assert read_index(tmp_path / "f.npz", "npz").names == list(COUNTS)
 

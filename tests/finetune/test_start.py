@@ -25,6 +25,7 @@ from pytsn.finetune.schedule import clip_on, effective_batch, plan_schedule, rat
 from pytsn.models import TSN, BNInception
 from pytsn.models.net_spec import NetSpec
 from pytsn.models.prototxt import deploy_prototxt
+from pytsn.runtime.locks import LOCK, only_user
 from tests.finetune.finetune_runs import DATA
 from tests.training.train_runs import START
 
@@ -210,7 +211,7 @@ def test_other_names_and_numbers_are_the_same_run(own_tiny, capsys):
         logs.append([line for line in output.splitlines() if line.startswith("Iteration")])
         if out == "two":
             assert "list.txt: frames are numbered from 0" in output
-            assert "list.txt: 1 names differ from their folders in case alone and are taken for them" in output
+            assert "list.txt: 1 name differs from its folder in case alone and is taken for it" in output
             break
         for path in sorted(Path("frames").glob("*/img_*.png")):
             path.rename(path.with_name(f"f{int(path.stem[4:]) - 1}.png"))
@@ -307,3 +308,13 @@ def test_weights_of_another_net_are_refused(own_tiny):
         PytsnError, match=r"thin\.pth: 'conv1\.weight': shape \(8, 4, 7, 7\), the net has \(8, 3, 7, 7\)"
     ):
         start_from(tsn, "thin.pth")
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tiny, capsys):
+    """Before anything is loaded, in one line, and nothing is written there."""
+    with only_user("shared", "this test"):
+        assert finetune("--out=shared") == 2
+        assert list(Path("shared").iterdir()) == [Path("shared", LOCK)]
+    captured = capsys.readouterr()
+    line = "error: shared: another run is at work there; wait for its end, or name another folder\n"
+    assert (captured.out, captured.err) == ("", line)

@@ -1,14 +1,14 @@
 """Triton's kernels compile for cards that are not here: the interpreter accepts what the compiler does not."""
 
 import importlib
-import importlib.util
 
 import pytest
 
 from pytsn.flow.tvl1 import cpu_triton, gpu_tiles
 from pytsn.flow.tvl1.gpu_launch import options
+from tests.interpreter import needs_triton
 
-pytestmark = pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="Triton is not installed")
+pytestmark = needs_triton
 
 #: file and name of a kernel -> multiply-adds in it that are fused, for each pixel of a thread
 KERNELS = {

@@ -1,6 +1,5 @@
 """The Triton kernels of preset opencv-cpu, run by Triton's interpreter: equal to the CPU's route to the last bit."""
 
-import importlib.util
 import warnings
 
 import numpy as np
@@ -15,8 +14,8 @@ from pytsn.flow.tvl1.presets import PRESETS
 from tests.flow import interpreted_cpu as interpreted
 from tests.flow import tvl1_cpu_oracle as oracle
 from tests.flow.tvl1_pairs import mixed_batch, tensors
+from tests.interpreter import needs_triton
 
-needs_triton = pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="Triton is not installed")
 FUSES = pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
     reason="the kernels fuse multiply-adds as OpenCV does; PyTorch has none on this CPU",

@@ -1,6 +1,5 @@
 """The Triton kernels, run by Triton's interpreter on the CPU: against slow loops and against PyTorch's operations."""
 
-import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +13,9 @@ from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
 from tests.flow import interpreted
 from tests.flow import tvl1_oracles as oracle
 from tests.flow.tvl1_pairs import mixed_batch
+from tests.interpreter import needs_triton
 
-pytestmark = pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="Triton is not installed")
+pytestmark = needs_triton
 
 A = PRESETS[DEFAULT_PRESET]
 #: PyTorch fuses multiply-adds on CPUs that have them, and then nothing but square roots rounds otherwise

@@ -1,6 +1,5 @@
 """When the Triton kernels serve, what is said when they do not, and on a GPU what they compute."""
 
-import importlib.util
 import warnings
 
 import numpy as np
@@ -13,10 +12,10 @@ from pytsn.flow.tvl1 import gpu_triton
 from pytsn.flow.tvl1.gpu_tiles import TILES
 from pytsn.flow.tvl1.presets import DEFAULT_PRESET, PRESETS
 from tests.flow.tvl1_pairs import RECORDED, endpoint_error, mixed_batch, tensors
+from tests.interpreter import needs_triton
 
 A = PRESETS[DEFAULT_PRESET]
 CPU = torch.device("cpu")
-needs_triton = pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="Triton is not installed")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 

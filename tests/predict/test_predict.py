@@ -406,7 +406,7 @@ def test_a_broken_video_is_named_and_the_rest_go_on(nets, videos, tmp_path, caps
         (["{videos}", "--rgb", "{rgb}", "--aggregation", "best"], "not known"),
         (
             ["{videos}", "--rgb", "{rgb}", "--snippet_rate", "2", "--aggregation", "multiscale:fps=1"],
-            "counts on 1 snippets a second, --snippet_rate is 2",
+            "counts on 1 snippet a second, --snippet_rate is 2",
         ),
         (["{videos}", "--rgb", "{rgb}", "--video_fps", "5"], "goes with --snippet_rate"),
         (["{videos}", "--rgb", "{rgb}", "--json", "{empty}/none/x.json"], "folder that exists"),

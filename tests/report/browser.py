@@ -11,6 +11,7 @@ import select
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.waiting import PATIENCE
 
@@ -56,7 +57,8 @@ class Browser:
         self._process = os.posix_spawn(program, arguments, os.environ, file_actions=[*ends, *outputs], setsid=True)
         for end in (to_browser, from_browser, quiet, *high):
             os.close(end)
-        self._number, self._waiting, self.events = 0, b"", []
+        self._number, self._waiting = 0, b""
+        self.events: list[tuple[str, dict]] = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = None
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -89,7 +91,7 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": ratio, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
 
-    def ask(self, expression: str) -> object:
+    def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page (a promise's when it is kept)."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer

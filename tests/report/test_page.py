@@ -9,9 +9,10 @@ from fnmatch import fnmatch
 import numpy as np
 import pytest
 
+from converter.text_table import amount
 from pytsn.evaluation.fused_scores import fuse
 from pytsn.report.page import render
-from pytsn.report.text import amount, percent, script_json, shown, signed
+from pytsn.report.text import percent, script_json, shown, signed
 from pytsn.report.write import ReportOptions, make_page, write_report
 from pytsn.scores.score_file import read_scores, write_scores
 from tests.places import ROOT
@@ -143,7 +144,7 @@ def test_settings_and_sums(folder, plain):
     assert rows["snippets a video"] == ["3 to 5"] * 2
     assert rows["weight in the sum"] == ["1", "1.5"]
     assert "pytsn report rgb.npz flow.npz" in plain.text
-    assert "1 of 7 classes have no test video" in plain.text
+    assert "1 of 7 classes has no test video" in plain.text
 
 
 def test_the_same_input_gives_the_same_bytes(folder, page):
@@ -199,7 +200,7 @@ def test_scores_that_are_no_numbers_have_no_curve(tmp_path):
     scores[0][1, 0, 3] = np.nan
     path = write_scores(tmp_path / "nan.npz", scores, [0, 1], ["a", "b"], {})
     found = Parsed(render(make_page(fuse([read_scores(path)]), ReportOptions("x"))))
-    assert "1 videos have scores that are not finite numbers: 'a'" in found.text
+    assert "1 video has scores that are not finite numbers: 'a'" in found.text
     assert "rgb" not in found.text
     assert "Predicted class 3 (\u2013 %)" in found.text
     assert "nan," not in str(found.elements)

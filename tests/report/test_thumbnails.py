@@ -80,6 +80,6 @@ def test_what_cannot_be_read_is_said(folder, tmp_path):
     (tmp_path / "bad" / "img_00001.jpg").write_bytes(b"no jpeg")
     assert "not an image" in video_strip(str(tmp_path / "bad"), 3, {}).missing
     assert "no such file" in video_strip(str(tmp_path / "gone"), 3, {}).missing
-    with pytest.raises(PytsnError, match="holds frames, or video files, of none of the 1 videos to show: other"):
+    with pytest.raises(PytsnError, match="holds no frames and no video files of the 1 video to show: other"):
         find_frames(str(tmp_path), ["other"])
     assert find_frames(str(folder), []) == {}

@@ -178,7 +178,7 @@ def test_parameters_in_the_text(recorded, scores):
         ("window:2", "'2' is none of fps=N, overlap=SHARE and spans=A\\+B"),
         ("window:fps=0", "less than one snippet at 0 a second"),
         ("window:fps=0.5", "whole number of snippets a second, not 0.5"),
-        ("window:spans=1.5", "1.5 s at 1 snippets a second are no whole number of snippets"),
+        ("window:spans=1.5", "1.5 s at 1 snippet a second are no whole number of snippets"),
         ("multiscale:fps=", "'' is not a number"),
         ("multiscale:fps=1 2", "'1 2' is not a number"),
         ("multiscale:fps=1e999999999", "'1e999999999' is not a number"),

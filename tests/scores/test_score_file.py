@@ -156,7 +156,7 @@ def test_scores_that_are_not_finite_are_warned_of(tmp_path):
     spoilt = [SCORES[0], SCORES[1].copy(), SCORES[2]]
     spoilt[1][2, 9, 3] = np.nan
     (warning,) = read_scores(write_scores(tmp_path / "s", spoilt, LABELS, ["a", "b", "c"])).warnings
-    assert warning.endswith("1 videos have scores that are not finite numbers: 'b'")
+    assert warning.endswith("1 video has scores that are not finite numbers: 'b'")
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def test_without_a_rate_they_count_on_one_and_say_so(text, rate):
 @pytest.mark.parametrize(
     ("text", "rates", "said"),
     [
-        ("anet2016", [Fraction(2)], "aggregation anet2016 counts on 1 snippets a second, the files hold 2"),
-        ("multiscale:fps=1", [Fraction(5, 2)], "counts on 1 snippets a second, the files hold 2.5"),
+        ("anet2016", [Fraction(2)], "aggregation anet2016 counts on 1 snippet a second, the files hold 2"),
+        ("multiscale:fps=1", [Fraction(5, 2)], "counts on 1 snippet a second, the files hold 2.5"),
         ("window", [Fraction(1), Fraction(2)], "the files hold different numbers of snippets a second"),
         ("window", [Fraction(1), None], "the files hold different numbers of snippets a second"),
     ],

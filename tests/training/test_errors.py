@@ -10,6 +10,7 @@ import pytest
 
 from converter.solverstate import solverstate_pieces
 from pytsn.cli import main
+from pytsn.runtime.locks import only_writer
 from pytsn.training.snapshot import read_side
 from tests.training.train_runs import START, arguments, iteration_of, train
 
@@ -154,4 +155,22 @@ def test_a_side_file_of_other_data_is_told(own_tiny, capsys):
     (own_tiny / "list.txt").write_text("frames/v0 40 0\n")
     assert main(["train", *arguments("rgb_step", "ours/side", *resume, "--set=test_iter=")]) == 2
     (error,) = errors_of(capsys.readouterr().err)
-    assert re.search(r"list\.txt: 1 videos, .* 6.*rename ours/side_iter_2\.pytsnstate", error), error
+    assert re.search(r"list\.txt: 1 video, .* 6.*rename ours/side_iter_2\.pytsnstate", error), error
+
+
+def test_a_second_run_with_the_same_prefix_is_refused(own_tiny, capsys):
+    """Nothing is written; a run of another prefix goes on beside it, and so does one that writes no snapshots."""
+    with only_writer("ours/one", "taken"):
+        before = sorted(own_tiny.rglob("*"))
+        assert main(["train", *arguments("rgb_step", "ours/one")]) == 2
+        assert sorted(own_tiny.rglob("*")) == before
+        assert errors_of(capsys.readouterr().err) == [
+            "error: snapshot_prefix 'ours/one': another run writes there; wait for its end, or give another by "
+            "--set snapshot_prefix=PREFIX"
+        ]
+        short = ["--set=max_iter=1", "--set=test_iter="]
+        assert main(["train", *arguments("rgb_step", "ours/two", *short)]) == 0
+        silent = ["--set=snapshot=0", "--set=snapshot_after_train=false"]
+        assert main(["train", *arguments("rgb_step", "ours/one", *short, *silent)]) == 0
+    assert (own_tiny / "ours" / "two_iter_1.solverstate").is_file()
+    assert not list((own_tiny / "ours").glob(".*"))

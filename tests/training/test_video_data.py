@@ -227,7 +227,7 @@ def test_a_state_of_another_list_is_refused(tiny):
     state = layer.state()
     (tiny / "short.txt").write_text("frames/v0 40 0\n")
     other = VideoData(video_layer(FLOW.replace("list.txt", "short.txt")), "TRAIN", CaffeRng(1))
-    with pytest.raises(PytsnError, match=r"short.txt: 1 videos, but the saved state is of 6"):
+    with pytest.raises(PytsnError, match=r"short.txt: 1 video, but the saved state is of 6"):
         other.load_state(state)
     with pytest.raises(PytsnError, match="saved state is damaged"):
         layer.load_state({"cursor": 0})
@@ -256,8 +256,8 @@ def test_short_videos_start_at_frame_1(tiny):
     (tiny / "list_short.txt").write_text("frames/v1 12 0\nframes/v0 40 0\n")
     layer = VideoData(rgb_layer("list_short.txt", 5), "TRAIN", CaffeRng(1))
     assert layer.notes == [
-        "list_short.txt: 1 videos are too short for 3 segments of 5 frames, first 'frames/v1' (12 frames, line 1): all "
-        "their segments start at frame 1"
+        "list_short.txt: 1 video is too short for 3 segments of 5 frames, first 'frames/v1' (12 frames, line 1): all "
+        "segments start at frame 1"
     ]
     plans = plans_of(layer, 1)[0]
     assert plans[0].frames == (1, 2, 3, 4, 5) * 3

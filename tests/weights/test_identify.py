@@ -203,7 +203,7 @@ DAMAGE = {
     infinite: "NaN or infinite weights in layer 'conv1/7x7_s2'",
     negative: "negative variances in layer 'conv1/7x7_s2_bn'",
     flat: "no variance but 0 (saved before any training?) in layer 'conv2/3x3_bn'",
-    no_layer: "1 of BN-Inception's 12 convolutions and BN layers are missing, the first is 'conv2_3x3_reduce'",
+    no_layer: "1 of BN-Inception's 12 convolutions and BN layers is missing, the first is 'conv2_3x3_reduce'",
     wrong_shape: "layer 'conv2/3x3' has the shapes 192x64x2x3 192, BN-Inception has 192x64x3x3 192",
     wrong_features: "score layer 'fc-action' reads 512 features, BN-Inception gives 1024",
 }
@@ -220,7 +220,7 @@ def test_damage_inside_a_file_that_parses(few, tmp_path, spoil):
 
 
 NOTES = {
-    one_dead: ("variance", ["1 channels with variance 0 (they died in training)"]),
+    one_dead: ("variance", ["1 channel with variance 0 (they died in training)"]),
     untrained: ("variance", ["weights that are all 0 (untrained?) in layer 'fc-action'"]),
     invstd: ("inverse standard deviation", []),
 }
@@ -529,7 +529,7 @@ def test_names_that_are_no_text(tmp_path):
     path = save_blobs(tmp_path / "net.caffemodel", {"conv_naïve": [np.ones((1, 3, 7, 7), np.float32)]}, "naïve")
     path.write_bytes(path.read_bytes().replace("ï".encode(), b"\xff\xfe"))
     found = identify(path)
-    assert found.damage == ["1 names or types of layers are not text"]
+    assert found.damage == ["1 name or type of a layer is not text"]
     assert identity_lines(found)[3].endswith("calls itself 'na\ufffd\ufffdve'")
 
 

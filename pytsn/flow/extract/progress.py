@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from converter.errors import printable
+from converter.text_table import amount
 from pytsn.flow.extract.worker import BUSY, DONE, FAILED, KEPT, KEPT_UNRECORDED, STOP, Outcome, VideoTask
 from pytsn.runtime.progress import Progress
 
@@ -106,14 +107,15 @@ def _print_notes(outcomes: Sequence[Outcome]) -> None:
     unrecorded = sum(outcome.status == KEPT_UNRECORDED for outcome in outcomes)
     if unrecorded:
         print(
-            f"note: {unrecorded} whole folders that do not record their settings (the original tool's?) were kept as "
-            "they are; --resume no does them again",
+            f"note: kept as found: {amount(unrecorded, 'whole folder')} without a record of settings (the original "
+            "tool's?); --resume no does them again",
             file=sys.stderr,
         )
     busy = [printable(outcome.name) for outcome in outcomes if outcome.status == BUSY]
     if busy:
         shown = ", ".join(busy[:5]) + (", ..." if len(busy) > 5 else "")
-        print(f"note: another run is working on {len(busy)} of the videos, which are skipped: {shown}", file=sys.stderr)
+        skipped = amount(len(busy), "video, which is", "videos, which are")
+        print(f"note: another run is working on {skipped} skipped: {shown}", file=sys.stderr)
 
 
 def _print_table(failed: Sequence[Outcome], total: int) -> None:

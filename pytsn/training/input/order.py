@@ -8,6 +8,7 @@ import numpy as np
 
 from converter import caffe_tsn_pb2 as pb
 from converter.errors import PytsnError
+from converter.text_table import amount
 from pytsn.caffe_random.generator import CaffeRng
 from pytsn.data.folder_names import case_notes, find_renamed
 from pytsn.data.frame_store import has_frame
@@ -53,10 +54,10 @@ class VideoOrder:
             return []
         first = short[0]
         repeat = f"; {len(self._last_frame)} with fewer frames repeat their last one" if self._last_frame else ""
+        too_short = f"too short for {amount(self.segments, 'segment')} of {amount(self.length, 'frame')}"
         return [
-            f"{self.source}: {len(short)} videos are too short for {self.segments} segments of {self.length} frames, "
-            f"first '{first.folder}' ({first.frames} frames, line {first.line}): all their segments start at frame 1"
-            + repeat
+            f"{self.source}: {amount(len(short), 'video is', 'videos are')} {too_short}, first '{first.folder}' "
+            f"({amount(first.frames, 'frame')}, line {first.line}): all segments start at frame 1{repeat}"
         ]
 
     def _reorder(self) -> None:
@@ -108,8 +109,8 @@ class VideoOrder:
         order, cursor = np.asarray(state["order"]), int(state["cursor"])
         if not np.array_equal(np.sort(order), np.arange(len(self.videos))) or not 0 <= cursor < len(order):
             raise PytsnError(
-                f"{self.source}: {len(self.videos)} videos, but the saved state is of {len(order)}: resume with the "
-                "list that the run was started with"
+                f"{self.source}: {amount(len(self.videos), 'video')}, but the saved state is of {len(order)}: "
+                "resume with the list that the run was started with"
             )
         if self._shuffle is not None:
             self._shuffle.set_state(state["shuffle"])
