@@ -48,7 +48,7 @@ def measure_training(place: Place, run, dataset, name: str, record: bool, limit:
     row(f"{name}, {how}", rate, "crops/s", f"{waiting:.1%} waiting", rate / limit, "product")
     if not record:
         raw = run.train.data_layers.next_batch(torch.device(place.device))
-        plain = PlainTorch(run, dataset)
+        plain = PlainTorch(dataset, run.options.hardware, run.train.net.state_dict())
         alone = seconds(place, lambda: plain.step(*raw.values()), place.pick(15, 1))
         row(f"{name}, plain PyTorch, data at hand", dataset.crops / alone, "crops/s")
 

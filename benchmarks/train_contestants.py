@@ -1,5 +1,6 @@
 """The contestants of benchmarks/train_speed.py: `pytsn train` on a temporary dataset, PyTorch on the same crops."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,12 @@ class PlainTorch:
     """An iteration in plain PyTorch: BNInception, partial BN, cross entropy of the mean over segments, gradient
     clipping and torch.optim.SGD; ``step(x, labels)`` with x (videos, segments * C, 224, 224)."""
 
-    def __init__(self, run: Training, dataset: Dataset) -> None:
-        """Copies weights and options of ``run``."""
-        self.spec, self.hardware, self.param = dataset.spec, run.options.hardware, run.param
+    def __init__(self, dataset: Dataset, hardware: Hardware, state: Mapping[str, torch.Tensor]) -> None:
+        """``state``: that of the net in ``training``."""
+        self.spec, self.hardware, self.param = dataset.spec, hardware, read_solver(dataset.solver)
         stream = self.spec.stream
         self.net = BNInception(CLASSES, stream.channels, stream.training.dropout)
-        state = {name.replace("fc.", "fc_action."): value for name, value in run.train.net.state_dict().items()}
-        self.net.load_state_dict(state)
+        self.net.load_state_dict({name.replace("fc.", "fc_action."): value for name, value in state.items()})
         self.net = self.hardware.move(self.net)
         self._freeze()
         self.optimizer = self._optimizer()
