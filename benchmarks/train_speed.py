@@ -21,7 +21,7 @@ from statistics import median
 
 import torch
 from timing import interleave, machine, print_table, ratio
-from train_apart import Job, measure
+from train_apart import EAGER, Job, measure
 from train_contestants import Dataset, PlainTorch, training, write_dataset
 
 from pytsn.runtime.cores import cpu_count
@@ -87,10 +87,11 @@ def report_cpu(dataset: Dataset, folder: Path, args: argparse.Namespace) -> None
     spent = {name: [turn.processor for turn in own] for name, own in turns.items()}
     rows = []
     for name, own in turns.items():
-        waiting = f"{sum(turn.waited for turn in own) / sum(walls[name]):.1%}" if "eager" not in name else ""
+        waited = sum(turn.waited for turn in own)
         speed = [f"{min(walls[name]):.4f}", f"{median(walls[name]):.4f}", f"{1 / median(walls[name]):.2f}"]
-        processor = [f"{median(spent[name]):.3f}", f"{ratio(spent, name, ['eager PyTorch']):.3f}"]
-        rows.append([name, *speed, f"{ratio(walls, name, ['eager PyTorch']):.3f}", waiting, *processor])
+        processor = [f"{median(spent[name]):.3f}", f"{ratio(spent, name, [EAGER]):.3f}"]
+        waiting = f"{waited / sum(walls[name]):.1%}" if waited else ""
+        rows.append([name, *speed, f"{ratio(walls, name, [EAGER]):.3f}", waiting, *processor])
     print(f"{machine(args.threads)}, {args.workers} reading processes")
     print(f"{dataset.spec.modality}, {dataset.crops} crops an iteration, {args.rounds} rounds\n")
     print_table(["", "min s", "median s", "iterations/s", "/ eager", "waiting", "processor s", "/ eager"], rows)
