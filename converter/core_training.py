@@ -55,6 +55,7 @@ class ByCores:
                 for _, _, free in stretch.entries:
                     for value in free:
                         values.pop(value, None)
+                self.alone &= parts > 1 or cores.count == 1
             elif _is_light(stretch, values):
                 with one_thread():
                     run_layers(stretch.entries, values)
@@ -97,13 +98,14 @@ def backward(loss: torch.Tensor, net: CaffeNet) -> None:
 
 
 def _parts(stretch: Stretch, values: dict[str, torch.Tensor], cores: int) -> int:
-    """Into how many parts the batch is cut; 0: the stretch must run whole."""
+    """Into how many parts the batch is cut: one a core; 1 if it runs whole, on torch's own threads; 0 if the layers
+    must run one by one."""
     sizes = {len(values[value]) for value in stretch.inputs}
     if len(sizes) != 1 or any(values[value].dim() != 4 for value in stretch.inputs):
         return 0
     (size,) = sizes
     parts = min(cores, size)
-    return parts if parts and -(-size // parts) * cores <= size * _MOST_UNEVEN else 0
+    return parts if parts and -(-size // parts) * cores <= size * _MOST_UNEVEN else min(1, size)
 
 
 def _run_stretch(stretch: Stretch, inputs: list[torch.Tensor], parts: int, cores: CoreThreads) -> list[torch.Tensor]:

@@ -30,7 +30,10 @@ class Work:
         self.tops: list[list[torch.Tensor]] = []  # of each part
 
     def together(self, work: Callable[[int], Any]) -> list:
-        """``work(part)`` for all parts at once, a core each. Raises what the first of them to fail raised."""
+        """``work(part)`` for all parts at once, a core each; a single one on torch's own threads. Raises what the first
+        of them to fail raised."""
+        if self.parts == 1:
+            return [work(0)]
 
         def guarded(part: int):
             try:
