@@ -5,6 +5,7 @@ import os
 import random
 import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from pytsn.data.sources import find_sources, folder_video
 from pytsn.data.ten_crops import ten_crops
 from pytsn.data.videos import Video
 from pytsn.training.input.sample import ReadOptions, SamplePlan, load_sample
-from tests.hostile.kinds import Kind
+from tests.hostile.kinds import Kind, read_all
 from tests.hostile.mutations import make_zip, mutate_bytes, mutate_text, mutate_zip
 
 
@@ -32,23 +33,20 @@ def _encoded(extension: str, colour: bool, *options: int) -> bytes:
 
 def use_images(video: Video) -> None:
     """All that becomes of a folder of frames: snippets of both modalities, crops, a sample of training."""
-    refused = None
-    for modality in ("rgb", "flow", "rgbdiff"):
-        options = SnippetOptions(modality, num_frames=2)
-        try:
-            for tick in video_ticks(video, options):
-                planes = torch.from_numpy(read_snippet(video, tick, options)[0][None])  # (C, H, W) -> (1, C, H, W)
-                ten_crops(planes, 224, modality == "flow")
-        except PytsnError as error:
-            refused = error
-    for flow in (False, True):
-        try:
-            pattern = "flow_%c_%05d.jpg" if flow else "img_%05d.jpg"
-            load_sample(SamplePlan(video.folder, (1, 2), 0), ReadOptions(pattern, flow))
-        except PytsnError as error:
-            refused = error
-    if refused:
-        raise refused
+    read_all(
+        *(partial(_use_snippets, video, modality) for modality in ("rgb", "flow", "rgbdiff")),
+        *(
+            partial(load_sample, SamplePlan(video.folder, (1, 2), 0), ReadOptions(pattern, flow))
+            for flow, pattern in ((False, "img_%05d.jpg"), (True, "flow_%c_%05d.jpg"))
+        ),
+    )
+
+
+def _use_snippets(video: Video, modality: str) -> None:
+    options = SnippetOptions(modality, num_frames=2)
+    for tick in video_ticks(video, options):
+        planes = torch.from_numpy(read_snippet(video, tick, options)[0][None])  # (C, H, W) -> (1, C, H, W)
+        ten_crops(planes, 224, modality == "flow")
 
 
 class Jpegs(Kind):

@@ -6,10 +6,11 @@ of the others, few where each takes long.
 
 import importlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from converter.errors import PytsnError
 from tests.hostile.mutations import mutate_bytes
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
@@ -47,6 +48,18 @@ class Kind:
     def command(self, path: Path) -> list[str] | None:
         """A cheap command that reads the file, run in this process now and then; None: there is none."""
         return None
+
+
+def read_all(*readings: Callable[[], object]) -> None:
+    """Runs them all, though some refuse; then raises the last refusal."""
+    refused = None
+    for reading in readings:
+        try:
+            reading()
+        except PytsnError as error:
+            refused = error
+    if refused:
+        raise refused
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from converter.errors import PytsnError
 from pytsn.data.activitynet import read_activitynet
 from pytsn.data.frame_folders import find_missing, parse_list_file
 from pytsn.data.frame_images import load_cv2
@@ -17,7 +16,7 @@ from pytsn.data.splits import parse_split_file
 from pytsn.data.video_list import check_labels, read_video_list, spaces_notes
 from pytsn.predict.labels import read_labels
 from tests.data.test_activitynet import make_file
-from tests.hostile.kinds import Kind
+from tests.hostile.kinds import Kind, read_all
 from tests.hostile.mutations import mutate_encoded
 
 
@@ -80,19 +79,12 @@ class Classes(_Texts):
         return folder
 
     def read(self, path: Path) -> None:
-        refused = None
-        for reading in (
+        read_all(
             lambda: parse_split_file("ucf101", path),
             lambda: parse_split_file("hmdb51", path),
             lambda: read_labels(path / "ucf101_splits" / "classInd.txt", 2, "net"),
             lambda: read_labels(path / "hmdb51_splits" / "class_list.txt", 2, "net"),
-        ):
-            try:
-                reading()
-            except PytsnError as error:
-                refused = error
-        if refused:
-            raise refused
+        )
 
 
 class Annotations(_Texts):

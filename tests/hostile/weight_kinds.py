@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from converter import caffe_tsn_pb2 as pb
-from converter.errors import PytsnError
 from converter.net import load_net
 from converter.proto import read_mean
 from converter.recording import read_recording
@@ -19,7 +18,7 @@ from converter.state_files import write_state
 from converter.weights import load_any_weights
 from pytsn.training.input.mean import Mean
 from pytsn.weights.identify import identify
-from tests.hostile.kinds import TINY, Kind
+from tests.hostile.kinds import TINY, Kind, read_all
 from tests.hostile.mutations import mutate_bytes, mutate_zip
 
 
@@ -112,15 +111,7 @@ class Means(Kind):
 
     def read(self, path: Path) -> None:
         parameters = pb.TransformationParameter(mean_file=str(path))
-        for reading in (lambda: read_mean(path), lambda: Mean(parameters, 3)):
-            try:
-                reading()
-            except PytsnError as error:
-                refused = error
-            else:
-                refused = None
-        if refused:
-            raise refused
+        read_all(lambda: read_mean(path), lambda: Mean(parameters, 3))
 
 
 class Recordings(Kind):
