@@ -1,13 +1,12 @@
 """Converts weights from one format to another: the meaning of suffixes, and the metadata on the weights' source."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from converter.core_threads import one_thread
 from converter.errors import PytsnError
 from converter.file_kinds import is_state_file
 from converter.files import sha256_of
@@ -126,22 +125,11 @@ def _onnx_difference(net: CaffeNet, path: str | os.PathLike, exported) -> str:
     found = run_onnx(path, inputs)
     if found is None:
         return "onnxruntime is not installed: the file was not run"
-    with _one_thread():
+    with one_thread():  # two samples take 0.2 s
         wanted = run_net(net, inputs, exported.values)
     worst = {blob: float(np.abs(found[name] - wanted[blob]).max()) for blob, name in exported.values.items()}
     told = [f"{blob} {worst[blob]:.2g} of {np.abs(wanted[blob]).max():.3g}" for blob in worst]
     return f"onnxruntime: largest difference from the net: {', '.join(told)}"
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Two samples take 0.2 s on one core; on a busy machine, threads waiting for each other take ten times that."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 _WRITERS: dict[str, Callable[[CaffeNet, str | os.PathLike, Mapping[str, str]], list[str]]] = {

@@ -120,13 +120,14 @@ class Work:
         return [*inputs, *(each if need else None for each, need in zip(own, self.needs[self.inputs :], strict=True))]
 
     def _backward(self, part: int, gradients: list[torch.Tensor]) -> list[torch.Tensor | None]:
-        asked = [leaf for leaf in self.leaves[part] if leaf is not None and leaf.requires_grad]
         live = [pair for pair in zip(self.tops[part], gradients, strict=True) if pair[0].requires_grad]
         tops, given = zip(*live, strict=True)
         with torch.enable_grad():  # a backward pass runs without
             number = _Given.apply(given, *tops)
-        answers = iter(torch.autograd.grad(number, asked, allow_unused=True))
-        return [next(answers) if leaf is not None and leaf.requires_grad else None for leaf in self.leaves[part]]
+        asked = {at: leaf for at, leaf in enumerate(self.leaves[part]) if leaf is not None and leaf.requires_grad}
+        found = torch.autograd.grad(number, list(asked.values()), allow_unused=True)
+        by_leaf = dict(zip(asked, found, strict=True))
+        return [by_leaf.get(at) for at in range(len(self.leaves[part]))]
 
 
 class _Given(torch.autograd.Function):

@@ -6,6 +6,7 @@ while they are still the sum over iter_size; every blob of the net has a history
 """
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,14 +14,14 @@ import numpy as np
 import torch
 
 from converter import caffe_tsn_pb2 as pb
-from converter.core_threads import Item, Result, core_threads
+from converter.core_threads import on_all_cores
 from converter.errors import PytsnError
 from pytsn.training.learning_rate import check_policy, learning_rate, next_step
 from pytsn.training.solver_blobs import SolverBlob
 
 CLIP_ON = ("sum", "mean")
 REGULARIZATIONS = ("L2", "L1")
-#: numbers that several operations of a CPU's update go through before the next
+#: numbers that several operations of a CPU's update go through before the next, while they are in its cache
 _LOT = 1 << 18
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 #: a number of the update: a Python float, or a scalar tensor on the device that a recorded update rereads each time
@@ -38,7 +39,16 @@ class _Group:
     lr_mult: float
     decay_mult: float
     owned: bool
-    indices: list[int] = field(default_factory=list)
+    lots: list[list[int]] = field(default_factory=list)  # the blobs' indices
+    room: float = 0  # numbers that the last lot has room for
+
+    def add(self, index: int, size: int, most: float) -> None:
+        """Adds a blob of ``size`` numbers, to lots of at most ``most`` where one blob does not have more."""
+        if not self.lots or size > self.room:
+            self.lots.append([])
+            self.room = most
+        self.lots[-1].append(index)
+        self.room -= size
 
 
 def _sgd(history: Tensors, gradients: Tensors, rate: Number, momentum: float, delta: float) -> Tensors:
@@ -128,6 +138,7 @@ class CaffeSolver:
         self._adagrad = self._rule is _adagrad
         self.clips = solver.clip_gradients >= 0
         self._norm_divisor = solver.iter_size if clip_on == "mean" else 1
+        self._on_cpu = all(blob.tensor.device.type == "cpu" for blob in self.blobs)
         self._groups: list[_Group] | None = None
 
     def next_rate(self) -> float:
@@ -140,8 +151,7 @@ class CaffeSolver:
         own = [blob.tensor.grad for blob in self.blobs if blob.owned and blob.tensor.grad is not None]
         if not own:
             return torch.zeros(())
-        on_cpu = all(gradient.device.type == "cpu" for gradient in own)
-        norms = _by_cores(torch.linalg.vector_norm, own) if on_cpu else torch._foreach_norm(own)
+        norms = on_all_cores(torch.linalg.vector_norm, own) if self._on_cpu else torch._foreach_norm(own)
         return torch.linalg.vector_norm(torch.stack(norms)) / self._norm_divisor
 
     def clip_scale(self, norm: float) -> float | None:
@@ -173,7 +183,7 @@ class CaffeSolver:
         jobs = []
         for group, rate in zip(groups, rates, strict=True):
             own_factor = factor if group.owned else 1 / self.param.iter_size
-            jobs += [(group, lot, rate, own_factor) for lot in self._lots(group)]
+            jobs += [(group, lot, rate, own_factor) for lot in group.lots]
 
         def run(job: tuple[_Group, list[int], Number, Number]) -> tuple[Tensors, Tensors] | None:
             pair = self._lot_update(*job)
@@ -182,8 +192,7 @@ class CaffeSolver:
             torch._foreach_sub_(*pair)
             return None
 
-        on_cpu = all(blob.tensor.device.type == "cpu" for blob in self.blobs)
-        done = _by_cores(run, jobs) if on_cpu else [run(job) for job in jobs]
+        done = on_all_cores(run, jobs) if self._on_cpu else [run(job) for job in jobs]
         for weights, update in filter(None, done):
             torch._foreach_sub_(weights, update)
 
@@ -193,20 +202,6 @@ class CaffeSolver:
         gradients = self._gradients(group, lot, weights, factor)
         history = [self.history[index] for index in lot]
         return weights, self._rule(history, gradients, rate, self.param.momentum, self.param.delta)
-
-    def _lots(self, group: _Group) -> list[list[int]]:
-        """The group's blobs in lots: on a CPU so small that one stays in the cache through all operations."""
-        if any(self.blobs[index].tensor.device.type != "cpu" for index in group.indices):
-            return [group.indices]
-        lots: list[list[int]] = []
-        size = _LOT
-        for index in group.indices:
-            size += self.blobs[index].tensor.numel()
-            if size > _LOT:
-                lots.append([])
-                size = self.blobs[index].tensor.numel()
-            lots[-1].append(index)
-        return lots
 
     def device_factor(self, norm: torch.Tensor) -> Number:
         """``update``'s factor from a norm on the device, with ``apply``'s arithmetic; does not wait for the device."""
@@ -231,12 +226,13 @@ class CaffeSolver:
     def _live_groups(self) -> list[_Group]:
         """Blobs grouped by their factors, without those that no update changes: no gradient, no history, no decay."""
         if self._groups is None:
+            most = _LOT if self._on_cpu else math.inf
             groups: dict[tuple, _Group] = {}
             for index, (blob, history) in enumerate(zip(self.blobs, self.history, strict=True)):
                 decays = self._adagrad and blob.decay_mult and self.param.weight_decay
                 if blob.lr_mult or decays or bool(history.any()):
                     key = (blob.lr_mult, blob.decay_mult, blob.owned)
-                    groups.setdefault(key, _Group(*key)).indices.append(index)
+                    groups.setdefault(key, _Group(*key)).add(index, blob.tensor.numel(), most)
             self._groups = list(groups.values())
         return self._groups
 
@@ -250,11 +246,6 @@ class CaffeSolver:
         """The history as float32 arrays in net order, in Caffe's shapes."""
         pairs = zip(self.history, self.blobs, strict=True)
         return [tensor.cpu().contiguous().numpy().reshape(blob.caffe_shape) for tensor, blob in pairs]
-
-
-def _by_cores(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """``work`` on every item, some on each core of a CPU; all their results have the bits that one core would give."""
-    return core_threads(torch.get_num_threads()).share(work, items)
 
 
 def _product(one: float, other: float) -> float:

@@ -7,7 +7,7 @@ import torch
 from google.protobuf.message import DecodeError
 
 from converter import caffe_tsn_pb2 as pb
-from converter.core_threads import core_threads
+from converter.core_threads import on_all_cores
 from converter.errors import PytsnError
 from converter.files import read_bytes
 from pytsn.training.input.augmentation import choose_crop
@@ -42,7 +42,7 @@ class Mean:
             if self.scale != 1:
                 values.mul_(self.scale)
 
-        core_threads(torch.get_num_threads()).share(finish, range(len(data)))
+        on_all_cores(finish, range(len(data)))
         return result
 
 
